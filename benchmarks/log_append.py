@@ -26,7 +26,8 @@ WRITER = """
 import sys
 from pathlib import Path
 from merginguriel.knowledge.parse.rows import ResultRow
-from merginguriel.knowledge.log.append import Draft, add, add_text, render
+from merginguriel.knowledge.log.append import add, add_text
+from merginguriel.knowledge.log.draft_text import Draft, render
 from merginguriel.errors import KnowledgeError
 log, writer, first, last = Path(sys.argv[1]), *map(int, sys.argv[2:])
 row = ResultRow("a/b", "sw-KE", "ExcTar", "ties", "accuracy", 0.5, n=100)

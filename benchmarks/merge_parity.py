@@ -1,11 +1,10 @@
-"""Parity with mergekit, and the models that it merges wrongly or refuses.
+"""Masks of random methods beside mergekit's, and the models that it merges wrongly or refuses.
 
     python benchmarks/merge_parity.py --mergekit OTHER_ENVIRONMENT/bin/mergekit-yaml
 
-Three tables from one run, on small random models. The first compares outputs of every deterministic method that
-both sides have, the second what random methods keep and by how much they enlarge it, the third goes through
-architectures and awkward cases. mergekit runs as a process of its own. Exit code 1 if a deterministic method of
-the same definition differs, or if one of our merges in the third table is wrong.
+Two tables from one run, on small random models: what random methods keep and by how much they enlarge it, and a list
+of architectures and awkward cases. mergekit runs as a process of its own; mergekit_equal.py compares the outputs of
+all methods. Exit code 1 if one of our merges in the second table is wrong.
 """
 
 from __future__ import annotations
@@ -36,8 +35,6 @@ from small_models import State, make, moved, weights
 from merginguriel.errors import MuError
 from merginguriel.merging.engine import merge
 from merginguriel.merging.recipe import load_recipe
-
-LIMIT = 2e-5  # of a tensor's largest entry: what float32 sums in another order may differ by
 
 
 class Sides:
@@ -71,46 +68,6 @@ class Sides:
         lines = [line for line in done.stderr.splitlines() if re.match(r"\S*(Error|Exception)\b", line)]
         why = lines[-1] if lines else (done.stderr.strip().splitlines() or ["no words"])[-1]
         return place / "out", why if done.returncode else ""
-
-
-# --- the same method on both sides ---
-
-
-def study(root: Path, architecture: str) -> tuple[Path, list[Path]]:
-    base = make(root / "base", architecture, "sequence classifier", 0)
-    return base, [moved(base, root / f"m{i}", 10 + i) for i in range(5)]
-
-
-def difference(a: State, b: State) -> tuple[float, int, int]:
-    """Largest difference over the largest entry of its tensor; how many tensors differ; how many there are."""
-    assert a.keys() == b.keys(), a.keys() ^ b.keys()
-    found = [((a[name] - b[name]).abs().max() / b[name].abs().max()).item() for name in b]
-    return max(found), sum(value > LIMIT for value in found), len(found)
-
-
-def compare(
-    sides: Sides, root: Path, names: list[str], pool: ThreadPoolExecutor
-) -> tuple[list[list[str]], bool]:
-    rows = [["method", "model", "largest difference", "tensors that differ", "definition"]]
-    fine = True
-    for architecture in ("BERT", "XLM-R"):
-        base, sources = study(root / architecture, architecture)
-        jobs = {n: pool.submit(sides.theirs, their_recipe(n, base, sources)) for n in names}
-        for name, job in jobs.items():
-            out, why = sides.ours(our_recipe(name, base, sources))
-            other, refused = job.result()
-            if why or refused:
-                rows.append([name, architecture, "–", "–", f"ours: {why}" if why else f"mergekit: {refused}"])
-                fine = fine and not why
-                continue
-            largest, differ, count = difference(weights(out), weights(other))
-            note = PAIRS[name].note
-            fine = fine and (bool(note) or not differ)
-            rows.append([name, architecture, f"{largest:.1e}", f"{differ} of {count}", note or "the same"])
-    return rows, fine
-
-
-# --- random methods ---
 
 
 def statistics_of(base: State, source: State, merged: State) -> list[str]:
@@ -188,7 +145,7 @@ def main() -> int:
     parser.add_argument(
         "--mergekit", type=Path, required=True, help="mergekit-yaml of an environment of its own"
     )
-    parser.add_argument("--only", choices=["methods", "masks", "cases"])
+    parser.add_argument("--only", choices=["masks", "cases"])
     given = parser.parse_args()
     if not given.mergekit.is_file():
         raise SystemExit(f"there is no {given.mergekit}")
@@ -198,11 +155,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(os.cpu_count()) as pool:
         root = Path(place)
         sides = Sides(given.mergekit, root)
-        if given.only in (None, "methods"):
-            names = [name for name in ours_has() if not PAIRS[name].random]
-            rows, same = compare(sides, root, names, pool)
-            show(f"outputs; a tensor differs above {LIMIT:g} of its largest entry", rows)
-            fine = fine and same
         if given.only in (None, "masks") and (names := [n for n in ours_has() if PAIRS[n].random]):
             show("random methods, one source, density 0.5", compare_masks(sides, root, names, pool))
         if given.only in (None, "cases"):

@@ -28,7 +28,8 @@ from merginguriel.evaluation.baselines import Baseline, baselines
 from merginguriel.evaluation.nxn import Matrix, nxn
 from merginguriel.evaluation.predict import open_model, predict_with
 from merginguriel.evaluation.predictions import cache_path, fingerprint, load, scored
-from merginguriel.knowledge.log.append import Draft, add
+from merginguriel.knowledge.log.append import add
+from merginguriel.knowledge.log.draft_text import Draft
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.merging import registry
 from merginguriel.merging.engine import merge_arrays, merge_tensors
@@ -59,6 +60,9 @@ def main() -> int:
     parser.add_argument("--source", action="append", required=True)
     parser.add_argument("--k", type=int, default=5)
     parser.add_argument("--method", action="append", help="only these; default: every method")
+    parser.add_argument(
+        "--mode", choices=["ExcTar", "IncTar"], help="only merges without, or with, the target's own model"
+    )
     parser.add_argument("--equal", action="store_true", help="REAL weights for the linear merge only")
     parser.add_argument("--log", type=Path, help="add the rows to the experiment log of this workspace")
     parser.add_argument("--supersedes", default="", help="the entry of the log whose rows stop counting")
@@ -79,7 +83,7 @@ def main() -> int:
     for target in options.target:
         chosen = choice.top_k({s: dev.value(s, target) for s in options.source}, options.k, exclude=[target])
         merger = None
-        for recipe in planned(study, dev, target, chosen, names, options.equal):
+        for recipe in planned(study, dev, target, chosen, names, options):
             key = name_of(recipe)
             if (target, key) in found:
                 continue
@@ -128,12 +132,16 @@ def tensors(folder: Path) -> dict[str, np.ndarray]:
     return {name: np.array(read(checkpoint, name)) for name in checkpoint.tensors}
 
 
-def planned(study: Study, dev: Matrix, target: str, chosen: list[str], names: list[str], equal: bool) -> list[Recipe]:  # fmt: skip
+def planned(
+    study: Study, dev: Matrix, target: str, chosen: list[str], names: list[str], options: argparse.Namespace
+) -> list[Recipe]:
     """Return all recipes of one target: ExcTar of every method, and IncTar of those in INCLUDING if its own model is trained."""
-    found = recipes(study, dev, target, chosen, [name for name in names if name != "localise"], equal)
-    if target in dev.sources:
+    found = []
+    if options.mode != "IncTar":
+        found += recipes(study, dev, target, chosen, [n for n in names if n != "localise"], options.equal)
+    if options.mode != "ExcTar" and target in dev.sources:
         including = [name for name in names if name in INCLUDING]
-        found += recipes(study, dev, target, [target, *chosen[:-1]], including, equal, "IncTar")
+        found += recipes(study, dev, target, [target, *chosen[:-1]], including, options.equal, "IncTar")
     return found
 
 
@@ -230,7 +238,7 @@ def report(study: Study, options: argparse.Namespace, dev: Matrix, test: Matrix,
         own = beat
         if target in dev.sources:
             own = baselines(target, dev, test, [target, *chosen[:-1]], data[target])
-        for recipe in planned(study, dev, target, chosen, names, options.equal):
+        for recipe in planned(study, dev, target, chosen, names, options):
             right, including = found[target, name_of(recipe)], recipe.mode == "IncTar"
             goal = own["target_alone"] if including else source
             table[label(recipe)][target] = float(right.mean())

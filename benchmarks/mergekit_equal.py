@@ -1,11 +1,11 @@
 """Tensor-for-tensor comparison of `mu merge --mergekit CONFIG` with mergekit, both reading the same configuration.
 
-    python benchmarks/mergekit_equal.py --mergekit OTHER_ENVIRONMENT/bin/mergekit-yaml [--only karcher --only sce]
+    python benchmarks/mergekit_equal.py --mergekit OTHER_ENVIRONMENT/bin/mergekit-yaml [--only karcher] [--rows FILE]
 
 Every method that both programs have, on small random models whose fine-tunes share a step, and on fine-tunes without
 anything in common, whose task vectors are at right angles or more: where definitions differ, they differ there. Methods
-that draw random numbers are compared at density 1, where nothing is dropped. Exit code 1 if a method differs
-without a reason in DIFFERS.
+that draw random numbers are compared at density 1, where nothing is dropped. Each row is appended to --rows as soon as it
+is measured, and one that is there is not measured again. Exit code 1 if a method differs without a reason in DIFFERS.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from merge_parity import LIMIT, Sides, show
+from merge_parity import Sides, show
 from mergekit_pairs import version, write_yaml
 from safetensors.torch import load_file, save_file
 from small_models import State, make, moved, weights
@@ -26,6 +26,7 @@ from merginguriel.config.mergekit_file import METHODS, load_mergekit
 from merginguriel.errors import MuError, UnavailableError
 from merginguriel.merging.engine import merge
 
+LIMIT = 2e-5  # of a tensor's largest entry: what float32 sums in another order may differ by
 UNEVEN = (0.5, 0.3, 0.2)
 PARAMETERS: dict[str, dict[str, Any]] = {
     "slerp": {"t": 0.4},
@@ -99,6 +100,19 @@ def differences(a: State, b: State) -> dict[str, float]:
     }
 
 
+def compare(sides: Sides, kind: str, method: str, base: Path, sources: list[Path]) -> list[str]:
+    """One row of the table: method, models, largest difference, tensors that differ, tensor of the largest, reason."""
+    table = configuration(method, base, sources)
+    (out, refused), (other, error) = ours(sides, table), sides.theirs(table)
+    if refused or error:
+        return [method, kind, "–", "–", "–", f"ours: {refused}" if refused else f"mergekit: {error}"]
+    found = differences(weights(out), weights(other))
+    most = max(found, key=lambda name: found[name])
+    differ = sum(value > LIMIT for value in found.values())
+    reason = DIFFERS[kind].get(method, "without a reason") if differ else "–"
+    return [method, kind, f"{found[most]:.1e}", f"{differ} of {len(found)}", most if differ else "–", reason]
+
+
 def main() -> int:
     """Compare every method on both kinds of models."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -106,41 +120,33 @@ def main() -> int:
         "--mergekit", type=Path, required=True, help="mergekit-yaml of an environment of its own"
     )
     parser.add_argument("--only", action="append", choices=list(METHODS), help="a method; repeat")
+    parser.add_argument(
+        "--rows", type=Path, help="file of measured rows; a run that was stopped goes on from it"
+    )
     given = parser.parse_args()
     if not given.mergekit.is_file():
         raise SystemExit(f"there is no {given.mergekit}")
     torch.set_num_threads(1)
-    print(version(given.mergekit))
-    rows = [["method", "models", "largest difference", "tensors that differ", "most in", "reason"]]
-    fine = True
     with tempfile.TemporaryDirectory() as place:
-        root = Path(place)
-        sides = Sides(given.mergekit, root)
+        store = given.rows or Path(place) / "rows.tsv"
+        store.touch()
+        rows = [line.split("\t") for line in store.read_text(encoding="utf-8").splitlines()]
+        sides = Sides(given.mergekit, Path(place))
         for kind, fine_tune in (("shared step", moved), ("nothing shared", apart)):
-            folder = root / kind.replace(" ", "-")
+            folder = Path(place) / kind.replace(" ", "-")
             base = make(folder / "base", "BERT", "sequence classifier", 0)
             sources = [fine_tune(base, folder / f"m{i}", 10 + i) for i in range(3)]
             for method in given.only or METHODS:
-                table = configuration(method, base, sources)
-                (out, refused), (other, error) = ours(sides, table), sides.theirs(table)
-                reason = DIFFERS[kind].get(method, "")
-                if refused or error:
-                    fine = False
-                    rows.append(
-                        [method, kind, "–", "–", "–", f"ours: {refused}" if refused else f"mergekit: {error}"]
-                    )
+                if [method, kind] in [row[:2] for row in rows]:
                     continue
-                found = differences(weights(out), weights(other))
-                most = max(found, key=lambda name: found[name])
-                differ = sum(value > LIMIT for value in found.values())
-                fine = fine and (not differ or bool(reason))
-                rows.append([
-                    method, kind, f"{found[most]:.1e}", f"{differ} of {len(found)}", most if differ else "",
-                    reason if differ else "",
-                ])  # fmt: skip
-                print("  " + " | ".join(rows[-1]), file=sys.stderr, flush=True)
-    show(f"a tensor differs above {LIMIT:g} of its largest entry", rows)
-    return 0 if fine else 1
+                rows.append(compare(sides, kind, method, base, sources))
+                with store.open("a", encoding="utf-8") as file:
+                    file.write("\t".join(rows[-1]) + "\n")
+    print(version(given.mergekit))
+    head = ["method", "models", "largest difference", "tensors that differ", "most in", "reason"]
+    show(f"a tensor differs above {LIMIT:g} of its largest entry", [head, *rows])
+    accepted = {"–", *(reason for reasons in DIFFERS.values() for reason in reasons.values())}
+    return int(not all(row[5] in accepted for row in rows))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ class Pair:
     base     `base` for the pretrained model, `first` for the first source (SLERP's name for its start), or none
     bar      mergekit's time over ours that must be reached
     random   it draws random numbers, so that only statistics can agree
-    note     where the definitions differ, and why the outputs may
     """
 
     theirs: str
@@ -42,7 +41,6 @@ class Pair:
     base: str | None = "base"
     bar: float | None = None
     random: bool = False
-    note: str = ""
 
 
 HALF = {"density": 0.5}
@@ -54,14 +52,13 @@ PAIRS = {
     "linear": Pair("linear", weights=UNEVEN, base=None, bar=2),
     "slerp": Pair(
         "slerp", all={"t": 0.4}, weights=(0.6, 0.4), sources=2, base="first", bar=3,
-        note="mergekit is linear above a cosine of 0.9995",
     ),
     "nuslerp": Pair("nuslerp", weights=(0.6, 0.4), sources=2, base=None),
     "karcher": Pair("karcher", base=None),
     "task_arithmetic": Pair("task_arithmetic", {"scale": 0.7}, all={"lambda": 0.7}, weights=UNEVEN, bar=3),
     "model_stock": Pair("model_stock", bar=3),
     "sce": Pair(
-        "sce", {"select_topk": 0.2}, all={"select_topk": 0.2}, note="ours selects and weighs row by row"
+        "sce", {"select_topk": 0.2}, all={"select_topk": 0.2}
     ),
     "dare_linear": Pair("dare_linear", HALF, HALF, weights=UNEVEN, random=True),
     "dare_ties": Pair("dare_ties", HALF, HALF, AGREEING, UNEVEN, bar=25, random=True),

@@ -49,7 +49,7 @@ TICK = 0.01  # s
 PATIENCE = 120.0  # s, for one start
 EMPTY = "from textual.app import App\nApp().run()"
 LIVE, RATE = 5, 10  # runs, events a second of each
-SCREENS = ("advise", "skills", "log", "runs", "compare", "matrix")
+SCREENS = ("home", "advise", "skills", "log", "runs", "compare", "matrix")
 KEYS = ["j"] * 40 + ["pagedown"] * 10 + ["k"] * 20 + ["pageup"] * 10
 SEARCH = ["slash", *"merge sw", *["backspace"] * 8, "escape"]
 ENTRY = """---
@@ -173,8 +173,8 @@ def paint(small: Path, large: Path, times: int, home: Path) -> bool:
     program = [sys.executable, "-m", "merginguriel_tui.main", "--workspace"]
     starts = {
         "empty Textual app": ([sys.executable, "-c", EMPTY], b""),
-        "mu-tui": ([*program, str(small)], b"advise]"),
-        "mu-tui, crowd": ([*program, str(large)], b"advise]"),
+        "mu-tui": ([*program, str(small)], b"home]"),
+        "mu-tui, crowd": ([*program, str(large)], b"home]"),
     }
     for command, marker in starts.values():
         first_paint(command, marker, home)  # once, so that byte code is compiled for all

@@ -1,4 +1,4 @@
-"""What do many tests need? A small workspace on disk, written in the files' own forms, and `mu` in process."""
+"""Fixtures of many tests: a small workspace on disk, and `mu` in process."""
 
 from __future__ import annotations
 
@@ -218,10 +218,10 @@ def mu(capsys: pytest.CaptureFixture[str]):
 
 @pytest.fixture
 def log(mu, bench, monkeypatch):
-    """`mu log …` in the bench; `said`: what stands on standard input."""
+    """`mu log …` in the bench, with this text on standard input."""
 
-    def call(*words, said=""):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(said))
+    def call(*words, stdin=""):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
         return mu("log", *words, "--workspace", bench.root)
 
     return call

@@ -228,3 +228,28 @@ def trained(tmp_path, made, sentences, encoder, capsys):
     """A workspace of its own with three trained models."""
     shutil.copytree(made, tmp_path / "space")
     return Lab(tmp_path / "space", sentences, encoder, capsys)
+
+
+def elsewhere(lab, gain=0.03):
+    """Log two arms on other targets, so that the context is known."""
+    from merginguriel.knowledge.log.append import add
+    from merginguriel.knowledge.log.draft_text import Draft
+    from merginguriel.knowledge.parse.rows import ResultRow
+    from merginguriel.workspace import find, seed
+
+    seed(lab.space, empty=True)
+    named = lab.mu("tasks", "add", "rooms", "--data", lab.sentences, "--workspace", lab.space)
+    assert named.code == 0, named
+    rows = [
+        ResultRow(
+            "rooms/tiny-bert", target, "ExcTar", method, "accuracy", 0.60 + gain + i / 200, n=400, similarity="REAL", k=2,
+            sources=("de-DE", "en-US"), baseline_kind="best_single_source", baseline=0.60,
+        )
+        for i, target in enumerate(("fr-FR", "it-IT", "es-ES", "pl-PL", "nl-NL"))
+        for method in ("similarity", "ensemble_soft")
+    ]  # fmt: skip
+    draft = Draft(
+        title="Other targets", type="Observation", date="2026-01-20", summary="Two arms.", context="rooms/tiny-bert",
+        metric="accuracy", sections=(("What it is", "Rows for a test."),), rows=tuple(rows),
+    )  # fmt: skip
+    add(find(lab.space).log, draft)

@@ -1,4 +1,4 @@
-"""Does the documentation say what is there? Commands, options, links, examples and snippets are tried out."""
+"""Documentation: commands, options, links, examples and snippets are executed."""
 
 from __future__ import annotations
 

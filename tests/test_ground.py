@@ -1,4 +1,4 @@
-"""Do the ground floor's promises hold? Errors, files, locales, statistics, workspaces."""
+"""Ground floor: errors, files, locales, statistics, workspaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does what is installed hold the knowledge, and answer from it anywhere, without torch?"""
+"""The installed package answers from its knowledge anywhere, without torch."""
 
 from __future__ import annotations
 

@@ -6,22 +6,23 @@ The first parameter is the workspace; the others are the tool's arguments with t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from merginguriel import locales, workspace
-from merginguriel.decision.advice_types import Advice
 from merginguriel.errors import UsageError
-from merginguriel.knowledge.log.entry_json import schema
-from merginguriel.knowledge.log.takes_back import TakenBack
+from merginguriel.knowledge.parse.markdown import sections
 from merginguriel.knowledge.problems import Problem
 from merginguriel.similarity import registry
-from merginguriel.text.advice import render
 from merginguriel.workspace import Workspace
 
+from . import brief
 from .bounds import check_config, check_links, inside
+from .errors import in_tools
+from .plans import LANDING, PLAN, log_add, plan_check
+from .results import Catalogue, Head, Hits, Page, Problems, Questions, Run
 
 Target = Annotated[str, "the locale to serve, like sw-KE"]
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 else:
     Similarity = Literal[registry.names(models=False, products=False)]
 
-Method = Annotated[str | None, "this method only; see the skill merging-methods or `mu methods`"]
+Method = Annotated[str | None, "this merging method only"]
+LONGEST = 8000  # characters of an entry's text
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,12 @@ class ToolFunction:
         writes: Whether it adds to the workspace; no tool changes or removes anything.
         schema: Schema of the arguments, where they are one object that the function checks itself; otherwise it is
             derived from the signature.
-        text: Format the result as text, in addition to the JSON.
     """
 
     call: Callable[..., Any]
     writes: bool = False
     reads: bool = True
     schema: dict[str, Any] | None = None
-    text: Callable[[Any], str] | None = None
 
     @property
     def name(self) -> str:
@@ -72,8 +72,9 @@ def advise(
     budget: Annotated[
         int | None, "the most pieces of work that a pilot may take: trainings, merges, evaluations"
     ] = None,
-) -> Advice:
-    """Merge or not, how, from which sources, and how sure; with every row of evidence. Call this before a merge."""
+    full: Annotated[bool, "every row, rule and alternative, as mu advise --all --json"] = False,
+) -> Head:
+    """Merge or not, how, from which sources, and how sure. Call this before a merge; `next` is the call that follows."""
     from merginguriel.knowledge.base import load
     from merginguriel.loop import advise_request, ledger
 
@@ -84,7 +85,8 @@ def advise(
         knowledge, locales.get(target).tag, mode=mode, context=context, method=method, similarity=similarity,
         k=k, min_gain=min_gain, as_of=day(as_of), budget=budget,
     )  # fmt: skip
-    return ledger.answered(knowledge, question)
+    found = ledger.answered(knowledge, question)
+    return cast(Head, found.as_dict() if full else brief.advice(found))
 
 
 def search(
@@ -93,62 +95,139 @@ def search(
     kinds: Annotated[list[Literal["skill", "claim", "entry"]] | None, "default: all three"] = None,
     target: Annotated[str | None, "skip what is about other targets only"] = None,
     method: Annotated[str | None, "skip what is about other methods only"] = None,
-    limit: Annotated[int, "at most so many, 1 to 200"] = 10,
-) -> list[dict[str, object]]:
-    """Search skills, claims and log entries, the most certain and newest first; each hit has its status."""
+    limit: Annotated[int, "at most so many, 1 to 200"] = 5,
+    rerank: Annotated[bool, "by meaning too: for other wordings and languages"] = False,
+) -> Hits:
+    """Search skills, claims and log entries, best match first; each hit has its status. `show` returns one in full."""
     from merginguriel.knowledge.search.query import KINDS
     from merginguriel.knowledge.search.query import search as find
 
     if not 1 <= limit <= 200:
         raise UsageError(f"limit must be between 1 and 200, got {limit}.")
     result = find(
-        space, query, kinds=kinds or KINDS, method=method, limit=limit,
+        space, query, kinds=kinds or KINDS, method=method, limit=limit, rerank=rerank,
         target=locales.get(target).tag if target else None,
     )  # fmt: skip
-    return [hit.as_dict() for hit in result]
+    shown = [brief.full(hit.as_dict() | {"score": None, "marks": None, "path": None}) for hit in result]
+    return {"result": shown}
 
 
 def show(
     space: Workspace,
     name: Annotated[str, "a skill, a claim, an entry (any unique beginning of its id) or a row: ID#r3"],
-) -> dict[str, Any]:
-    """Return one skill with its claims and their status, one claim, one log entry, or one result row."""
+    offset: Annotated[int, "first row or claim"] = 0,
+    limit: Annotated[int, "rows or claims, at most 200"] = 20,
+) -> Page:
+    """Return a skill with its claims, a claim, a log entry with its rows, or a row, by pages."""
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.claims.grading import grade
 
+    check_page(offset, limit)
     knowledge = load(space)
     stand = knowledge.standings
     for skill in knowledge.skills:
-        matching = [claim for claim in skill.claims if name in (skill.name, claim.id)]
-        claims = [
-            {
-                **claim.as_dict(),
-                "status": stand[claim.id].status,
-                "reason": stand[claim.id].reason,
-                "grade": grade(claim, knowledge).as_dict(),
-            }
-            for claim in matching
-        ]
+        for claim in skill.claims:
+            if claim.id == name:
+                status = {"status": stand[name].status, "reason": stand[name].reason}
+                return page(
+                    brief.full({**claim.as_dict(), **status, "grade": grade(claim, knowledge).as_dict()})
+                )
         if skill.name == name:
-            return {**skill.as_dict(), "claims": claims}
-        if claims:
-            return claims[0]
+            claims = [
+                {"id": one.id, "text": one.text, "status": stand[one.id].status} for one in skill.claims
+            ]
+            what = {"name": name, "description": skill.description, "body": skill.body}
+            return page(what, "claims", claims[offset : offset + limit], len(claims), offset)
     prefix, _, row = name.partition("#")
     entry = knowledge.entry(prefix)
-    if not row:
-        return {**entry.as_dict(), "superseded_by": knowledge.superseders.get(entry.id, [])}
-    ref = f"{entry.id}#{row}"
-    if ref not in knowledge.by_row:
-        count = len(entry.rows)
-        raise UsageError(f"{entry.id} has no row {row!r}.", hint=f"It has {count}: #r1 … #r{count}.")
-    return knowledge.by_row[ref].as_dict()
+    if row:
+        ref = f"{entry.id}#{row}"
+        if ref not in knowledge.by_row:
+            count = len(entry.rows)
+            raise UsageError(f"{entry.id} has no row {row!r}.", hint=f"It has {count}: #r1 … #r{count}.")
+        return page(brief.full(knowledge.by_row[ref].as_dict()))
+    body = "\n\n".join(
+        f"## {one.title}\n\n{one.text}"
+        for one in sections(entry.body)
+        if one.title and one.title not in ("Results", "Expected")
+    )
+    values = {
+        **entry.as_dict(),
+        "superseded_by": knowledge.superseders.get(entry.id, []),
+        "body": body[:LONGEST],
+    }
+    what = brief.full({key: value for key, value in values.items() if key not in ("rows", "path")})
+    rows = [
+        {key: value for key, value in brief.full(one.as_dict()).items() if value != what.get(key)}
+        for one in entry.rows[offset : offset + limit]
+    ]
+    return page(what, "rows", rows, len(entry.rows), offset)
+
+
+def page(what: Any, name: str = "", items: Sequence[Any] = (), total: int = 0, offset: int = 0) -> Any:
+    """Return an answer with a page of its items, their total number and the offset of the next page."""
+    if not name:
+        return what
+    after = offset + len(items)
+    more = {"next_offset": after} if items and after < total else {}
+    return {**what, name: list(items), "total": total, **more}
+
+
+def check_page(offset: int, limit: int) -> None:
+    """Raise UsageError for a page that no list has."""
+    if offset < 0 or not 1 <= limit <= 200:
+        raise UsageError(f"offset must be 0 or more and limit 1 to 200, got {offset} and {limit}.")
+
+
+def lint(
+    space: Workspace, offset: Annotated[int, "first problem"] = 0, limit: Annotated[int, "1 to 200"] = 20
+) -> Problems:
+    """Check skills and log: each problem with file, line and hint. Call it after log_add."""
+    from merginguriel.knowledge.lint.runner import cached_problems
+    from merginguriel.merging.registry import parameters
+
+    check_page(offset, limit)
+    found = [one.as_dict() for one in cached_problems(space, program=parameters)]
+    items = [{**brief.full(one), "hint": in_tools(str(one["hint"] or ""))} for one in found]
+    return page({}, "items", items[offset : offset + limit], len(items), offset)
+
+
+def questions(
+    space: Workspace,
+    target: Annotated[str | None, "questions that name this locale or its language"] = None,
+    offset: Annotated[int, "first question"] = 0,
+    limit: Annotated[int, "1 to 200"] = 20,
+) -> Questions:
+    """Return the open questions of the log, newest first; an entry answers one under `closes` or `narrows`."""
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.log.questions import threads
+
+    check_page(offset, limit)
+    place = locales.get(target) if target else None
+    items = [
+        {"question": one.ref, "text": one.text, "state": one.state}
+        for one in reversed(threads(load(space).entries))
+        if one.state != "closed"
+        and (place is None or place.tag in one.text or place.name.split()[0] in one.text)
+    ]
+    return page({}, "items", items[offset : offset + limit], len(items), offset)
+
+
+def catalogue(space: Workspace, limit: Annotated[int, "characters, 500 to 20,000"] = 4000) -> Catalogue:
+    """Return all skills, a line each, with the grade of their evidence and their age; `show` prints one."""
+    from merginguriel.knowledge.base import load
+    from merginguriel.knowledge.skills import catalogue as made
+
+    if not 500 <= limit <= 20_000:
+        raise UsageError(f"limit must be 500 to 20,000, got {limit}.")
+    return {"skills": in_tools(made.catalogue(load(space), limit=limit))}
 
 
 def why(
     space: Workspace,
     name: Annotated[str, "a claim, a skill, an entry (any unique beginning of its id) or a row: ID#r3"],
     as_of: Annotated[str | None, "only what was known by this day, YYYY-MM-DD"] = None,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return the evidence of a statement, down to the file: claim, entry, row, run, artefact, with grades."""
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.claims.evidence_tree import why as walk
@@ -156,61 +235,12 @@ def why(
     return walk(load(space, as_of=day(as_of)), name).as_dict()
 
 
-def plan_check(space: Workspace, entry: dict[str, Any]) -> dict[str, Any]:
-    """Check a plan before you write it. Nothing is written.
-
-    Returns earlier attempts, plans that wait for the same measurement, open questions that it may answer, the advice on
-    each merge, and how good past expectations were.
-
-    Takes the arguments of log_add; `expected` is enough. `lands`: log_add would accept this plan as it is.
-    """
-    from .plans import checked
-
-    return checked(space, {"title": "A plan", "type": "Plan", "summary": "To be checked.", **entry})
-
-
-def log_add(space: Workspace, entry: dict[str, Any]) -> dict[str, object]:
-    """Add an entry to the log, whatever the outcome. It is checked, written under its own name, and never edited.
-
-    A Plan states what it expects before anything is measured; its Retrospective names it under `answers`. A rejected entry
-    is saved as a draft, and the error names the draft and the reason; for a plan that was already measured, `matches` has
-    the rows. `takes_back`: how many rows stop counting, and how many claims and verdicts change.
-    """
-    from merginguriel.knowledge.log import acceptance
-    from merginguriel.loop.changed_verdicts import changed_verdicts
-    from merginguriel.merging.registry import parameters
-
-    content = {"origin": "an agent, through mu mcp", **entry}
-    anyway = content.pop("anyway", False)
-    where = workspace.writable(space)
-    today = date.today().isoformat()
-    day_of = content.get("date")
-    years = {today[:4], str(day_of)[:4]}
-    for folder in (where.log, where.log / ".draft", *(where.log / year for year in years if year.isdigit())):
-        inside(where, folder, "the log")
-    text = json.dumps(content, ensure_ascii=False, indent=2)
-    if not isinstance(anyway, bool):
-        wrong = UsageError("anyway must be true or false.")
-        acceptance.refuse_json(where, text, wrong)
-        raise wrong
-    took: list[TakenBack] = []
-    landed = acceptance.accept(
-        where, text, anyway=anyway, program=parameters(), verdicts=changed_verdicts, report=took.append
-    )
-    return {**landed.as_dict(), "takes_back": took[0].as_dict()}
-
-
-def default(space: Workspace) -> str:
-    """Return the context of an entry that does not name one."""
-    return str(space.settings["context"])
-
-
 def run_start(
     space: Workspace,
     config: Annotated[
         dict[str, Any], "what `mu run` reads from YAML: kind, target, sources or similarity, method, …"
     ],
-) -> dict[str, Any]:
+) -> Run:
     """Start an experiment in a separate process, which outlives this server. The same configuration is the same run.
 
     `run_status` reports its progress.
@@ -230,7 +260,7 @@ def run_start(
 
 def run_status(
     space: Workspace, run: Annotated[str | None, "a run's id or its beginning; without it, all runs"] = None
-) -> Any:
+) -> dict[str, Any]:
     """Return the state, events and result of a run, or the list of all runs."""
     from merginguriel.config import run_config as configs
     from merginguriel.runs import index
@@ -238,7 +268,7 @@ def run_status(
 
     if run is None:
         result, _ = index.listed(space, None, state=None, kind=None, target=None)
-        return [row | {"config": json.loads(row["config"])} for row in result]
+        return {"result": [row | {"config": json.loads(row["config"])} for row in result]}
     item = stored.get(space, run)
     inside(space, item.folder, "the run")
     happened = stored.events(item)
@@ -253,24 +283,14 @@ def run_status(
     }
 
 
-ENTRY = schema()
-PLAN = {**ENTRY, "title": "A plan", "required": ["expected"]}
-LANDING = {
-    **ENTRY,
-    "properties": {
-        **ENTRY["properties"],
-        "anyway": {
-            "type": "boolean",
-            "description": "Accept a plan that repeats an earlier attempt or states no expectation, and a mark that takes back many rows, like --anyway.",
-        },
-    },
-}
-
 TOOLS = (
-    ToolFunction(advise, text=render),
+    ToolFunction(advise),
     ToolFunction(search),
     ToolFunction(show),
     ToolFunction(why),
+    ToolFunction(catalogue),
+    ToolFunction(questions),
+    ToolFunction(lint),
     ToolFunction(plan_check, schema=PLAN),
     ToolFunction(log_add, writes=True, schema=LANDING),
     ToolFunction(run_start, writes=True, reads=False),

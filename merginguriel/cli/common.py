@@ -156,8 +156,3 @@ def program(start: Path) -> str:
     if called.name != "mu" or shutil.which("mu"):
         return "mu"
     return os.path.relpath(called.absolute(), start.resolve())
-
-
-def counted(count: int, noun: str) -> str:
-    """Return `1 row`, `2 rows`, `1,048 rows`."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,10 @@ import click
 
 from merginguriel.errors import UsageError
 from merginguriel.similarity.choice import Options
+from merginguriel.text.differences import p_number
+from merginguriel.text.numbers import interval, signed
 
-from .common import LOCALE, columns, emit, json_option, say, true_minus
+from .common import LOCALE, columns, emit, json_option, say
 from .lab import metric_option
 from .progress import Bar
 from .similarity import choosing_options
@@ -69,6 +71,20 @@ def common_options(command: Any) -> Any:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Options that `score` and `compare` share."""
+
+    targets: tuple[str, ...]
+    methods: tuple[str, ...]
+    sources: tuple[str, ...]
+    k: int | None
+    similarity: str
+    mode: str
+    prepare: Options
+    metric: str | None
+
+
+@dataclass(frozen=True)
 class Scored:
     """One target: its sources, each method's statistics of the metric on test items, and the baselines."""
 
@@ -82,25 +98,15 @@ class Scored:
 
 @ensemble.command("score", short_help="Score ensembles, against what they must beat.")
 @common_options
-def score(
-    study: Study,
-    targets: tuple[str, ...],
-    methods: tuple[str, ...],
-    sources: tuple[str, ...],
-    k: int | None,
-    similarity: str,
-    mode: str,
-    prepare: Options,
-    metric: str | None,
-    as_json: bool,
-) -> None:
+def score(study: Study, as_json: bool, **given: Any) -> None:
     """Score every method, with the paired difference to the best of its models (ExcTar) or the own one (IncTar)."""
     from merginguriel.evaluation.baselines import goal, lacking
     from merginguriel.evaluation.significance import compare, value_interval
     from merginguriel.study.results import comparison_dict
 
-    results = []
-    for one in score_all(study, targets, methods, sources, k, similarity, mode, prepare, metric):
+    asked, results = Asked(**given), []
+    mode = asked.mode
+    for one in score_all(study, asked):
         beat = one.baselines["target_alone" if mode == "IncTar" else "best_single_source"]
         assert beat.correct is not None  # measured here, item by item
         name, unit = one.metric.name, one.metric.unit
@@ -168,19 +174,7 @@ def score(
     help="Default: best_single_source; with --mode IncTar target_alone.",
 )
 @common_options
-def compare_(
-    study: Study,
-    targets: tuple[str, ...],
-    methods: tuple[str, ...],
-    sources: tuple[str, ...],
-    k: int | None,
-    similarity: str,
-    mode: str,
-    prepare: Options,
-    metric: str | None,
-    against: str | None,
-    as_json: bool,
-) -> None:
+def compare_(study: Study, against: str | None, as_json: bool, **given: Any) -> None:
     """Compare every method with one opponent on every target: p after Holm over targets, mean with a joint interval.
 
     \b
@@ -190,12 +184,13 @@ def compare_(
     from merginguriel.evaluation.across_targets import over_targets
     from merginguriel.study.results import comparison_dict
 
-    opponent = against or ("target_alone" if mode == "IncTar" else "best_single_source")
-    wanted = [m for m in methods or METHODS if m != opponent]
+    asked = Asked(**given)
+    opponent = against or ("target_alone" if asked.mode == "IncTar" else "best_single_source")
+    wanted = [m for m in asked.methods or METHODS if m != opponent]
     if not wanted:
         raise UsageError(f"{opponent} would be compared with itself.", hint="Name another with --method.")
     needed = tuple(dict.fromkeys([*wanted, *([opponent] if opponent in METHODS else [])]))
-    all_of = score_all(study, targets, needed, sources, k, similarity, mode, prepare, metric)
+    all_of = score_all(study, replace(asked, methods=needed))
     used = all_of[0].metric
     points = used.unit.points
     other = {one.target: answers_of(one, opponent) for one in all_of}
@@ -218,15 +213,15 @@ def compare_(
             continue
         table = [[f"{method} − {opponent}", points, "95%", "p", "sees", "p (Holm)"]]
         for target, seen in family.comparisons.items():
-            table.append([target, *cells(seen), p_cell(family.holm[target])])
+            table.append([target, *cells(seen), p_number(family.holm[target])])
         low, high = family.interval.low, family.interval.high
         sees = "–" if family.mde is None else f"{family.mde:.1f} {points}"
         table.append(
-            ["mean", signed(family.mean), "–" if family.mde is None else span(low, high), "", sees, ""]
+            ["mean", signed(family.mean), "–" if family.mde is None else interval(low, high), "", sees, ""]
         )
         click.echo(columns(table) + "\n")
     if as_json:
-        emit({"against": opponent, "mode": mode, "metric": used.name, "sources": {o.target: o.chosen.names for o in all_of},
+        emit({"against": opponent, "mode": asked.mode, "metric": used.name, "sources": {o.target: o.chosen.names for o in all_of},
               "methods": found})  # fmt: skip
         return
     say(
@@ -234,50 +229,27 @@ def compare_(
     )
 
 
-def score_all(
-    study: Study,
-    targets: Sequence[str],
-    methods: Sequence[str],
-    sources: Sequence[str],
-    k: int | None,
-    similarity: str,
-    mode: str,
-    prepare: Options,
-    metric: str | None,
-) -> list[Scored]:
+def score_all(study: Study, asked: Asked) -> list[Scored]:
     """Score every target. Predictions that are missing or damaged are computed first, with a note."""
     from merginguriel.evaluation.nxn import nxn
     from merginguriel.study.study import need_trained
 
     trained = study.trained()
-    need_trained(study, [*sources, *(targets if mode == "IncTar" else ())])
+    need_trained(study, [*asked.sources, *(asked.targets if asked.mode == "IncTar" else ())])
     if not trained:
         raise UsageError(
             f"no trained model in {study.space.display(study.root)}.",
             hint=f"Train some with: mu train --locale de-DE --locale sv-SE{study.flags()}",
         )
-    data = load_all(study, tuple(targets))
+    data = load_all(study, asked.targets)
     with Bar("nxn") as bar:
-        dev = nxn(trained, data, split="dev", cache=study.cache, metric=metric, on_progress=bar)
-        test = nxn(trained, data, split="test", cache=study.cache, metric=metric, on_progress=bar)
-    return [
-        score_one(study, trained, found, dev, test, methods or METHODS, sources, k, similarity, mode, prepare)
-        for found in data.values()
-    ]
+        dev = nxn(trained, data, split="dev", cache=study.cache, metric=asked.metric, on_progress=bar)
+        test = nxn(trained, data, split="test", cache=study.cache, metric=asked.metric, on_progress=bar)
+    return [score_one(study, trained, found, dev, test, asked) for found in data.values()]
 
 
 def score_one(
-    study: Study,
-    trained: Mapping[str, Path],
-    data: TaskData,
-    dev: Matrix,
-    test: Matrix,
-    methods: Sequence[str],
-    sources: Sequence[str],
-    k: int | None,
-    similarity: str,
-    mode: str,
-    prepare: Options,
+    study: Study, trained: Mapping[str, Path], data: TaskData, dev: Matrix, test: Matrix, asked: Asked
 ) -> Scored:
     """Score one target: choose its models, combine their answers, and collect its baselines."""
     from merginguriel.evaluation.baselines import baselines
@@ -286,19 +258,13 @@ def score_one(
     from merginguriel.similarity import choice
     from merginguriel.study.source_choice import inputs_of
 
+    methods, similarity = asked.methods or METHODS, asked.similarity
     target = data.locale
-    inputs = inputs_of(study, prepare, models=trained, dev=dev)
+    inputs = inputs_of(study, asked.prepare, models=trained, dev=dev)
     chosen = choice.choose(
-        target,
-        mode,
-        k,
-        similarity,
-        candidates=sources or list(trained),
-        named=bool(sources),
-        weigh=similarity,
-        inputs=inputs,
-        options=prepare,
-    )
+        target, asked.mode, asked.k, similarity, candidates=asked.sources or list(trained), named=bool(asked.sources),
+        weigh=similarity, inputs=inputs, options=asked.prepare,
+    )  # fmt: skip
     for note in chosen.notes:
         say(note)
     if not chosen.sources:
@@ -326,23 +292,8 @@ def answers_of(one: Scored, name: str) -> np.ndarray:
 
 def cells(found: Comparison) -> list[str]:
     """Return a difference, its interval, p, and the smallest effect that the test detects."""
-    p = p_cell(found.trusted_p)
+    p = p_number(found.trusted_p)
     if found.mde is None:
         return [signed(found.difference), "–", p, "–"]
-    interval = span(found.interval.low, found.interval.high)
-    return [signed(found.difference), interval, p, f"{found.mde:.1f} {found.points}"]
-
-
-def p_cell(p: float) -> str:
-    """Return a p value as a cell."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def signed(value: float) -> str:
-    """Return a number with its sign and a true minus."""
-    return true_minus(f"{value:+.1f}")
-
-
-def span(low: float, high: float) -> str:
-    """Return an interval as a cell."""
-    return f"{signed(low)} … {signed(high)}"
+    inside = interval(found.interval.low, found.interval.high)
+    return [signed(found.difference), inside, p, f"{found.mde:.1f} {found.points}"]

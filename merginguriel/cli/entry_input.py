@@ -10,16 +10,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from merginguriel.errors import MuError, UsageError
 
 from .common import plain, say
-
-if TYPE_CHECKING:
-    pass
 
 
 def read(file: Path) -> str:
@@ -48,12 +44,7 @@ def standard_input(log: Path) -> str:
 def edited(log: Path, text: str, draft: Path | None, *, yes: bool, asked: bool) -> str:
     """Return `text` as edited in $EDITOR once the user confirms the difference; otherwise keep it as a draft.
 
-    Args:
-        log: Folder of the log.
-        text: Text of the entry.
-        draft: File that the text was read from, if any.
-        yes: Skip the confirmation.
-        asked: Whether the text is an empty form, which is not added unchanged.
+    asked: the text is an empty form, which is not added unchanged
     """
     from merginguriel.knowledge.log.append import keep_draft
 

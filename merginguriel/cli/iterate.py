@@ -14,8 +14,8 @@ from merginguriel.training.settings import IterateSettings
 
 from .common import LOCALE, emit, json_option, say
 from .progress import Bar
-from .run import preview
-from .similarity import Command, choosing_options
+from .run import preview, section_options
+from .similarity import choosing_options
 from .study import pair, study_options, trust_option
 
 if TYPE_CHECKING:
@@ -28,23 +28,6 @@ ROUNDS = (
     "anchor", "epochs", "merge_every", "schedule", "tolerance", "min_gain_pp", "judge", "patience", "keep_checkpoints",
     "learning_rate", "head_learning_rate", "batch_size", "max_tokens", "freeze_layers", "bf16",
 )  # fmt: skip
-
-
-def round_options(command: Command) -> Command:
-    """Add an option for each of ROUNDS."""
-    for name in reversed(ROUNDS):
-        key, usual = KEYS[f"iterate.{name}"], getattr(IterateSettings(), name, None)
-        flag = f"--{name.removesuffix('_pp').replace('_', '-')}"
-        kind: Any = {"whole": int, "number": float, "flag": bool}.get(key.kind)
-        default = f" Default: {usual}." if usual else ""
-        command = click.option(
-            f"{flag}/--no-{flag[2:]}" if key.kind == "flag" else flag,
-            name,
-            type=click.Choice(key.choices) if key.choices else kind,
-            default=None,
-            help=f"{key.doc[0].upper()}{key.doc[1:]}.{default}",
-        )(command)
-    return command
 
 
 @click.command(short_help="Train locales in turn, merging as they learn.")
@@ -68,7 +51,7 @@ def round_options(command: Command) -> Command:
 )
 @click.option("--include", multiple=True, metavar="PATTERN", help=KEYS["include"].doc)
 @click.option("--exclude", multiple=True, metavar="PATTERN", help=KEYS["exclude"].doc)
-@round_options
+@section_options("iterate", ROUNDS, IterateSettings())
 @click.option(
     "--score/--no-score", default=True, show_default=True, help="Compare with single models on test data."
 )

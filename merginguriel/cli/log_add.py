@@ -11,12 +11,14 @@ import click
 
 from merginguriel import workspace
 from merginguriel.errors import MuError, UsageError
+from merginguriel.text.numbers import count
 
 from . import entry_input
-from .common import DATE, columns, counted, emit, json_option, plain, say, space, workspace_option
+from .common import DATE, columns, emit, json_option, plain, say, space, workspace_option
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
+    from merginguriel.knowledge.parse.expectations import Expectation
     from merginguriel.knowledge.parse.rows import ResultRow
     from merginguriel.workspace import Workspace
 
@@ -161,12 +163,12 @@ def add_entry(
     if dry_run:
         if note:
             emit({"text": text, "rows": int(note), "path": None}) if as_json else click.echo(plain(text))
-            say(f"{counted(int(note), 'row')} would be written to a CSV beside it.")
+            say(f"{count(int(note), 'row')} would be written to a CSV beside it.")
             return
         named = file if file is not None and str(file) != "-" else kept
         entry, text = acceptance.preview(
             where, text, file=named, anyway=anyway, program=parameters(), repository=repository, tell=_note,
-            verdicts=_verdicts,
+            verdicts=_verdicts, ordered=_ordered,
         )  # fmt: skip
         if as_json:
             emit({**entry.as_dict(), "path": None})  # it would get a name of its own
@@ -175,7 +177,7 @@ def add_entry(
         return
     entry = acceptance.accept(
         where, text, beside=beside, draft=again, anyway=anyway, program=parameters(), repository=repository, tell=_note,
-        verdicts=_verdicts,
+        verdicts=_verdicts, ordered=_ordered,
     )  # fmt: skip
     if kept:
         kept.unlink(missing_ok=True)
@@ -183,7 +185,7 @@ def add_entry(
         emit(entry.as_dict())
         return
     click.echo(entry.id)
-    say(f"{counted(len(entry.rows), 'row')}. Written to {where.display(entry.path)}. Next: mu lint")
+    say(f"{count(len(entry.rows), 'row')}. Written to {where.display(entry.path)}. Next: mu lint")
 
 
 def _verdicts(before: Knowledge, after: Knowledge, rows: tuple[ResultRow, ...]) -> int:
@@ -194,19 +196,25 @@ def _verdicts(before: Knowledge, after: Knowledge, rows: tuple[ResultRow, ...]) 
     return changed_verdicts(before, after, rows)
 
 
+def _ordered(knowledge: Knowledge, expected: Expectation) -> bool:
+    from merginguriel.loop.ordered_pilot import ordered_pilot
+
+    return ordered_pilot(knowledge, expected)
+
+
 def _note(text: str) -> None:
     say(plain(f"note: {text}"))
 
 
 def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple[str, str]:
     """Return the text of an entry; for a dry run over runs, also how many rows its CSV would have, else ""."""
-    from merginguriel.knowledge.log import append, entry_text
+    from merginguriel.knowledge.log import append, draft_text, entry_text
 
     measured, origin, filled = _measured(where, given)
     if not (given["title"] and given["kind"] and given["summary"]):
         raise UsageError("an entry needs --title, --type and --summary.")
     in_table, usual = bool(given["rows"] or given["expected"]), str(where.settings["context"])
-    draft = append.Draft(
+    draft = draft_text.Draft(
         title=given["title"],
         type=given["kind"],
         date=given["day"] or date.today().isoformat(),
@@ -224,7 +232,9 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
         sections=tuple(_sections(where, given, filled)),
     )
     if not (measured or given["figure"]):
-        return append.render(draft, raw_table=entry_text.table(given["rows"]) if given["rows"] else ""), ""
+        return draft_text.render(
+            draft, raw_table=entry_text.table(given["rows"]) if given["rows"] else ""
+        ), ""
     if given["rows"]:
         raise UsageError(
             "rows cannot be combined with runs or figures.", hint="Add the rows as a separate entry."
@@ -235,7 +245,7 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
 
         shown = picture(given["figure"])
     if dry_run:
-        return append.render(draft), str(len(measured))
+        return draft_text.render(draft), str(len(measured))
     return append.staged(where.log, draft, measured, shown), ""
 
 
@@ -315,7 +325,5 @@ def list_drafts(discard: str | None, as_json: bool, workspace_path: Path | None)
         ]
         click.echo(columns(table))
     say(
-        f"{counted(len(found), 'draft')}. Continue one: mu log add --draft ID --edit"
-        if found
-        else "No drafts."
+        f"{count(len(found), 'draft')}. Continue one: mu log add --draft ID --edit" if found else "No drafts."
     )

@@ -8,9 +8,10 @@ import click
 
 from merginguriel import workspace
 from merginguriel.errors import FAILED, MuError
+from merginguriel.text.numbers import count
 
 from . import entry_input
-from .common import counted, emit, json_option, plain, say, space, workspace_option
+from .common import emit, json_option, plain, say, space, workspace_option
 
 
 @click.command("import")
@@ -60,7 +61,7 @@ def import_entries(
         if not as_json:
             click.echo(
                 plain(
-                    f"{state:8} {name or f'{one.date} {one.type}: {one.title}'}  {counted(len(one.rows), 'row')}"
+                    f"{state:8} {name or f'{one.date} {one.type}: {one.title}'}  {count(len(one.rows), 'row')}"
                 )
             )
             if error and not skipped:
@@ -70,7 +71,5 @@ def import_entries(
     if as_json:
         emit(told)
     else:
-        say(
-            f"{counted(len(found) - refused, 'entry').replace('entrys', 'entries')}, {refused} refused. Next: mu lint"
-        )
+        say(f"{count(len(found) - refused, 'entry')}, {refused} refused. Next: mu lint")
     return FAILED if refused else 0

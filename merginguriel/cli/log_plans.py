@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
+from merginguriel.text.numbers import count
+
 from .common import (
     DATE,
     LOCALE,
     columns,
-    counted,
     emit,
     json_option,
     known,
@@ -163,6 +164,6 @@ def show_tried(
         click.echo(plain(line))
     same = sum(match.degree == "same" for match in result)
     parts = [f"{same} the same, {len(result) - same} close" if result else "No valid row is like it"]
-    parts += [f"{counted(len(plans), 'expectation')}  of open plans"] if plans else []
+    parts += [f"{count(len(plans), 'expectation')}  of open plans"] if plans else []
     parts += [f"{len(invalid)} superseded or invalidated"] if invalid else []
     say("; ".join(parts) + "." if result or invalid or plans else "The log has nothing like it.")

@@ -44,6 +44,7 @@ COMMANDS = {
         "Combine cached predictions of several models, without running a model.",
     ),
     "proxy": ("proxy", "proxy", "Spearman correlation on scored sentence pairs (STS), a proxy."),
+    "embed": ("embed", "embed", "Sentence embeddings: train, count tokens, score, study data."),
     "similarity": ("similarity", "similarity", "Rank source languages for a target by URIEL and by REAL."),
     "compat": ("compat", "compat", "Measure how well models fit each other."),
     "merge": ("merge", "merge", "Merge models by a recipe."),

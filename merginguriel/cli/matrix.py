@@ -82,7 +82,7 @@ def import_matrix(study: Study, file: Path, split: str, items: int, percent: boo
 
 @matrix.command(short_help="Show an N×N matrix, from results or from the log.")
 @click.argument("context", required=False)
-@click.option("--split", help="test, dev, train, or log (test accuracies in the log). Default: the first available.")  # fmt: skip
+@click.option("--split", help="test, dev, train, or log (test scores in the log). Default: the first available.")  # fmt: skip
 @click.option(
     "--target", type=LOCALE, help="Show the sources that URIEL, REAL and mu advise choose for this target."
 )
@@ -106,7 +106,7 @@ def show(
     as_json: bool,
     workspace_path: Path | None,
 ) -> None:
-    """Print a measured N×N matrix: the accuracy of every model on every locale, from results/ or from the log.
+    """Print a measured N×N matrix: the score of every model on every locale, from results/ or from the log.
 
     CONTEXT is a task and a base model. Default: the workspace's, if it has a matrix.
 
@@ -166,7 +166,8 @@ def as_dict(
         "path": str(item.path) if item.path else None,
         "n": dict(zip(ordered.targets, map(int, ordered.n), strict=True)),
         "majority_class": {t: commonest[t] for t in ordered.targets if t in commonest},
-        "accuracy": {
+        "metric": ordered.metric,
+        ordered.metric: {
             s: {
                 t: None if math.isnan(v) else v for t, v in zip(ordered.targets, map(float, row), strict=True)
             }
@@ -193,12 +194,15 @@ def choice_text(ordered: Matrix, picked: Chosen, commonest: dict[str, float]) ->
     """Return the target's column, best first, with the methods that choose each source."""
     import numpy as np
 
+    from merginguriel.metrics.base import find
     from merginguriel.study.matrix_store import rank
 
+    metric = find(ordered.metric)
     column = ordered.scores[:, ordered.targets.index(picked.target)]
-    lines = [["source", "accuracy", "rank", "URIEL", "takes it"]]
+    order = -metric.sign * column
+    lines = [["source", metric.name, "rank", "URIEL", "takes it"]]
     for i in sorted(
-        range(len(column)), key=lambda i: (bool(np.isnan(column[i])), -column[i], ordered.sources[i])
+        range(len(column)), key=lambda i: (bool(np.isnan(column[i])), order[i], ordered.sources[i])
     ):
         source = ordered.sources[i]
         known = not np.isnan(column[i])
@@ -213,7 +217,7 @@ def choice_text(ordered: Matrix, picked: Chosen, commonest: dict[str, float]) ->
     n = int(ordered.n[ordered.targets.index(picked.target)])
     heading = [f"{picked.target}: n = {n:,}" if n else f"{picked.target}: n unknown"]
     if picked.target in commonest:
-        heading.append(f"majority class {100 * commonest[picked.target]:.1f}%")
+        heading.append(f"majority class {metric.unit.show(commonest[picked.target], 1)}")
     notes = [
         f"U: URIEL; R: REAL, by {picked.real_from}; E: mu advise ({picked.verdict}: {picked.recipe})",
         *([] if picked.engine else [f"mu advise names no source: {picked.note}"]),

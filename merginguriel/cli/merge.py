@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,25 @@ class Size(click.ParamType):
             return value if isinstance(value, int) else bytes_of(value)
         except ValueError as error:
             self.fail(f"it should be {error}.", param, ctx)
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Flags that say what is merged, beside the policies of the recipe."""
+
+    method: str | None
+    sources: tuple[str, ...]
+    weights: tuple[float, ...]
+    params: tuple[str, ...]
+    target: str | None
+    mode: str | None
+    similarity: str | None
+    k: int | None
+    prepare: Options
+    pretrained: Path | None
+    preweight: str | None
+    times: str | None
+    text: str | None
 
 
 @click.command(short_help="Merge models by a recipe.")
@@ -101,19 +121,6 @@ class Size(click.ParamType):
 @json_option
 def merge(
     recipe_file: Path | None,
-    method: str | None,
-    sources: tuple[str, ...],
-    weights: tuple[float, ...],
-    params: tuple[str, ...],
-    target: str | None,
-    mode: str | None,
-    similarity: str | None,
-    k: int | None,
-    prepare: Options,
-    pretrained: Path | None,
-    preweight: str | None,
-    times: str | None,
-    text: str | None,
     out: Path | None,
     mergekit: Path | None,
     dry_run: bool,
@@ -138,34 +145,22 @@ def merge(
     from merginguriel.study.statistics_file import as_if_read, read_for
 
     named = {name: policies.pop(name) for name in FLAGS}
+    flags = Flags(**{name: policies.pop(name) for name in Flags.__dataclass_fields__})
     ready = recipe_file is not None or mergekit is not None
-    by_folder = bool(sources) and all(folder_of(source) for source in sources)
-    alone = out is not None and (ready or (by_folder and not mode and not similarity and not preweight))
+    by_folder = bool(flags.sources) and all(folder_of(source) for source in flags.sources)
+    alone = out is not None and (
+        ready or (by_folder and not flags.mode and not flags.similarity and not flags.preweight)
+    )
     study = None if alone and not any(named.values()) and space(None).shipped else make_study(**named)
     if ready:
         refuse_flags_beside_a_recipe()
         recipe = load_recipe(recipe_file) if recipe_file else from_mergekit(mergekit)
     else:
-        recipe = from_flags(
-            study,
-            method,
-            sources,
-            weights,
-            params,
-            target,
-            mode,
-            similarity,
-            k,
-            prepare,
-            pretrained,
-            preweight,
-            times,
-            {**policies, "text": Path(text) if text and text != "sources" else None},
-        )
+        recipe = from_flags(study, flags, policies)
     path = out or needed(study).merged(recipe)
     if not dry_run:
         with Bar(recipe.method) as bar:
-            recipe = read_for(study, recipe, text, beside=path, progress=bar)
+            recipe = read_for(study, recipe, flags.text, beside=path, progress=bar)
         path = out or needed(study).merged(recipe)  # what was read from text is part of the name
     if dry_run:
         planned = plan(as_if_read(recipe))
@@ -255,22 +250,7 @@ def in_words(planned: dict[str, Any], out: str) -> list[str]:
     ]
 
 
-def from_flags(
-    study: Study | None,
-    method: str | None,
-    sources: tuple[str, ...],
-    weights: tuple[float, ...],
-    params: tuple[str, ...],
-    target: str | None,
-    mode: str | None,
-    similarity: str | None,
-    k: int | None,
-    prepare: Options,
-    pretrained: Path | None,
-    preweight: str | None,
-    times: str | None,
-    policies: dict[str, Any],
-) -> Recipe:
+def from_flags(study: Study | None, flags: Flags, policies: dict[str, Any]) -> Recipe:
     """Return the recipe that the flags mean; sources by name are looked up in the study, if there is one.
 
     `policies` are fields of the recipe that have the names of their flags.
@@ -282,10 +262,13 @@ def from_flags(
     from merginguriel.similarity import choice
     from merginguriel.study.study import need_trained
 
-    if method is None:
+    if flags.method is None:
         raise UsageError("name a method with --method, or give a recipe file.", hint="See: mu methods")
+    method, similarity, sources, target = flags.method, flags.similarity, flags.sources, flags.target
     if method == "similarity":
         method, similarity = "linear", similarity or "REAL"
+    weights, mode, preweight, times = flags.weights, flags.mode, flags.preweight, flags.times
+    pretrained = flags.pretrained
     # Before sources are looked for: training them would not help a misspelt method.
     known = methods.get(method)
     if preweight and weights:
@@ -304,7 +287,7 @@ def from_flags(
     chosen = list(sources)
     if target and (kind or mode):
         folders = {s.partition("=")[0]: Path(s.partition("=")[2]) for s in sources if "=" in s}
-        found = choose(needed(study), target, mode, k, kind, weigh, prepare, sources, folders, pretrained)
+        found = choose(needed(study), flags, kind, weigh, folders)
         named = dict(zip((s.partition("=")[0] for s in sources), sources, strict=True))
         chosen = [named.get(name, name) for name in found.names]
         weights = weights or (tuple(found.weights.values()) if weigh else ())
@@ -325,30 +308,20 @@ def from_flags(
         method,
         named_paths,
         weights=weights or None,
-        params=params,
+        params=flags.params,
         base=pretrained or (study.root / "base" if needs_base and study else None),
         target=target,
         mode=mode,
-        similarity=choice.label((f"{kind}×{factor}" if factor else kind) or None, prepare),
+        similarity=choice.label((f"{kind}×{factor}" if factor else kind) or None, flags.prepare),
         k=len(named_paths),
         context=study.context if study else None,
         preweight=weigh.partition("×")[0].lower() if weigh else preweight,
+        text=Path(flags.text) if flags.text and flags.text != "sources" else None,
         **policies,
     )
 
 
-def choose(
-    study: Study,
-    target: str,
-    mode: str | None,
-    k: int | None,
-    kind: str,
-    weigh: str | None,
-    prepare: Options,
-    sources: tuple[str, ...],
-    folders: dict[str, Path],
-    pretrained: Path | None,
-) -> Choice:
+def choose(study: Study, flags: Flags, kind: str, weigh: str | None, folders: dict[str, Path]) -> Choice:
     """Return the sources that the flags choose, with their weights.
 
     `kind` is the similarity that chooses, empty where none does; `weigh` the one that weighs; `folders` maps the sources
@@ -358,22 +331,18 @@ def choose(
     from merginguriel.study.source_choice import inputs_of
     from merginguriel.study.study import need_trained
 
-    trained = study.trained()
-    if mode == "IncTar" and not sources and trained:
-        need_trained(study, [target])
-    models = {**trained, **folders}
+    trained, sources = study.trained(), flags.sources
+    if flags.mode == "IncTar" and not sources and trained:
+        need_trained(study, [str(flags.target)])
     with Bar("weights") as bar:
-        found = choice.choose(
-            target,
-            mode,
-            k,
-            kind or None,
-            candidates=[s.partition("=")[0] for s in sources] or list(trained),
-            named=bool(sources),
-            weigh=weigh,
-            inputs=inputs_of(study, prepare, models=models, base=pretrained, progress=bar),
-            options=prepare,
+        inputs = inputs_of(
+            study, flags.prepare, models={**trained, **folders}, base=flags.pretrained, progress=bar
         )
+        candidates = [s.partition("=")[0] for s in sources] or list(trained)
+        found = choice.choose(
+            str(flags.target), flags.mode, flags.k, kind or None, candidates=candidates, named=bool(sources),
+            weigh=weigh, inputs=inputs, options=flags.prepare,
+        )  # fmt: skip
     for note in found.notes:
         say(note)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from merginguriel.errors import UsageError
-from merginguriel.text.numbers import count
-from merginguriel.text.runs import plan_lines
+from merginguriel.text.pilots import before
 
 from .common import LOCALE, emit, json_option, plain, say, space, workspace_option
 from .progress import Bar
@@ -77,10 +75,8 @@ def pilot(
     mu pilot --target da-DK --target sv-SE --log
     """
     from merginguriel.knowledge.base import load
-    from merginguriel.loop import advise_request, ledger
     from merginguriel.loop import pilot as pilots
-    from merginguriel.runs import resolve, run_store, worker
-    from merginguriel.runs.planning import plan
+    from merginguriel.runs import run_store, worker
     from merginguriel.workspace import writable
 
     if unlabelled and mode != "ExcTar":
@@ -90,15 +86,10 @@ def pilot(
     planned: list[tuple[Planned, Plan]] = []
     knowledge = load(where)
     for target in dict.fromkeys(targets):
-        question = advise_request.question(
-            knowledge, target, mode=mode, context=context, method=method, min_gain=min_gain, budget=budget,
+        one, work = pilots.prepared(
+            knowledge, target, most=most, unlabelled=unlabelled, mode=mode, context=context, method=method, min_gain=min_gain, budget=budget,
             ensembles=not no_ensembles,
         )  # fmt: skip
-        answer = ledger.answered(knowledge, question)
-        one = pilots.planned(knowledge, question, answer, most=most, unlabelled=unlabelled)
-        work = plan(where, resolve.resolved(one.config, where))
-        if work.other:
-            raise UsageError(f"the models of {', '.join(work.other)} were trained with other settings.")
         planned.append((one, work))
         if not (as_json and dry_run):
             say(plain(before(one, work)))
@@ -119,23 +110,6 @@ def pilot(
     if as_json:
         emit(results if len(results) > 1 else results[0])
     return 0
-
-
-def before(planned: Planned, work: Plan) -> str:
-    """Return what is said before a pilot starts: the arms, the cost and the detectable gain."""
-    advice = planned.advice
-    lines = [f"{advice.target}  advised: {advice.verdict.upper()} {advice.recipe.label}"]
-    lines += [f"  arm    {label}" for label in planned.arms]
-    lines += plan_lines(work, "new")
-    lines.append(
-        f"  cost   at most {count(planned.pieces, 'piece')} of work; "
-        + (
-            "no confirmation: there are no labels"
-            if planned.config.unlabelled
-            else f"the confirmation on test items detects {planned.sees_pp:.1f} pp or more"
-        )
-    )
-    return "\n".join([*lines, *(f"  note   {note}" for note in planned.notes)])
 
 
 def finished(space: Workspace, run: Run, *, logs: bool, as_json: bool) -> dict[str, Any]:
@@ -161,21 +135,10 @@ def finished(space: Workspace, run: Run, *, logs: bool, as_json: bool) -> dict[s
 
 def detached(space: Workspace, planned: list[Planned], *, logs: bool, as_json: bool) -> int:
     """Start the pilots in a process of their own, one after the other."""
-    from merginguriel import threads
-    from merginguriel.runs import run_store, worker
+    from merginguriel.loop import pilot as pilots
 
-    runs = [run_store.create(space, one.config) for one in planned]
-    if len(runs) == 1 and not logs:
-        _, pid = worker.launch(space, planned[0].config)
-    else:
-        words = [word for word in sys.argv[1:] if word not in ("--detach", "--json")]
-        with (space.runs / ".pilots.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "merginguriel.cli.main", *words, "--workspace", str(space.root)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                env=threads.environment(),
-            )  # fmt: skip
-        pid = process.pid
+    words = [word for word in sys.argv[1:] if word not in ("--detach", "--json")]
+    runs, pid = pilots.launch(space, planned, words, together=logs)
     if as_json:
         emit([{"run": run.id, "pid": pid} for run in runs])
         return 0

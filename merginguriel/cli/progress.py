@@ -18,8 +18,6 @@ class Bar:
     """A progress line, called with (done, total, text).
 
     `left`: seconds, if known. A total of 0 prints the text as a notice on a line of its own.
-
-    A total of 0 makes the text a notice, which gets a line of its own.
     """
 
     def __init__(self, title: str) -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
-    help="Learning rate of every fine-tuning. Default: depends on the base.",
+    help="Epochs of every fine-tuning. Default: depends on the base.",
 )
 @click.option(
     "--option", "options", multiple=True, metavar="KEY=VALUE", help="Option of the task home, like train=200."
@@ -68,6 +68,7 @@ def quickstart(
     mu quickstart --target cy-GB --dry-run
     """
     from merginguriel.loop import quickstart as loop
+    from merginguriel.loop.quickstart_time import expected
     from merginguriel.study.study import Study
     from merginguriel.workspace import seed as make_workspace
 
@@ -82,7 +83,9 @@ def quickstart(
     if dry_run:
         # The estimate was measured with e5-small and the task's own sizes.
         usual = base == "e5-small" and epochs is None and not options
-        seconds = loop.expected(chosen) if usual else None
+        everyone = (*sorted(set(chosen)), target)
+        times = expected(loop.steps_of(everyone), len(everyone), len(loop.METHODS))
+        seconds = round(sum(times.values())) if usual else None
         long = f": about {duration(seconds)} on two cores" if seconds else ""
         planned = {
             "target": target,
@@ -100,7 +103,7 @@ def quickstart(
     study = Study(workspace.find(explicit=space), base=base, seed=seed, options=methods)
     narrator = Narrator()
     try:
-        callbacks = loop.Tell(narrator.step, narrator.progress, narrator.note)
+        callbacks = loop.Narration(narrator.step, narrator.progress, narrator.note)
         outcome = loop.run(study, target, chosen, callbacks, epochs=epochs)
     finally:
         narrator.close()
@@ -200,25 +203,29 @@ def _indented(text: str, wide: int) -> list[str]:
 def _table(outcome: Outcome, wide: int) -> list[str]:
     """Return the lines of the merges, best first, and of what they are compared with."""
     from merginguriel.evaluation.significance import value_interval
-    from merginguriel.study.results import p_text
+    from merginguriel.stats import p_text
 
     beat = outcome.baselines
     groups = outcome.merges[0].groups
 
-    def accuracy(right: np.ndarray) -> str:
-        low, high = value_interval(right, groups)
-        return f"{100 * right.mean():5.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    metric = outcome.metric
+
+    def value_text(right: np.ndarray) -> str:
+        low, high = value_interval(right, groups, metric=metric.name)
+        return f"{100 * metric.value(right):5.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
     own = "target_alone" in beat
-    rows = [["", "accuracy, %", f"against {beat['best_single_source'].model}, pp", "p", "own, pp"]]
-    for merged in sorted(outcome.merges, key=lambda m: -m.accuracy):
+    points = metric.unit.points
+    against = f"against {beat['best_single_source'].model}, {points}"
+    rows = [["", f"{metric.name}{metric.mark}", against, "p", f"own, {points}"]]
+    for merged in sorted(outcome.merges, key=lambda m: -metric.sign * m.value):
         best = merged.compared["best_single_source"]
         p = p_text(best.p if best.p_groups is None else best.p_groups).removeprefix("p ").removeprefix("= ")
         inside = f"[{best.interval.low:+.1f}, {best.interval.high:+.1f}]"
         rows.append(
             [
                 merged.name,
-                accuracy(merged.right),
+                value_text(merged.right),
                 f"{best.difference:+5.1f} {inside}".replace("-", "−"),
                 p,
                 f"{merged.compared['target_alone'].difference:+.1f}".replace("-", "−") if own else "",
@@ -233,13 +240,13 @@ def _table(outcome: Outcome, wide: int) -> list[str]:
     for kind, label in names.items():
         if kind in beat:
             right = beat[kind].correct
-            value = f"{100 * beat[kind].value:5.1f}" if right is None else accuracy(right)
+            value = f"{100 * beat[kind].value:5.1f}" if right is None else value_text(right)
             rows.append([label, value, "", "", ""])
-    effect = max(outcome.merges, key=lambda m: m.accuracy).accuracy - beat["source_mean"].value
+    effect = outcome.best.value - beat["source_mean"].value
     count = len(set(groups))
     by = f"by {count} groups of variants" if count < len(groups) else "by sentences"
     heading = (
-        f"Merges for {outcome.target}: accuracy, the difference to the best source, and to the target's own "
+        f"Merges for {outcome.target}: {metric.name}, the difference to the best source, and to the target's own "
         f"model (own). 95% intervals and p {by}."
     )
     return [
@@ -247,7 +254,7 @@ def _table(outcome: Outcome, wide: int) -> list[str]:
         "",
         columns(rows),
         "",
-        f"Merging effect of the best merge: {100 * effect:+.1f} pp over the mean of its sources.".replace(
+        f"Merging effect of the best merge: {100 * effect:+.1f} {points} over the mean of its sources.".replace(
             "-", "−"
         ),
     ]

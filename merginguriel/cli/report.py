@@ -44,12 +44,12 @@ def report(
     """
     from merginguriel.report import loading, pages
     from merginguriel.report.report import build
+    from merginguriel.runs.run_folders import run_folders
 
     here = space(workspace_path)
     parts = []
     if runs or sweeps or not entries:
-        names = [*runs, *(name for sweep in sweeps for name in loading.sweep_runs(here, sweep))]
-        parts.append(loading.from_runs(loading.run_folders(here, names)))
+        parts.append(loading.from_runs(run_folders(here, runs, sweeps)))
     if entries:
         parts.append(loading.from_entries(known(here), entries))
     made = build(loading.joined(parts), by=by, feature=feature, title=title)

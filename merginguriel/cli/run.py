@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,37 @@ if TYPE_CHECKING:
     from merginguriel.config.schema import Config
     from merginguriel.workspace import Workspace
 
+Command = Callable[..., Any]
 TRUST = "trust_remote_code"  # the key of --trust-remote-code, which a file cannot turn on alone
 set_option = click.option(
     "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a key: training.epochs=2. Repeat."
 )
+
+
+def section_options(section: str, names: Sequence[str], usual: object = None) -> Callable[[Command], Command]:
+    """Add an option for each of these keys of a section of the configuration; unset where it is not given.
+
+    usual: object with the defaults, which the help names.
+    """
+    from merginguriel.config.schema import KEYS
+
+    def around(command: Command) -> Command:
+        for name in reversed(names):
+            key, default = KEYS[f"{section}.{name}"], getattr(usual, name, None)
+            text = key.doc.replace("; unset: ", ". Default: ")
+            flag = f"--{name.removesuffix('_pp').replace('_', '-')}"
+            least: Any = key.low
+            kind = {"whole": click.IntRange(min=least), "number": click.FloatRange(min=least)}.get(key.kind)
+            command = click.option(
+                f"{flag}/--no-{flag[2:]}" if key.kind == "flag" else flag,
+                name,
+                type=click.Choice(key.choices) if key.choices else kind,
+                default=None,
+                help=f"{text[0].upper()}{text[1:]}." + (f" Default: {default}." if default else ""),
+            )(command)
+        return command
+
+    return around
 
 
 @click.command(short_help="Carry out an experiment that a YAML file describes.")

@@ -29,7 +29,7 @@ from .progress import Bar
 if TYPE_CHECKING:
     from merginguriel.runs.run_store import Run
 
-ORDERS = ("newest", "best", "state", "target")
+ORDERS = ("newest", "best", "state", "target", "method", "seed")
 STATES = ("queued", "running", "paused", "finished", "failed", "cancelled", "dead")
 SCREEN = 40  # default length of a list
 EVERY = 0.3  # seconds between two looks at a watched run
@@ -68,7 +68,13 @@ def find(workspace_path: Path | None, name: str) -> Run:
     "--kind", type=click.Choice(["merge", "train", "nxn", "iterate", "tune"]), help="Only runs of this kind."
 )
 @click.option("--target", help="Only runs for this locale.")
-@click.option("--find", "text", default="", metavar="TEXT", help="Only runs that contain all of these words.")
+@click.option(
+    "--find",
+    "text",
+    default="",
+    metavar="TEXT",
+    help="Only runs with all of these words; target:da-DK looks in one column.",
+)
 @click.option("--order", default="newest", type=click.Choice(ORDERS), help="Default: newest.")
 @click.option(
     "--limit", type=click.IntRange(min=1), help="Maximum number to show. Default: 40; with --json, all."

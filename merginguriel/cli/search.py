@@ -28,6 +28,11 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Maximum number of hits.",
         ),
+        click.option(
+            "--rerank",
+            is_flag=True,
+            help="Rank by meaning too, with e5-small: other wordings and languages. Needs [lab].",
+        ),
         json_option,
         workspace_option,
     ):
@@ -45,6 +50,7 @@ def search(**asked: Any) -> None:
     \b
     mu search ties sw-KE
     mu search why does dare fail --target sw-KE
+    mu search --rerank Wie viele Quellen soll ich nehmen
     mu eval MODEL --locale sw-KE 2>&1 | mu search -
     """
     tell(("skill", "claim", "entry"), **asked)
@@ -74,6 +80,7 @@ def tell(
     target: str | None,
     method: str | None,
     limit: int,
+    rerank: bool,
     as_json: bool,
     workspace_path: Path | None,
 ) -> None:
@@ -81,13 +88,14 @@ def tell(
     from merginguriel.knowledge.search.query import search as find
 
     text = sys.stdin.read() if query == ("-",) else " ".join(query)
-    result = find(space(workspace_path), text, kinds=kinds, target=target, method=method, limit=limit)
+    where = space(workspace_path)
+    result = find(where, text, kinds=kinds, target=target, method=method, limit=limit, rerank=rerank)
     if as_json:
         emit([hit.as_dict() for hit in result])
         return
     click.echo("\n\n".join(plain(lines_of(hit)) for hit in result), nl=bool(result))
     if not result:
-        say("nothing found.")
+        say("nothing found." if rerank else "nothing found. --rerank searches by meaning too.")
 
 
 def lines_of(hit: Hit) -> str:

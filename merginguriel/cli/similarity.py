@@ -61,12 +61,9 @@ def preparing_options(command: Command) -> Command:
 def choosing_options(
     *, similarity: str | None = None, mode: str | None = None, products: bool = True
 ) -> Callable[[Command], Command]:
-    """Add --mode, --similarity and --k, and the options that prepare a similarity.
+    """Add --mode and --similarity with these defaults, --k, and the options that prepare a similarity.
 
-    Args:
-        similarity: default of --similarity.
-        mode: default of --mode.
-        products: whether --similarity may be a product, such as REAL×cosine.
+    products: whether --similarity may be a product, such as REAL×cosine
     """
 
     def around(command: Command) -> Command:

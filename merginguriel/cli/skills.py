@@ -174,7 +174,7 @@ def diff(
         emit([change.as_dict() for change in result])
         return
     for change in result:
-        text = change.said.replace("\n", "\n    ")
+        text = change.text.replace("\n", "\n    ")
         click.echo(plain(f"{change.kind}  {change.what}\n    {text}"))
         click.echo(plain("".join(f"      {line}\n" for line in change.evidence)), nl=False)
     say(f"{len(result)} change{'s' * (len(result) != 1)}.")

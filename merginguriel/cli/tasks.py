@@ -42,6 +42,8 @@ def show(name: str | None, folder: Path | None, as_json: bool, workspace_path: P
         for one in named.read(where).values():
             found.append({"task": one.name, "about": f"your data in {where.display(one.folder)}"})
         emit(found) if as_json else click.echo(columns([[t["task"], t["about"]] for t in found]))
+        if not as_json:
+            say("Retrieval with sentence embeddings, on pairs or parallel text: mu embed --help")
         return
     if name == "home":
         from merginguriel.tasks.home import coverage

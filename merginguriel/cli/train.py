@@ -12,12 +12,18 @@ from merginguriel.text.runs import duration
 
 from .common import LOCALE, LocaleType, columns, emit, json_option, say
 from .progress import Bar
+from .run import section_options
 from .study import load_all, study_options, trust_option
 
 if TYPE_CHECKING:
     from merginguriel.study.study import Study
     from merginguriel.tasks.base import TaskData
 
+# Keys of the section `training` that are options.
+SETTINGS = (
+    "epochs", "learning_rate", "head_learning_rate", "batch_size", "accumulate", "max_train_samples", "max_minutes",
+    "max_tokens", "freeze_layers", "lora_rank", "lora_alpha", "patience", "bf16",
+)  # fmt: skip
 TOKENS = 9.3  # per sentence of the task home, by `tokens_of`, on which the seconds were measured
 
 
@@ -38,40 +44,9 @@ class LocaleOrAll(LocaleType):
 @click.option("--leave-out", type=LOCALE, multiple=True, help="Of --joint: a locale to leave out; repeat.")
 @click.option("--budget", type=click.Choice(["epochs", "examples"]), default="epochs", show_default=True,
               help="Of --joint: as many epochs as a single model, or as many training sentences.")  # fmt: skip
-@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training sentences.")
-@click.option(
-    "--learning-rate", type=float, help="Learning rate of the encoder. Default: depends on the base."
-)
-@click.option("--head-learning-rate", type=float, help="Learning rate of the head, which starts from zeros.")
-@click.option("--batch-size", type=click.IntRange(min=1))
-@click.option("--accumulate", type=click.IntRange(min=1),
-              help="Batches whose gradients are added up before a step. Default: 1.")  # fmt: skip
-@click.option(
-    "--max-train-samples", type=click.IntRange(min=1), help="Train on so many sentences of each locale."
-)
-@click.option("--max-minutes", type=click.FloatRange(min=0, min_open=True),
-              help="Stop the training of a locale after this time.")  # fmt: skip
-@click.option(
-    "--max-tokens",
-    type=click.IntRange(min=4),
-    help="Maximum tokens of a sentence; longer ones are truncated.",
-)
-@click.option(
-    "--freeze-layers",
-    type=click.IntRange(min=0),
-    help="Number of layers, from the input, that are not trained.",
-)
+@section_options("training", SETTINGS)
 @click.option(
     "--freeze-embeddings/--train-embeddings", default=None, help="Exclude the embeddings from training."
-)
-@click.option("--lora-rank", type=click.IntRange(min=1), help="Train low-rank factors of this rank (LoRA).")
-@click.option(
-    "--lora-alpha", type=click.IntRange(min=1), help="LoRA's alpha (scale times rank). Default: 2 × rank."
-)
-@click.option("--patience", type=click.IntRange(min=1),
-              help="Stop after this many epochs without a gain on development data; keep the best.")  # fmt: skip
-@click.option(
-    "--bf16/--no-bf16", default=None, help="Matrix products in bfloat16. Default: where it is faster."
 )
 @click.option("--report-to", multiple=True, metavar="NAME", help="Report to trackio, mlflow or wandb.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and the estimated time; train nothing.")
@@ -245,7 +220,7 @@ def plan_of(
     max_tokens: int | None = None,
 ) -> dict[str, Any]:
     """Return the plan of training on `data`. seconds: on two cores; None where nothing was measured."""
-    from merginguriel.loop.quickstart import SECONDS
+    from merginguriel.loop.quickstart_time import SECONDS
     from merginguriel.training.settings import preset
 
     path = study.model(data.locale)

@@ -39,7 +39,7 @@ NO_EFFECT = ("int8_mask",)  # of mergekit's memory, not of its result
 class Known:
     """One method of both programs.
 
-    params     mergekit's parameter → ours, one value for all models and tensors; `lambda` becomes part of `scale`
+    params     mergekit's parameter → ours, one value for all models and tensors; `lambda` becomes `scale` or `alpha`
     fixed      mergekit's parameter → the only value that has the same meaning here
     default    mergekit's defaults where they are not ours
     weights    whether models have weights
@@ -160,7 +160,7 @@ def check_names(reader: Reader, name: str, known: Known, tables: list[Mapping[st
     mine = {*known.params, *known.fixed, *NO_EFFECT}
     mine |= {"weight"} if known.weights else set()
     mine |= {"normalize"} if known.divides is not None else set()
-    mine |= {"lambda"} if "scale" in registry.get(name).params else set()
+    mine |= {"lambda"} if factor_of(name) else set()
     mine |= {"t"} if name == "slerp" else set()
     everyones = {"weight", "density", "normalize", "rescale", "lambda", "t", "gamma", "epsilon"}
     for given, key in ((table, key) for table in tables for key in table):
@@ -176,6 +176,11 @@ def check_names(reader: Reader, name: str, known: Known, tables: list[Mapping[st
             )
         if note not in reader.notes:
             reader.notes.append(note)
+
+
+def factor_of(name: str) -> str | None:
+    """Return our parameter for `lambda`: `scale`, or `alpha`, a factor on the sum of the task vectors instead of their mean."""
+    return next((key for key in ("scale", "alpha") if key in registry.get(name).params), None)
 
 
 def built(
@@ -226,7 +231,8 @@ def built(
                 )
     params, scale = params_of(reader, name, known, models, whole), 1.0
     weights, by_layer, by_name = weights_of(reader, top, names, rules)
-    if "scale" in method.params:
+    factor = factor_of(name)
+    if factor:
         scale = number(reader, "lambda", whole, models, 1.0)
     if known.divides is not None and not divides:
         total = same_total(reader, top, name, rules, names)
@@ -243,8 +249,8 @@ def built(
                     "Write it: parameters: {normalize: true}",
                 )
             params["normalize"] = False
-    if scale != 1:
-        params["scale"] = scale
+    if factor:  # given at 1 too: the defaults of both programs differ
+        params[factor] = scale / len(models) if factor == "alpha" else scale
     return check(
         Recipe(
             name,

@@ -12,6 +12,7 @@ from merginguriel.errors import CheckpointError, MuError
 from merginguriel.knowledge.parse.yaml_lines import Text, read_text, read_yaml
 from merginguriel.models.adapters import is_adapter
 from merginguriel.text.suggest import suggest
+from merginguriel.validation import line_of
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,6 @@ class Reader:
                 raise self.fail(value.line, f"{second} is not a LoRA adapter.")
             return Model(str(value), folder, params, value.line)
         return Model(str(value), self.folder(value), params, value.line)
-
-
-def line_of(value: Any, otherwise: int) -> int:
-    """Return the line on which a value of the file starts."""
-    first = value[0] if isinstance(value, list) and value else value
-    return getattr(first, "line", otherwise)
 
 
 def parameters(reader: Reader, table: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -162,12 +162,14 @@ class Finetuning(Section):
     """How a model is fine-tuned: training.settings.FinetuneSettings. Unset: the preset of the base."""
 
     epochs: Whole | None = key(None, "passes over the training sentences", low=1)
-    learning_rate: Number | None = key(None, "of the encoder", low=0)
-    head_learning_rate: Number | None = key(None, "of the head, which starts from random weights", low=0)
+    learning_rate: Number | None = key(None, "learning rate of the encoder", low=0)
+    head_learning_rate: Number | None = key(
+        None, "learning rate of the head, which starts from random weights", low=0
+    )
     batch_size: Whole | None = key(None, "sentences per step", low=1)
     warmup: Number | None = key(None, "share of the steps in which the rate rises", low=0, high=1)
-    weight_decay: Number | None = key(None, "of AdamW, on matrices only", low=0)
-    dropout: Number | None = key(None, "in the encoder", low=0, high=1)
+    weight_decay: Number | None = key(None, "weight decay of AdamW, on matrices only", low=0)
+    dropout: Number | None = key(None, "dropout in the encoder", low=0, high=1)
     freeze_embeddings: Flag | None = key(None, "leave the embeddings at the pretrained values")
     freeze_layers: Whole | None = key(
         None, "number of first encoder layers that stay at the pretrained values", low=0
@@ -313,6 +315,7 @@ class Key:
     kind     word, words, locale, locales, whole, number, flag, table, folder, text, base or method
     choices  the words it may be, or its items may be; empty: any
     only     kinds of run that it applies to; empty: all
+    low      the least number it may be; None: any
     """
 
     kind: str
@@ -320,6 +323,7 @@ class Key:
     doc: str
     choices: tuple[str, ...]
     only: tuple[str, ...]
+    low: float | None = None
 
 
 SECTIONS: dict[str, type[Section]] = {"training": Training, "iterate": Iterate, "tune": Tune}
@@ -342,7 +346,11 @@ def fields(of: type[Section] = Config, prefix: str = "") -> Iterator[tuple[str, 
             else ()
         )
         choices = next((kind.choices for kind in kinds if kind.choices), ())
-        yield f"{prefix}{name}", Key(kinds[0].name, field.default, field.description or "", choices, only)
+        low = next((part.ge for part in field.metadata if hasattr(part, "ge")), None)
+        yield (
+            f"{prefix}{name}",
+            Key(kinds[0].name, field.default, field.description or "", choices, only, low),
+        )
 
 
 def found_kinds(annotation: Any) -> Iterator[Kind]:

@@ -21,6 +21,7 @@ from .pilot import MERGE_AT
 from .question import Candidate, Question
 from .sources import Choice
 
+RETRIEVAL = "retrieval-"  # beginning of the contexts of mu embed compose
 HOME = ("home", "e5-small")  # defaults of --task and --base
 
 
@@ -174,6 +175,8 @@ def next_steps(
     target, arm, lab = question.target, best.arm, question.lab
     task, _, base = question.context.partition("/")
     where = "" if (task, base) == HOME else f" --task {task} --base {base}"
+    if task.startswith(RETRIEVAL):
+        return [Next("mu embed compose --help", f"trains and merges, {arm.method} among others")]
     if lab and not lab.offers_target:
         remark = f"too few sentences of {target}: use your own: mu tasks add NAME --data FOLDER"
         return [Next(f"mu tasks {task}", remark)]

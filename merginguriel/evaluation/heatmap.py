@@ -38,13 +38,13 @@ def depth(stream: TextIO, environ: Mapping[str, str]) -> int:
 def render(matrix: Matrix, *, depth: int = PLAIN, width: int = 100) -> str:
     """Format the matrix as lines of at most `width` columns; a wide one is cut into blocks of targets.
 
-    Values times 100; [ ] marks a locale's own model, * the highest of a column.
+    Values times 100; [ ] marks a locale's own model, * the best of a column.
     """
     left = max([len("source"), *map(len, matrix.sources)])
     head = max([CELL, *map(len, matrix.targets)])
     per_block = max(1, (width - left) // (head + 1))
     low, high = span(matrix.scores)
-    best = column_best(matrix.scores)
+    best = column_best(matrix)
     lines = []
     for start in range(0, len(matrix.targets), per_block):
         block = range(start, min(start + per_block, len(matrix.targets)))
@@ -69,9 +69,13 @@ def scale_text(matrix: Matrix) -> str:
 
 def save_png(matrix: Matrix, path: Path) -> None:
     """Draw the matrix with its values into a PNG. Raises UnavailableError without matplotlib."""
+    write_figure(draw(matrix), path)
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG without a date, so that the same matrix gives the same file."""
     buffer = io.BytesIO()
-    # No date inside: the same matrix gives the same file.
-    draw(matrix).savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
     write_bytes(path, buffer.getvalue())
 
 
@@ -84,7 +88,7 @@ def draw(matrix: Matrix) -> Figure:
         raise missing_extra("matplotlib") from error
     rows, columns = len(matrix.sources), len(matrix.targets)
     low, high = span(matrix.scores)
-    best = column_best(matrix.scores)
+    best = column_best(matrix)
     figure = Figure(figsize=(2.4 + 0.62 * columns, 1.6 + 0.42 * rows), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(100 * matrix.scores, cmap="cividis", vmin=100 * low, vmax=100 * high, aspect="auto")
@@ -142,8 +146,9 @@ def span(values: np.ndarray) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def column_best(values: np.ndarray) -> np.ndarray:
-    """Return the highest measured value per column [T]; NaN for an empty column."""
-    filled = np.where(np.isnan(values), -np.inf, values)
+def column_best(matrix: Matrix) -> np.ndarray:
+    """Return the best measured value per column [T]; NaN for an empty column."""
+    sign = find(matrix.metric).sign
+    filled = np.where(np.isnan(matrix.scores), -np.inf, sign * matrix.scores)
     best = filled.max(axis=0, initial=-np.inf)
-    return np.where(np.isinf(best), np.nan, best)
+    return np.where(np.isinf(best), np.nan, sign * best)

@@ -7,8 +7,6 @@ merge with a higher score can have a lower accuracy on the task. It is labelled 
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import atanh, sqrt, tanh
@@ -19,6 +17,7 @@ import numpy as np
 from merginguriel import stats
 from merginguriel.errors import CheckpointError, MuError, UsageError
 from merginguriel.files import Progress
+from merginguriel.tasks.tables import table_rows
 
 COLUMNS = ("sentence1", "sentence2", "score")
 FEWEST = 4  # pairs, below which the interval's formula has no meaning
@@ -49,12 +48,8 @@ def read(path: Path) -> tuple[Pair, ...]:
     Raises:
         MuError: With file and line; also for fewer than four pairs or scores that are all equal.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MuError(f"these pairs cannot be read: {error}.", where=str(path)) from error
     pairs = []
-    for line, row in _rows(path, text):
+    for line, row in table_rows(path):
         missing = [name for name in COLUMNS if row.get(name) in (None, "")]
         if missing:
             raise MuError(
@@ -74,34 +69,6 @@ def read(path: Path) -> tuple[Pair, ...]:
             where=str(path),
         )
     return tuple(pairs)
-
-
-def _rows(path: Path, text: str) -> list[tuple[int, dict[str, object]]]:
-    """Yield (line, row) of the file."""
-    if path.suffix in (".jsonl", ".json"):
-        found: list[tuple[int, dict[str, object]]] = []
-        for line, part in enumerate(text.splitlines(), 1):
-            if not part.strip():
-                continue
-            try:
-                row = json.loads(part)
-            except ValueError as error:
-                raise MuError(f"this is not valid JSON: {error}", where=f"{path}:{line}") from error
-            if not isinstance(row, dict):
-                raise MuError("expected one JSON object a line.", where=f"{path}:{line}")
-            found.append((line, row))
-        return found
-    # STS-B's own TSV has bare quotation marks in its sentences.
-    tabs = path.suffix == ".tsv"
-    try:
-        lines = csv.DictReader(
-            text.splitlines(keepends=True),
-            delimiter="\t" if tabs else ",",
-            quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
-        )
-        return [(lines.line_num, {str(key): value for key, value in row.items()}) for row in lines]
-    except csv.Error as error:
-        raise MuError(f"these pairs cannot be read: {error}.", where=str(path)) from error
 
 
 def proxy(

@@ -150,10 +150,7 @@ def _by_statistics(
     with fewer than FEW_GROUPS groups, interval and p are of the standard error.
     """
     a, b = (np.asarray(side, dtype=float) for side in (a, b))
-    if len(a) != len(b) or not len(a):
-        raise IncompatibleError(
-            f"a paired comparison needs the same items on both sides, not {len(a)} and {len(b)}."
-        )
+    _check_items(a, b)
     index, sizes = _group_index(len(a), groups)
     value_a, value_b = metric.value(a), metric.value(b)
     difference, count = value_a - value_b, len(sizes)
@@ -161,9 +158,8 @@ def _by_statistics(
         variance = 0.0
     elif draws:
         spread = np.subtract(*_draws(metric, (a, b), index, count, draws, seed).T)
-        variance = (
-            float(spread.var(ddof=1)) * count / (count - 1)
-        )  # the bootstrap divides by the number of groups
+        # The bootstrap divides by the number of groups.
+        variance = float(spread.var(ddof=1)) * count / (count - 1)
     else:
         variance = float((linear(metric, a, groups) - linear(metric, b, groups)).var(ddof=1)) / count
     if variance < 1e-18:
@@ -307,11 +303,10 @@ def _group_index(n: int, groups: Sequence[str] | None) -> tuple[np.ndarray, np.n
 def effective_items(right: np.ndarray, groups: Sequence[str] | None = None) -> int:
     """Return how many independent items would carry as much information as these n."""
     n = len(right)
-    if groups is None or len(set(groups)) == n:
-        return n
-    _, index = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
-    sizes = np.bincount(index)
+    index, sizes = _group_index(n, groups)
     count, mean = len(sizes), float(right.mean())
+    if count == n:
+        return n
     if count < 2 or mean in (0.0, 1.0):
         return count  # no variance to estimate it from: the careful answer
     errors = np.bincount(index, weights=right) - mean * sizes
@@ -372,11 +367,8 @@ def paired_bootstrap(
         means = (counts[:, 0] - counts[:, 1]) / len(d)
     else:
         even = np.full(len(sizes), 1 / len(sizes))
-        parts = []
-        for size in chunks(draws):
-            counts = rng.multinomial(len(sizes), even, size=size)
-            parts.append((counts @ sums) / (counts @ sizes))
-        means = np.concatenate(parts)
+        drawn = (rng.multinomial(len(sizes), even, size=size) for size in chunks(draws))
+        means = np.concatenate([(counts @ sums) / (counts @ sizes) for counts in drawn])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(100 * float(low), 100 * float(high), level)
 
@@ -404,12 +396,17 @@ def chunks(draws: int) -> list[int]:
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return 1 where only A is right, −1 where only B is: int [n]."""
     a, b = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
-    if a.shape != b.shape or a.ndim != 1 or not len(a):
-        raise IncompatibleError(
-            f"a paired comparison needs the same items on both sides, not {a.size} and {b.size}."
-        )
+    _check_items(a, b)
     return a.astype(np.int64) - b.astype(np.int64)
+
+
+def _check_items(a: np.ndarray, b: np.ndarray) -> None:
+    if len(a) != len(b) or not len(a):
+        raise IncompatibleError(
+            f"a paired comparison needs the same items on both sides, not {len(a)} and {len(b)}."
+        )
 
 
 def _by_group(d: np.ndarray, groups: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:

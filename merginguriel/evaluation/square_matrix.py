@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from merginguriel.errors import missing_extra
-from merginguriel.files import write_bytes
 
-from .heatmap import PLAIN, _painted, span
+from .heatmap import PLAIN, _painted, span, write_figure
 
 CELL = 6  # characters: " 0.532"
 
@@ -55,10 +53,7 @@ def save_png(names: Sequence[str], matrix: np.ndarray, title: str, path: Path) -
                       color="black" if light else "white")  # fmt: skip
     figure.colorbar(image, ax=axes)
     axes.set_title(title, fontsize=8)
-    buffer = io.BytesIO()
-    # No date inside: the same matrix gives the same file.
-    figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
-    write_bytes(path, buffer.getvalue())
+    write_figure(figure, path)
 
 
 def apart(matrix: np.ndarray) -> tuple[float, float]:

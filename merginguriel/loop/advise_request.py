@@ -112,14 +112,7 @@ def check_k(k: int, context: str) -> None:
 
 
 def known(name: str, value: str, choice: set[str], more: str = "") -> None:
-    """Raise UsageError with the nearest of `choice` if `value` is none of them.
-
-    Args:
-        name: Option, without dashes.
-        value: Its value.
-        choice: Values known to log or program.
-        more: Another hint.
-    """
+    """Raise UsageError with the nearest of `choice` if `value` is none of them."""
     if value in choice:
         return
     lines = [suggest(value, choice), f"Known: {', '.join(sorted(choice))}.", more]

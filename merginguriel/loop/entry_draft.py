@@ -8,6 +8,7 @@ from datetime import date
 
 from merginguriel.knowledge.base import load_readable
 from merginguriel.knowledge.log import append
+from merginguriel.knowledge.log.draft_text import Draft
 from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.workspace import Workspace
@@ -28,13 +29,7 @@ class Begun:
 
 
 def begin(space: Workspace, rows: Sequence[ResultRow], kind: str | None = None) -> Begun:
-    """Draft an entry from the rows of runs.
-
-    Args:
-        space: The workspace.
-        rows: Of the runs.
-        kind: Type of the entry; default: a Retrospective, which answers the open plans that the rows cover.
-    """
+    """Draft an entry from the rows of runs; a Retrospective, the default, answers the open plans that they cover."""
     sections = entry_text.sections(rows)
     sections += pilot_entry.sections(space, rows)
     answers: list[str] = []
@@ -80,11 +75,11 @@ def logged(space: Workspace, run: str) -> Entry | None:
     return next((entry for entry in found if any(row.run == run for row in entry.rows)), None)
 
 
-def _of_run(space: Workspace, run: str) -> tuple[append.Draft, list[ResultRow]]:
+def _of_run(space: Workspace, run: str) -> tuple[Draft, list[ResultRow]]:
     rows, origin = gather(space, [run], [], [])
     refuse_logged(space, rows)
     begun = begin(space, rows)
-    draft = append.Draft(
+    draft = Draft(
         title=begun.title, type=begun.type, date=date.today().isoformat(), summary=begun.summary,
         answers=", ".join(begun.answers), origin=origin, sections=begun.sections,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from merginguriel.knowledge.parse.expectations import OVER
 from merginguriel.knowledge.parse.markdown import format_table
 from merginguriel.knowledge.parse.rows import AGREEMENT, ResultRow, is_merge
 from merginguriel.report.comparisons import of_rows
-from merginguriel.text.differences import ABOVE, NOISE, kind_words, number, p_number
+from merginguriel.text.differences import ABOVE, BELOW, NOISE, kind_words, number, p_number
 from merginguriel.text.numbers import listed
 
 AGAINST = "Expected against actual"
@@ -37,11 +37,11 @@ def summary(rows: Sequence[ResultRow]) -> str:
         return sentence(about[0])
     if not about:
         return f"{len(rows)} measurements of {listed(_each(r.method for r in rows))}, none against its usual baseline."
-    gained = [row for row in about if (row.difference_pp or 0) > 0]
-    sure = [row for row in gained if (d := of_rows(row)) is not None and d.verdict == ABOVE]
+    gained = [row for row in about if (row.gain_pp or 0) > 0]
+    sure = [row for row in gained if (d := of_rows(row)) is not None and d.verdict in (ABOVE, BELOW)]
     return (
-        f"Of {len(about)} merges for {listed(_each(r.target for r in about))}, {len(gained)} scored above "
-        f"the {kind_words(OVER[about[0].mode])}, {len(sure)} of them by more than noise."
+        f"Of {len(about)} merges for {listed(_each(r.target for r in about))}, {len(gained)} scored "
+        f"{'above' if about[0].sign > 0 else 'below'} the {kind_words(OVER[about[0].mode])}, {len(sure)} of them by more than noise."
     )
 
 
@@ -51,7 +51,7 @@ def sentence(row: ResultRow) -> str:
     `For sw-KE, ties (REAL, 5 sources) scored 42.97% and the best single source 46.70%: −3.73 pp, p = 0.004.`
     """
     how = ", ".join(x for x in (row.similarity, f"{row.k} sources" if row.k else "") if x)
-    text = f"For {row.target}, {row.method}{f' ({how})' if how else ''} scored {100 * row.value:.2f}%"
+    text = f"For {row.target}, {row.method}{f' ({how})' if how else ''} scored {row.show(row.value)}"
     found = of_rows(row)
     if row.metric == AGREEMENT:
         return (
@@ -68,8 +68,8 @@ def sentence(row: ResultRow) -> str:
         else f", p = {p_number(found.p)}"
     )
     noise = ", within noise" if found.verdict == NOISE else ""
-    against = f"the {kind_words(row.baseline_kind or '')} {100 * row.baseline:.2f}%"
-    return f"{text} and {against}: {number(found.value, 2)} pp{p}{noise}."
+    against = f"the {kind_words(row.baseline_kind or '')} {row.show(row.baseline)}"
+    return f"{text} and {against}: {number(found.value, 2)} {row.points}{p}{noise}."
 
 
 def sections(rows: Sequence[ResultRow]) -> list[tuple[str, str]]:

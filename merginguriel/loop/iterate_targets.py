@@ -8,13 +8,15 @@ from datetime import date
 from merginguriel.config.schema import Config
 from merginguriel.errors import MuError
 from merginguriel.files import Progress
-from merginguriel.knowledge.log.append import Draft, add
+from merginguriel.knowledge.log.append import add
+from merginguriel.knowledge.log.draft_text import Draft
 from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.runs import run_store, worker
 from merginguriel.runs.resolve import study_of
 from merginguriel.runs.run_store import Run
 from merginguriel.study.results import LOGGED
+from merginguriel.text.runs import metric_of
 from merginguriel.version import measured_by
 from merginguriel.workspace import Workspace
 
@@ -28,12 +30,6 @@ def carry_out(
     on_done: Callable[[Run], None] = lambda run: None,
 ) -> tuple[list[Run], dict[str, MuError]]:
     """Carry out a run for each target, in this process; one that fails does not stop the others.
-
-    Args:
-        space: The workspace.
-        configs: One for each target.
-        progress: Called with the progress of the current run.
-        on_done: Called with each run that has finished.
 
     Returns:
         The finished runs, and target → the error of each that failed.
@@ -73,8 +69,9 @@ def entry_of(space: Workspace, runs: Sequence[Run]) -> Entry:
     begun = entry_draft.begin(space, rows)
     remarks = [
         f"- {one['target']}: merging the single models once, after their training, scores "
-        f"{100 * one['merged_once']:.1f}%, and the iterative merge {100 * one[one['metric']]:.1f}%."
+        f"{show(one['merged_once'], 1)}, and the iterative merge {show(one[one['metric']], 1)}."
         for one in results
+        for show in [metric_of(one).unit.show]
     ]
     remarks += [
         f"- {one['target']}, left out: {name}, because {why}"

@@ -11,6 +11,7 @@ from merginguriel.evaluation import nxn
 from merginguriel.evaluation.nxn import Matrix
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.metrics.base import find
 from merginguriel.runs import index
 from merginguriel.similarity import choice
 from merginguriel.study import matrix_store
@@ -65,8 +66,11 @@ def chosen(
     measured: dict[str, float] = {}
     if target in shown.targets:
         column = shown.scores[:, shown.targets.index(target)]
+        benefit = find(shown.metric).benefit
         measured = {
-            s: float(v) for s, v in zip(shown.sources, column, strict=True) if s != target and not np.isnan(v)
+            s: benefit(float(v))
+            for s, v in zip(shown.sources, column, strict=True)
+            if s != target and not np.isnan(v)
         }
     near = {s: v for s, v in matrix_store.similarities(target, matrix.sources).items() if s != target}
     answer = advise_request.advise(knowledge, advise_request.question(knowledge, target, context=one.context))
@@ -86,7 +90,7 @@ def chosen(
 
 
 def majority(space: Workspace, knowledge: Knowledge, context: str) -> dict[str, float]:
-    """Return target → accuracy of the majority class, as far as rows of the log or of runs have it."""
+    """Return target → score of the majority class, as far as rows of the log or of runs have it."""
     rows: Sequence[ResultRow] = knowledge.rows
     found = {
         row.target: row.baseline

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from merginguriel import threads
 from merginguriel.config import run_config
 from merginguriel.config.schema import Config
 from merginguriel.decision.advice import Known, arms, read
@@ -19,11 +22,14 @@ from merginguriel.errors import MuError, UsageError
 from merginguriel.evaluation import ensemble
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.rows import POLICIES
+from merginguriel.runs import resolve, run_store, worker
 from merginguriel.runs.kinds import pilot_arms
+from merginguriel.runs.planning import Plan, plan
+from merginguriel.runs.run_store import Run
 from merginguriel.study import capabilities
 from merginguriel.workspace import Workspace
 
-from . import ledger
+from . import advise_request, ledger
 
 MOST = 4  # arms
 WEAK = "without labels: agreement with the vote of the single models is weak evidence, and proves no gain"
@@ -60,6 +66,55 @@ class Planned:
             "sees_pp": self.sees_pp,
             "notes": list(self.notes),
         }
+
+
+def prepared(
+    knowledge: Knowledge, target: str, *, most: int = MOST, unlabelled: bool = False, **question: Any
+) -> tuple[Planned, Plan]:
+    """Return the pilot of a target and its work; the advice is recorded in the ledger.
+
+    Args:
+        knowledge: What the advice rests on.
+        target: The locale.
+        most: Arms at most.
+        unlabelled: As for `planned`.
+        question: Further arguments of `advise_request.question`.
+
+    Raises:
+        UsageError: Models were trained with other settings; and as `planned`.
+    """
+    asked = advise_request.question(knowledge, target, **question)
+    one = planned(knowledge, asked, ledger.answered(knowledge, asked), most=most, unlabelled=unlabelled)
+    work = plan(knowledge.space, resolve.resolved(one.config, knowledge.space))
+    if work.other:
+        raise UsageError(f"the models of {', '.join(work.other)} were trained with other settings.")
+    return one, work
+
+
+def launch(
+    space: Workspace, planned: Sequence[Planned], words: Sequence[str], *, together: bool = False
+) -> tuple[list[Run], int | None]:
+    """Start pilots in a process of their own, one after the other.
+
+    Args:
+        space: The workspace.
+        planned: The pilots.
+        words: Arguments of `mu` that carry out the same pilots.
+        together: Use these arguments for a single pilot too.
+
+    Returns:
+        The runs, and the pid; None if a single one had finished before.
+    """
+    runs = [run_store.create(space, one.config) for one in planned]
+    if len(runs) == 1 and not together:
+        return runs, worker.launch(space, planned[0].config)[1]
+    with (space.runs / ".pilots.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "merginguriel.cli.main", *words, "--workspace", str(space.root)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            env=threads.environment(),
+        )  # fmt: skip
+    return runs, process.pid
 
 
 def planned(

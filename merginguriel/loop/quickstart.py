@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,10 @@ from merginguriel.evaluation.nxn import Matrix, load
 from merginguriel.evaluation.significance import Comparison
 from merginguriel.files import Progress
 from merginguriel.knowledge import base as knowledge
-from merginguriel.knowledge.log.append import Draft, add
+from merginguriel.knowledge.log.append import add
+from merginguriel.knowledge.log.draft_text import Draft
 from merginguriel.knowledge.parse.entries import Entry
+from merginguriel.metrics.base import Metric, find
 from merginguriel.runs import resolve, run_store, worker
 from merginguriel.runs.kinds.common import baselines_of
 from merginguriel.runs.run_store import Run
@@ -38,6 +40,7 @@ from merginguriel.text.numbers import pp
 from merginguriel.version import measured_by
 
 from . import dedupe, entry_draft, ledger, pilot
+from .quickstart_time import Pace, expected
 
 TARGET = "da-DK"
 SOURCES = ("de-DE", "en-US", "nb-NO", "sv-SE")
@@ -47,37 +50,12 @@ METHODS: tuple[tuple[str, dict[str, float], str | None], ...] = (
     ("task_arithmetic", {"scale": 1.2}, None),  # the paper's λ of 0.3 per task vector, four of them
     ("ties", {"density": 0.2, "scale": 1.0}, None),  # the paper's
 )
-# Seconds on two cores of a 2024 server, for the first estimate; corrected by what each step really takes.
-SECONDS = {"base": 20.0, "train": 12.0, "score": 14.0, "pilot": 20.0, "merge": 4.0}
 PILOT_ARMS = 3
 
 
-@dataclass
-class Pace:
-    """Estimate of the time left: expected seconds of the coming steps, scaled by how the finished ones compared."""
-
-    expected: dict[str, float]
-    spent: float = 0.0
-    planned: float = 0.0
-    done: set[str] = field(default_factory=set)
-
-    def finish(self, step: str, seconds: float, *, skipped: bool = False) -> None:
-        """Record what a step took; one that was skipped says nothing about the speed."""
-        self.done.add(step)
-        if not skipped:
-            self.spent += seconds
-            self.planned += self.expected[step]
-
-    def left(self, step: str, share: float) -> float:
-        """Return the seconds left when `share` of `step` is done."""
-        rest = sum(s for name, s in self.expected.items() if name not in self.done and name != step)
-        rest += self.expected[step] * (1 - share)
-        return rest * (self.spent / self.planned if self.planned else 1.0)
-
-
 @dataclass(frozen=True)
-class Tell:
-    """Narration: step(number, steps, title); progress(share, text, seconds left); note(text)."""
+class Narration:
+    """Callbacks: step(number, steps, title); progress(share, text, seconds left); note(text)."""
 
     step: Callable[[int, int, str], None]
     progress: Callable[[float, str, float], None]
@@ -88,7 +66,7 @@ class Tell:
 class Merged:
     """One merge on the target's test items, read from its run.
 
-    right   [n], which items it answered correctly
+    right   [n] or [n, S], statistics of the metric
     groups  [n]: variants of one template share a name
     """
 
@@ -99,11 +77,12 @@ class Merged:
     right: np.ndarray
     groups: tuple[str, ...]
     compared: dict[str, Comparison]
+    metric: Metric
 
     @property
-    def accuracy(self) -> float:
-        """Return the share of correct items."""
-        return float(self.right.mean())
+    def value(self) -> float:
+        """Value of the metric."""
+        return self.metric.value(self.right)
 
 
 @dataclass(frozen=True)
@@ -127,12 +106,23 @@ class Outcome:
     table: Path
     seconds: float
 
+    @property
+    def metric(self) -> Metric:
+        """Metric of the task."""
+        return find(self.matrix.metric)
+
+    @property
+    def best(self) -> Merged:
+        """The merge with the best value."""
+        return max(self.merges, key=lambda m: m.metric.sign * m.value)
+
     def as_dict(self) -> dict[str, Any]:
         """Return what `mu quickstart --json` prints."""
         return {
             "target": self.target,
             "sources": list(self.sources),
-            "accuracy": {
+            "metric": self.metric.name,
+            self.metric.name: {
                 s: {t: self.matrix.value(s, t) for t in self.matrix.targets} for s in self.matrix.sources
             },
             "n": dict(zip(self.matrix.targets, map(int, self.matrix.n), strict=True)),
@@ -143,7 +133,7 @@ class Outcome:
                 {
                     "method": m.method,
                     "similarity": m.similarity,
-                    "accuracy": m.accuracy,
+                    m.metric.name: m.value,
                     "compared": {kind: comparison_dict(c) for kind, c in m.compared.items()},
                     "path": str(m.path),
                 }
@@ -161,7 +151,7 @@ class Outcome:
 
 
 def run(
-    study: Study, target: str, sources: tuple[str, ...], tell: Tell, *, epochs: int | None = None
+    study: Study, target: str, sources: tuple[str, ...], tell: Narration, *, epochs: int | None = None
 ) -> Outcome:
     """Carry out the whole loop; runs that have finished are not carried out again.
 
@@ -176,16 +166,8 @@ def run(
     everyone = tuple(data_of(study, target, sources))
     chosen = everyone[:-1]
     trainings, scoring, merges = configurations(study, target, chosen, epochs)
-    steps = [
-        "ask",
-        *(f"train {locale}" for locale in everyone),
-        "score",
-        "pilot",
-        "merge",
-        "write",
-        "ask again",
-    ]
-    pace = Pace(_expected(steps, len(everyone)))
+    steps = steps_of(everyone)
+    pace = Pace(expected(steps, len(everyone), len(METHODS)))
 
     @contextmanager
     def step(name: str, title: str) -> Iterator[Progress]:
@@ -239,6 +221,12 @@ def run(
     )  # fmt: skip
 
 
+def steps_of(everyone: Sequence[str]) -> list[str]:
+    """Return the names of the steps, with a training for each locale."""
+    trained = [f"train {locale}" for locale in everyone]
+    return ["ask", *trained, "score", "pilot", "merge", "write", "ask again"]
+
+
 def data_of(study: Study, target: str, sources: Iterable[str]) -> dict[str, TaskData]:
     """Return the data of every locale, sources first, the target last. Raises what is wrong with any of them."""
     chosen = sorted(set(sources))
@@ -287,26 +275,8 @@ def merged(one: Run) -> Merged:
         one.space.root / str(result["path"]),
         items.arms["merge"],
         items.groups,
-        compare_all(items.arms["merge"], items.groups, baselines_of(one)),
-    )
-
-
-def _expected(steps: list[str], models: int) -> dict[str, float]:
-    """Return the seconds that each step should take on two cores; the first training makes the base too."""
-    times = {"score": models, "merge": len(METHODS)}
-    found = {step: SECONDS.get(step.partition(" ")[0], 0.2) * times.get(step, 1) for step in steps}
-    first = next(step for step in steps if step.startswith("train "))
-    return found | {first: found[first] + SECONDS["base"]}
-
-
-def expected(sources: tuple[str, ...]) -> float:
-    """Return the seconds that a run from nothing should take on two cores."""
-    models = len(set(sources)) + 1
-    return (
-        SECONDS["base"]
-        + models * (SECONDS["train"] + SECONDS["score"])
-        + len(METHODS) * SECONDS["merge"]
-        + SECONDS["pilot"]
+        compare_all(items.arms["merge"], items.groups, baselines_of(one), str(result["metric"])),
+        find(str(result["metric"])),
     )
 
 
@@ -327,7 +297,7 @@ def _known_before(study: Study, ids: set[str]) -> knowledge.Knowledge:
 
 
 def _pilot(
-    study: Study, question: Question, ids: set[str], epochs: int | None, tell: Tell, progress: Progress
+    study: Study, question: Question, ids: set[str], epochs: int | None, tell: Narration, progress: Progress
 ) -> Run | None:
     """Carry out the pilot of the first advice with the models trained now; None where no arm can be run with them."""
     known = _known_before(study, ids)
@@ -359,7 +329,7 @@ def write_entry(study: Study, target: str, scored: Run, runs: Sequence[Run], fig
         date=date.today().isoformat(),
         summary=begun.summary,
         context=study.context,
-        metric="accuracy",
+        metric=rows[0].metric,
         seed=str(study.seed),
         code=measured_by(),
         tags=f"quickstart, {target}",
@@ -368,22 +338,24 @@ def write_entry(study: Study, target: str, scored: Run, runs: Sequence[Run], fig
         sections=(*begun.sections, questions),
         rows=tuple(rows),
     )
-    caption = "Accuracy in percent of every model (row) on every test set (column)"
+    value = "Accuracy" if rows[0].metric == "accuracy" else rows[0].metric
+    unit = "in percent" if find(rows[0].metric).unit.percent else "× 100"
+    caption = f"{value} {unit} of every model (row) on every test set (column)"
     return add(study.space.log, draft, more_rows=singles, figure=(caption, figure))
 
 
 def verdict_line(outcome: Outcome) -> str:
     """Return one sentence on whether the best merge gained, with its comparison."""
-    best = max(outcome.merges, key=lambda m: m.accuracy)
+    best, show = outcome.best, outcome.metric.unit.show
     found = best.compared["best_single_source"]
     source = outcome.baselines["best_single_source"]
     method = best.name.partition(" (")[0]
-    text = f"{method} {100 * best.accuracy:.1f}% against {source.model} {100 * source.value:.1f}%: {words(found)}"
+    text = f"{method} {show(best.value, 1)} against {source.model} {show(source.value, 1)}: {words(found)}"
     smallest = float(str(outcome.study.space.settings["min_gain_pp"]))
     if found.significant:
-        return f"{'It paid' if found.difference > 0 else 'It did not pay'}. {text}"
-    if found.interval.high < smallest:
-        return f"It did not pay: a gain of {smallest:g} pp lies outside the interval. {text}"
+        return f"{'It paid' if found.better else 'It did not pay'}. {text}"
+    if max(outcome.metric.sign * end for end in (found.interval.low, found.interval.high)) < smallest:
+        return f"It did not pay: a gain of {smallest:g} {found.points} lies outside the interval. {text}"
     return f"Not settled. {text}"
 
 

@@ -292,23 +292,13 @@ def products_of(count: int) -> Callable[[np.ndarray, np.ndarray], None]:
 
 def replace_weights(method: Method, shares: np.ndarray) -> Method:
     """Return a method that combines the sources, or the task vectors on the base, with these coefficients."""
-    from .methods.averaging import weighted_sum
+    from .methods.averaging import added, weighted_sum
 
+    function: registry.Function
+    takes, function = "tensors", lambda tensors, _: weighted_sum(tensors, shares)
     if method.needs_base:
-        return replace(
-            method,
-            takes="base",
-            unit="entry",
-            facts=frozenset(),
-            function=lambda base, deltas, _: base + weighted_sum(deltas, shares),
-        )
-    return replace(
-        method,
-        takes="tensors",
-        unit="entry",
-        facts=frozenset(),
-        function=lambda tensors, _: weighted_sum(tensors, shares),
-    )
+        takes, function = "base", lambda base, deltas, _: added(base, deltas, shares, 1)
+    return replace(method, takes=takes, unit="entry", facts=frozenset(), function=function)
 
 
 def copy(step: Step, job: Job, source: Input, origin: tuple[str, str], sink: Sink) -> None:

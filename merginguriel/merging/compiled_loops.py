@@ -156,46 +156,54 @@ def keep_band(delta: Array, low: np.uint32, low_keep: int, high: np.uint32, high
 
 @compiled
 def agreeing_mean(
-    base: Array, deltas: Array, weights: Array, scale: np.float32, divide: bool, out: Array
+    base: Array,
+    deltas: Array,
+    weights: Array,
+    shares: Array,
+    scale: np.float32,
+    divide: bool,
+    out: Array,
 ) -> None:
-    """Set out = base + scale · mean of the entries that agree with the elected sign; the sign of Σ wᵢ δᵢ, entry by entry.
+    """Set out = base + scale · Σ sᵢ δᵢ / Σ sᵢ over the sources that have the sign of Σ wᵢ δᵢ, entry by entry.
 
-    base, out  [n] float32
-    deltas     [k, n] float32; zeros do not vote
-    weights    [k] float32; the mean is weighted over those that agree. An exact tie leaves the base.
-    divide     by the weights that agree; False: add Σ wᵢ δᵢ over those that agree
+    base, out  [m, n] float32
+    deltas     [k, m, n] float32; zeros do not vote, and an exact tie leaves the base
+    weights    [k] float32, for the sign
+    shares     [k, m] float32, for the mean
+    divide     by the shares that agree; False: add Σ sᵢ δᵢ over those that agree
     """
     sign = np.empty(CHUNK, np.float32)
     agreed = np.empty(CHUNK, np.float32)
     mass = np.empty(CHUNK, np.float32)
     zero = np.float32(0)
     one = np.float32(1)
-    for start in range(0, base.size, CHUNK):
-        size = min(CHUNK, base.size - start)
-        sign[:] = zero
-        agreed[:] = zero
-        mass[:] = zero
-        for i in range(weights.size):
-            weight = weights[i]
-            delta = deltas[i, start : start + size]
+    for r in range(base.shape[0]):
+        for start in range(0, base.shape[1], CHUNK):
+            size = min(CHUNK, base.shape[1] - start)
+            sign[:] = zero
+            agreed[:] = zero
+            mass[:] = zero
+            for i in range(weights.size):
+                weight = weights[i]
+                delta = deltas[i, r, start : start + size]
+                for j in range(size):
+                    sign[j] += weight * delta[j]
             for j in range(size):
-                sign[j] += weight * delta[j]
-        for j in range(size):
-            sign[j] = np.float32(sign[j] > zero) - np.float32(sign[j] < zero)
-        for i in range(weights.size):
-            weight = weights[i]
-            delta = deltas[i, start : start + size]
+                sign[j] = np.float32(sign[j] > zero) - np.float32(sign[j] < zero)
+            for i in range(weights.size):
+                own = shares[i, r]
+                delta = deltas[i, r, start : start + size]
+                for j in range(size):
+                    # Times ±1, which rounds nothing; the product of two small entries could vanish.
+                    along = sign[j] * delta[j]
+                    share = own if along > zero else zero
+                    agreed[j] += share * along
+                    mass[j] += share
+            before = base[r, start : start + size]
+            after = out[r, start : start + size]
             for j in range(size):
-                # Times ±1, which rounds nothing; the product of two small entries could vanish.
-                along = sign[j] * delta[j]
-                share = weight if along > zero else zero
-                agreed[j] += share * along
-                mass[j] += share
-        before = base[start : start + size]
-        after = out[start : start + size]
-        for j in range(size):
-            whole = mass[j] if divide and mass[j] > zero else one
-            after[j] = before[j] + scale * (sign[j] * (agreed[j] / whole))
+                whole = mass[j] if divide and mass[j] > zero else one
+                after[j] = before[j] + scale * (sign[j] * (agreed[j] / whole))
 
 
 @compiled
@@ -362,91 +370,3 @@ def drop_by_rank(
             at = keys[rank] & column
             # Half of these would be mispredicted as a branch, which costs more than a product with 0 or 1.
             row[at] *= factors[rank] * np.float32(np.uint64(drawn[at]) < limits[rank])
-
-
-@compiled
-def variance(deltas: Array, out: Array) -> None:
-    """Set out = population variance of each entry over the sources.
-
-    deltas  [k, n] float32
-    out     [n] float32
-    """
-    mean = np.empty(CHUNK, np.float32)
-    share = np.float32(1.0 / deltas.shape[0])
-    for start in range(0, out.size, CHUNK):
-        size = min(CHUNK, out.size - start)
-        spread = out[start : start + size]
-        mean[:] = np.float32(0)
-        spread[:] = np.float32(0)
-        for i in range(deltas.shape[0]):
-            delta = deltas[i, start : start + size]
-            for j in range(size):
-                mean[j] += share * delta[j]
-        for i in range(deltas.shape[0]):
-            delta = deltas[i, start : start + size]
-            for j in range(size):
-                away = delta[j] - mean[j]
-                spread[j] += share * (away * away)
-
-
-@compiled
-def keep_selected(deltas: Array, values: Array, limits: Array, equals: Array) -> None:
-    """Zero in all sources the entries whose value is below their row's limit, in place.
-
-    deltas  [k, m, n] float32
-    values  [m, n] float32
-    limits  [m] float32
-    equals  [m] whole numbers: of the entries that equal the limit only this many, the first ones, stay
-    """
-    stays = np.empty(values.shape[1], np.float32)
-    for r in range(values.shape[0]):
-        left = equals[r]
-        for j in range(stays.size):
-            stays[j] = np.float32(values[r, j] > limits[r])
-        for j in range(stays.size):
-            if left > 0 and values[r, j] == limits[r]:
-                stays[j] = np.float32(1)
-                left -= 1
-        for i in range(deltas.shape[0]):
-            delta = deltas[i, r]
-            for j in range(stays.size):
-                delta[j] *= stays[j]
-
-
-@compiled
-def agreeing_mean_of_rows(
-    base: Array, deltas: Array, weights: Array, shares: Array, scale: np.float32, out: Array
-) -> None:
-    """Set out = base + scale · Σ sᵢ δᵢ / Σ sᵢ over the sources that have the sign of Σ wᵢ δᵢ, entry by entry.
-
-    base, out  [m, n] float32
-    deltas     [k, m, n] float32; a zero has no say
-    weights    [k] float32, for the sign
-    shares     [k, m] float32, for the mean
-    """
-    size = base.shape[1]
-    zero = np.float32(0)
-    total = np.empty(size, np.float32)
-    agreed = np.empty(size, np.float32)
-    mass = np.empty(size, np.float32)
-    for r in range(base.shape[0]):
-        total[:] = zero
-        agreed[:] = zero
-        mass[:] = zero
-        for i in range(weights.size):
-            delta = deltas[i, r]
-            weight = weights[i]
-            for j in range(size):
-                total[j] += weight * delta[j]
-        for i in range(weights.size):
-            delta = deltas[i, r]
-            share = shares[i, r]
-            for j in range(size):
-                same = ((delta[j] > zero) & (total[j] > zero)) | ((delta[j] < zero) & (total[j] < zero))
-                counted = share if same else zero
-                agreed[j] += counted * delta[j]
-                mass[j] += counted
-        before, after = base[r], out[r]
-        for j in range(size):
-            whole = mass[j] if mass[j] > zero else np.float32(1)
-            after[j] = before[j] + scale * (agreed[j] / whole)

@@ -119,7 +119,7 @@ def check(recipe: Recipe) -> Recipe:
         double = next(name for name in names if names.count(name) > 1)
         raise UsageError(f"two sources are called {double}.", hint="Give each source a name of its own.")
     given = [source.weight for source in recipe.sources]
-    weights = as_given(names, given) if method.signed else normalised(names, given)
+    weights = checked_weights(names, given, method.signed)
     if not method.weighted and max(weights) - min(weights) > 1e-6:
         raise UsageError(
             f"{method.name} weighs all sources the same, but the weights differ.",
@@ -199,28 +199,19 @@ def seen_of_target(recipe: Recipe) -> str:
     return max(found, key=registry.SAW.index)
 
 
-def normalised(names: list[str], weights: list[float]) -> list[float]:
-    """Return the weights scaled to the sum 1; unchanged if they have it, so that repeating changes nothing."""
+def checked_weights(names: list[str], weights: list[float], signed: bool) -> list[float]:
+    """Return the weights scaled to the sum 1; unchanged if they have it, or if the method takes them as given."""
     for name, weight in zip(names, weights, strict=True):
-        if not (isfinite(weight) and weight >= 0):
+        if not isfinite(weight) or (weight < 0 and not signed):
             raise UsageError(
                 f"the weight of {name} is {weight}.",
                 hint="Weights are numbers from 0 upwards. The method language_arithmetic takes negative ones too.",
             )
-    total = fsum(weights)
-    if total == 0:
-        raise UsageError("all weights are 0.", hint="At least one source must have a weight above 0.")
-    return weights if abs(total - 1) < 1e-9 else [weight / total for weight in weights]
-
-
-def as_given(names: list[str], weights: list[float]) -> list[float]:
-    """Return the weights of a method that takes negative ones, unscaled. Raises UsageError unless one is above 0."""
-    for name, weight in zip(names, weights, strict=True):
-        if not isfinite(weight):
-            raise UsageError(f"the weight of {name} is {weight}.", hint="Weights are finite numbers.")
     if max(weights) <= 0:
-        raise UsageError("no weight is above 0.", hint="At least one source must have a weight above 0.")
-    return weights
+        what = "no weight is above 0." if signed else "all weights are 0."
+        raise UsageError(what, hint="At least one source must have a weight above 0.")
+    total = fsum(weights)
+    return weights if signed or abs(total - 1) < 1e-9 else [weight / total for weight in weights]
 
 
 def recipe_from_flags(
@@ -264,15 +255,11 @@ def recipe_from_flags(
 def dump_recipe(recipe: Recipe, folder: Path | None = None) -> str:
     """Return the recipe as YAML. Paths are relative to `folder`, where the file will be; absolute without it."""
     table: dict[str, Any] = {"method": recipe.method, "params": dict(recipe.params)}
-    for key in (f.name for f in fields(Recipe)):
-        value = getattr(recipe, key)
-        plain = next(f.default for f in fields(Recipe) if f.name == key)
-        if (
-            key not in ("method", "params", "sources")
-            and value not in (None, {})
-            and (key == "seed" or value != plain)
-        ):
-            table[key] = written(value, folder)
+    for f in fields(Recipe):
+        value = getattr(recipe, f.name)
+        shown = f.name == "seed" or value not in (None, {}, f.default)
+        if shown and f.name not in ("method", "params", "sources"):
+            table[f.name] = written(value, folder)
     table["sources"] = [
         {
             f.name: written(getattr(s, f.name), folder)

@@ -25,7 +25,6 @@ weighted mean. Where all inputs are equal a method must return that value: the e
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import pkgutil
@@ -36,6 +35,7 @@ from functools import cache
 import numpy as np
 
 from merginguriel.errors import UsageError
+from merginguriel.text.suggest import suggest
 
 Value = float | int | bool | str
 Function = Callable[..., np.ndarray]
@@ -107,8 +107,10 @@ class Method:
     sources   the least and the greatest number of sources (None: any)
     saw       the most that it uses of the target language, one of SAW
     before    parameters that only the reading of text before the merge needs
-    heads     what becomes of heads unless the recipe says: `merge` (by this method), or `average`. A head begins at
-              random or at zero, so that its task vector is all that it is. See Recipe for what was measured
+    heads     what becomes of heads unless the recipe says: `average` if the method trims, drops, selects, projects or
+              shrinks task vectors, `merge` (by this method) if it is a mean or learns from text. A head begins at random
+              or zero weights: it has no redundant entries to drop, and no pretrained value to fall back to. The papers
+              leave heads out: each task keeps its own. Fixed by this reason, not by the accuracy on any target
     """
 
     name: str
@@ -226,9 +228,9 @@ def get(name: str) -> Method:
     known = all_methods()
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    guess = f"Did you mean {near[0]}?\n" if near else ""
-    raise UsageError(f"{name!r} is not a merging method.", hint=f"{guess}Methods are: {', '.join(known)}.")
+    guess = suggest(name, known, n=1, cutoff=0.5)
+    hint = f"{guess}\nMethods are: {', '.join(known)}.".lstrip()
+    raise UsageError(f"{name!r} is not a merging method.", hint=hint)
 
 
 def complete(chosen: Method, given: Mapping[str, Value]) -> dict[str, Value]:

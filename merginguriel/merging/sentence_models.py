@@ -15,6 +15,8 @@ from merginguriel.errors import IncompatibleError
 from merginguriel.models.checkpoint import Checkpoint
 from merginguriel.models.safetensors_writer import shard
 from merginguriel.models.sentence_transformer import (
+    OWN_CODE,
+    OWN_MODULES,
     TRANSFORMER_FILES,
     Module,
     SentenceModel,
@@ -113,6 +115,8 @@ def copy_settings(folder: Path, model: Checkpoint) -> Path:
         place = folder / path.relative_to(model.path)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, place)
+    if any(one.kind in OWN_MODULES for one in model.modules):
+        shutil.copyfile(OWN_CODE, folder / OWN_CODE.name)
     return folder / body_of(model).path.relative_to(model.path)
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -22,51 +21,44 @@ from merginguriel.models.adapters import LowRank
 from merginguriel.models.checkpoint import FLOATS, STORAGE, TensorInfo, from_float32, to_float32
 
 
-class Input(Protocol):
-    """A flat tensor of `size` entries that can be read from any place."""
+class Input:
+    """A flat tensor that can be read from any place.
 
-    @property
-    def dtype(self) -> str:
-        """The dtype as safetensors names it."""
+    dtype  as safetensors names it
+    size   number of entries
+    """
 
-    @property
-    def size(self) -> int:
-        """Number of entries."""
+    dtype: str
+    size: int
 
     def read(self, start: int, out: np.ndarray) -> None:
         """Read entries start … start + len(out) as float32 into `out`. Raises CheckpointError."""
+        raise NotImplementedError
 
     def raw(self, start: int, stop: int) -> np.ndarray:
-        """Return entries start … stop in their form on disk, STORAGE[dtype]."""
+        """Return entries start … stop in the form in which safetensors stores them, STORAGE[dtype]."""
+        values = np.empty(stop - start, np.float32)
+        self.read(start, values)
+        return from_float32(values, self.dtype)
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(Input):
     """A tensor in an open file."""
 
-    info: TensorInfo
-    descriptor: int
-
-    @property
-    def dtype(self) -> str:
-        """The dtype as safetensors names it."""
-        return self.info.dtype
-
-    @property
-    def size(self) -> int:
-        """Number of entries."""
-        return self.info.size
+    def __init__(self, info: TensorInfo, descriptor: int) -> None:
+        self.info, self.descriptor = info, descriptor
+        self.dtype, self.size = info.dtype, info.size
 
     def read(self, start: int, out: np.ndarray) -> None:
         """Read entries from `start` as float32 into `out`."""
-        if self.info.dtype == "F32":
+        if self.dtype == "F32":
             self.fill(start, out)
         else:
-            out[...] = to_float32(self.raw(start, start + out.size), self.info.dtype)
+            out[...] = to_float32(self.raw(start, start + out.size), self.dtype)
 
     def raw(self, start: int, stop: int) -> np.ndarray:
-        """Return entries start … stop in their form on disk."""
-        array = np.empty(stop - start, STORAGE[self.info.dtype])
+        """Return entries start … stop as they are in the file."""
+        array = np.empty(stop - start, STORAGE[self.dtype])
         self.fill(start, array)
         return array
 
@@ -85,33 +77,17 @@ class Stored:
             view, position = view[count:], position + count
 
 
-@dataclass(frozen=True)
-class Adapted:
-    """A tensor in an open file, and the low-rank change that an adapter makes to it."""
+class Adapted(Input):
+    """A tensor in an open file with the low-rank change of an adapter, rounded as peft's merge_and_unload does."""
 
-    under: Stored
-    change: LowRank
-
-    @property
-    def dtype(self) -> str:
-        """The dtype as safetensors names it."""
-        return self.under.dtype
-
-    @property
-    def size(self) -> int:
-        """Number of entries."""
-        return self.under.size
+    def __init__(self, under: Stored, change: LowRank) -> None:
+        self.under, self.change = under, change
+        self.dtype, self.size = under.dtype, under.size
 
     def read(self, start: int, out: np.ndarray) -> None:
         """Read entries from `start` as float32 into `out`."""
         self.under.read(start, out)
         self.change.add(start, out)
-
-    def raw(self, start: int, stop: int) -> np.ndarray:
-        """Return the entries as peft's merge_and_unload would store them."""
-        values = np.empty(stop - start, np.float32)
-        self.read(start, values)
-        return from_float32(values, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -130,22 +106,12 @@ class Rows(TensorInfo):
     key: str = field(kw_only=True)
 
 
-@dataclass(frozen=True)
-class Gathered:
+class Gathered(Input):
     """Reader of Rows: runs of consecutive rows are read at once."""
 
-    under: Stored | Adapted
-    rows: Rows
-
-    @property
-    def dtype(self) -> str:
-        """The dtype as safetensors names it."""
-        return self.under.dtype
-
-    @property
-    def size(self) -> int:
-        """Number of entries."""
-        return self.rows.size
+    def __init__(self, under: Input, rows: Rows) -> None:
+        self.under, self.rows = under, rows
+        self.dtype, self.size = under.dtype, rows.size
 
     def read(self, start: int, out: np.ndarray) -> None:
         """Read entries from `start` as float32 into `out`."""
@@ -164,31 +130,19 @@ class Gathered:
         if not whole_rows:
             out[...] = target[start - first * width :][: out.size]
 
-    def raw(self, start: int, stop: int) -> np.ndarray:
-        """Return the entries in the dtype of the tensor."""
-        values = np.empty(stop - start, np.float32)
-        self.read(start, values)
-        return from_float32(values, self.dtype)
 
-
-@dataclass(frozen=True)
-class Held:
+class Held(Input):
     """A tensor in memory, flat, as float32 or as whole numbers."""
 
-    array: np.ndarray
-    dtype: str = "F32"
-
-    @property
-    def size(self) -> int:
-        """Number of entries."""
-        return self.array.size
+    def __init__(self, array: np.ndarray, dtype: str = "F32") -> None:
+        self.array, self.dtype, self.size = array, dtype, array.size
 
     def read(self, start: int, out: np.ndarray) -> None:
         """Read entries from `start` as float32 into `out`."""
         out[...] = self.array[start : start + out.size]
 
     def raw(self, start: int, stop: int) -> np.ndarray:
-        """Return entries start … stop in their form on disk."""
+        """Return entries start … stop."""
         return self.array[start:stop]
 
 
@@ -208,14 +162,10 @@ class Files:
         self.descriptors: dict[Path, int] = {}
         self.found: dict[Path, tuple[int, int]] = {}
 
-    def __call__(self, info: TensorInfo) -> Stored | Adapted | Gathered:
+    def __call__(self, info: TensorInfo) -> Input:
         """Open the tensor. Raises CheckpointError if its file cannot be opened."""
         if isinstance(info, Rows):
-            return Gathered(self.plain(info.under), info)
-        return self.plain(info)
-
-    def plain(self, info: TensorInfo) -> Stored | Adapted:
-        """Open a tensor in the order of its file."""
+            return Gathered(self(info.under), info)
         if isinstance(info, LowRank):
             return Adapted(self.stored(info.under), info)
         return self.stored(info)
@@ -255,7 +205,7 @@ def state(descriptor: int) -> tuple[int, int]:
 
 @contextmanager
 def opened() -> Iterator[Files]:
-    """`open_tensor(info)` → Stored, Adapted or Gathered; every file is opened once, and all are closed when the block ends."""
+    """Yield `open_tensor(info)`; every file is opened once, and all are closed when the block ends."""
     files = Files()
     try:
         yield files

@@ -86,6 +86,11 @@ class Metric:
         """1 where a higher value is better, else −1."""
         return 1 if self.higher_is_better else -1
 
+    @property
+    def superlative(self) -> str:
+        """`highest` or `lowest`: the best value."""
+        return "highest" if self.higher_is_better else "lowest"
+
     def benefit(self, value: float) -> float:
         """Return a value so that higher is better: of an error rate, 1 minus it."""
         return value if self.higher_is_better else self.unit.low + self.unit.high - value

@@ -31,6 +31,8 @@ from transformers import BertConfig, PreTrainedTokenizerFast
 
 from merginguriel.errors import CheckpointError, UnavailableError, missing_extra
 
+from .tokenizer_files import protobuf_fields
+
 FILE = "e5-small-q4.bin"
 BLOCK = 32  # weights in a Q4_0 block
 BLOCK_BYTES = 2 + BLOCK // 2  # a float16 scale, then two weights a byte
@@ -210,35 +212,13 @@ def normalizer() -> normalizers.Normalizer:
         [
             # Today's sentencepiece keeps the zero-width joiner; XLM-R's table, of 2019, makes it a space.
             normalizers.Replace("\u200d", " "),
-            normalizers.Precompiled(field(spec, 2)),  # NormalizerSpec.precompiled_charsmap
+            normalizers.Precompiled(
+                dict(protobuf_fields(spec))[2] or b""
+            ),  # NormalizerSpec.precompiled_charsmap
             normalizers.Strip(left=False, right=True),
             normalizers.Replace(Regex(" {2,}"), " "),
         ]
     )
-
-
-def field(message: bytes, number: int) -> bytes:
-    """Return the bytes of a length-delimited protocol buffer field, without the package protobuf."""
-
-    def varint(at: int) -> tuple[int, int]:
-        """Return the variable-length integer at `at` and the position after it."""
-        value = shift = 0
-        while True:
-            value |= (message[at] & 0x7F) << shift
-            shift, at = shift + 7, at + 1
-            if message[at - 1] < 0x80:
-                return value, at
-
-    at = 0
-    while at < len(message):
-        key, at = varint(at)
-        size, at = varint(at)  # a plain number, or the length of what follows
-        if key & 7 != 2:
-            continue
-        if key >> 3 == number:
-            return message[at : at + size]
-        at += size
-    raise ValueError(f"no field {number}")
 
 
 def tokenizer(pieces: Sequence[tuple[str, float]]) -> Tokenizer:

@@ -22,6 +22,9 @@ TRANSFORMER_FILES = "sentence_*_config.json"  # sentence_bert_config.json, sente
 BODIES = ("Transformer", "MLMTransformer")
 WEIGHTED = ("Dense", "LayerNorm", "WeightedLayerPooling", "LSTM", "CNN")  # module types with weights
 UNWEIGHTED = ("Pooling", "Normalize", "Dropout", "SpladePooling")
+# The program's own modules with weights, and their code, which a saved model has a copy of.
+OWN_MODULES = ("AttentionPooling", "WeightedPooling", "FamilyHeads", "MixtureOfExperts")
+OWN_CODE = Path(__file__).parents[1] / "embedding" / "mu_modules.py"
 # Pooling modes by their key in the notation of sentence-transformers before 5.4, in the order of their vectors.
 MODES = {
     "pooling_mode_cls_token": "cls",
@@ -151,6 +154,9 @@ def entries(path: Path) -> list[tuple[str, str]]:
 def read_module(path: Path, at: int, place: str, kind: str) -> Module:
     """Return one module of the list, with its settings. Raises CheckpointError."""
     file = path / MODULES
+    if at and kind in [f"{OWN_CODE.stem}.{own}" for own in OWN_MODULES]:
+        own_kind = kind.rpartition(".")[2]
+        return Module(at, own_kind, place, settings_of(path / place, own_kind))
     if not kind.startswith("sentence_transformers."):
         raise CheckpointError(
             f"module {at} is of the custom type {kind}, whose code is not run here.",
@@ -204,7 +210,7 @@ def module_tensors(path: Path, module: Module) -> dict[str, TensorInfo]:
     folder = path / module.path
     if (folder / WEIGHTS).is_file():
         return {f"{module.name}/{name}": info for name, info in read_header(folder / WEIGHTS).items()}
-    if module.kind not in WEIGHTED:
+    if module.kind not in (*WEIGHTED, *OWN_MODULES):
         return {}
     pickled = next(iter(sorted(folder.glob("*.bin"))), None)
     what = f"its weights are pickled ({pickled.name})" if pickled else f"it has no {WEIGHTS}"

@@ -160,30 +160,42 @@ def sentencepieces(path: Path) -> int:
 
     The file is a protobuf message whose field 1 is repeated once per piece: sentencepiece_model.proto.
     """
-    data, at, pieces = path.read_bytes(), 0, 0
+    pieces = 0
+    try:
+        for number, content in protobuf_fields(path.read_bytes()):
+            if content is None or number == 0:
+                return 0
+            pieces += number == 1
+    except (IndexError, ValueError):
+        return 0
+    return pieces
 
-    def number() -> int:
+
+def protobuf_fields(message: bytes) -> Iterator[tuple[int, bytes | None]]:
+    """Yield number and content of each field of a protocol buffer message; the content of a plain number is None.
+
+    Raises IndexError or ValueError for what is not such a message.
+    """
+    at = 0
+
+    def varint() -> int:
         nonlocal at
         value = shift = 0
         while True:
-            byte = data[at]
+            byte = message[at]
             at += 1
             value |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80:
                 return value
 
-    try:
-        while at < len(data):
-            key = number()
-            if key & 7 != 2 or key >> 3 == 0:
-                return 0
-            length = number()
-            at += length
-            pieces += key >> 3 == 1
-    except IndexError:
-        return 0
-    return pieces
+    while at < len(message):
+        key, size = varint(), varint()
+        if key & 7 not in (0, 2):
+            raise ValueError(f"wire type {key & 7}")
+        content = message[at : at + size] if key & 7 else None
+        at += size if key & 7 else 0
+        yield key >> 3, content
 
 
 # Parsing a tokenizer.json of 17 MB takes a second, and the sources of a merge usually share one.

@@ -195,7 +195,7 @@ def cells(arms: Sequence[Arm]) -> list[Cell]:
         _cell(block, labels[key], key, tuple(sorted(group, key=lambda a: a.row.seed or 0)))
         for (block, key), group in groups.items()
     ]
-    found.sort(key=lambda c: (c.context, c.target, -c.value, c.label))
+    found.sort(key=lambda c: (c.context, c.target, -c.metric.sign * c.value, c.label))
     wanted = {mode: _goal_kind(found, mode) for mode in GOALS}
     return [
         replace(cell, goal=wanted[cell.mode] if wanted.get(cell.mode) in cell.against else None)

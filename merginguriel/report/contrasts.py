@@ -50,15 +50,7 @@ class Contrast:
 def contrast(
     key: str, a: str, b: str, differences: Mapping[str, Sequence[float]], points: str = "pp"
 ) -> Contrast:
-    """Average differences within targets, then over targets.
-
-    Args:
-        key: As in Contrast.
-        a: As in Contrast.
-        b: As in Contrast.
-        differences: Target → differences in points.
-        points: Their unit.
-    """
+    """Average differences, target → points, within targets and then over targets."""
     by_target = {target: float(np.mean(each)) for target, each in differences.items()}
     over = replace(t_over_targets(by_target), points=points)
     return Contrast(key, a, b, by_target, sum(map(len, differences.values())), over)

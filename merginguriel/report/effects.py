@@ -57,13 +57,7 @@ def contrast_table(
 ) -> Table:
     """Lay out contrasts: `columns` begin with those of `start` and end with the difference; the tests follow.
 
-    Args:
-        name: Of the CSV file.
-        title: Of the table on the page.
-        columns: Headings without TESTS.
-        shown: Rows of the page.
-        start: First cells of a row.
-        every: Rows of the CSV file, where they are more than `shown`.
+    The page has the rows `shown`, the CSV file `every` contrast.
     """
     rows = [
         [*start(c), interval(c.difference), number(c.difference.mde, sign=False), p_number(c.difference.p),
@@ -82,7 +76,7 @@ def contrast_table(
 
 
 def methods_over_targets(cells: Sequence[Cell]) -> dict[str, list[Contrast]]:
-    """Return, by mode, every method against its goal's baseline as one difference per target, highest first.
+    """Return, by mode, every method against its goal's baseline as one difference per target, best first.
 
     Holm's correction counts the merges, and apart from them the ensembles, of a mode.
     """
@@ -100,21 +94,21 @@ def methods_over_targets(cells: Sequence[Cell]) -> dict[str, list[Contrast]]:
                     for label, values in by_label.items()
                 ]
             )
-        every.sort(key=lambda c: (-c.difference.value, c.a))
+        every.sort(key=lambda c: (-cells[0].metric.sign * c.difference.value, c.a))
         if any(c.enough for c in every):
             found[mode] = every
     return found
 
 
 def methods_section(
-    methods: Mapping[str, Sequence[Contrast]], goals: Mapping[str, tuple[int, str]]
+    methods: Mapping[str, Sequence[Contrast]], goals: Mapping[str, tuple[int, str]], metric: Metric
 ) -> list[Section]:
     """Return a section on the methods of each mode; `goals` as from `goals_of`."""
     sections = []
     for mode, every in methods.items():
         goal, kind = goals[mode]
         text = [
-            methods_sentence(mode, kind, every),
+            methods_sentence(mode, kind, every, metric),
             "The unit is the target: the interval is for another target.",
         ]
         points = every[0].difference.points
@@ -248,7 +242,7 @@ def effects_section(points: Sequence[figures.Point], feature: str, metric: Metri
     words = feature
     if feature in FEATURES:
         words = FEATURES[feature][0].format(name=metric.name, mark=metric.mark, points=metric.unit.points)
-    text = [effects_text(points)]
+    text = [effects_text(points, metric)]
     means = _by_target(points)
     if len(means) >= 5:
         rho, p = ranking.spearman(means["x"].tolist(), means["effect"].tolist())
@@ -269,11 +263,11 @@ def effects_section(points: Sequence[figures.Point], feature: str, metric: Metri
     return [Section("Merging effect", text, [Table("effects", "", (), (), records)], [picture])]
 
 
-def effects_text(points: Sequence[figures.Point]) -> str:
+def effects_text(points: Sequence[figures.Point], metric: Metric) -> str:
     """Return the sentence on merging effects."""
     over = contrasts.t_over_targets(_by_target(points)["effect"].to_dict())
     over = replace(over, points=points[0].effect.points)
-    return effect_sentence([p.effect for p in points], over)
+    return effect_sentence([p.effect for p in points], over, metric)
 
 
 def _by_target(points: Sequence[figures.Point]) -> pd.DataFrame:

@@ -113,7 +113,7 @@ def target_bars(panels: Sequence[tuple[str, Sequence[Cell], str]], words: Callab
 
 
 def _gain(kind: str) -> Callable[[Cell], tuple[float, str]]:
-    return lambda cell: (cell.against[kind].value, cell.label)
+    return lambda cell: (cell.metric.sign * cell.against[kind].value, cell.label)
 
 
 def _bars(ax: Any, title: str, cells: Sequence[Cell], kind: str, words: Callable[[str], str]) -> None:
@@ -168,14 +168,7 @@ def _bars(ax: Any, title: str, cells: Sequence[Cell], kind: str, words: Callable
 
 
 def gains(cells: Sequence[Cell], kind: str, columns: Mapping[tuple[str, str], str], zero: str) -> Figure:
-    """Draw the differences in points of methods (rows, best mean on top) on targets (columns).
-
-    Args:
-        cells: Merges and ensembles.
-        kind: Kind of baseline that the differences are to.
-        columns: (context, target) → name.
-        zero: Name of the baseline.
-    """
+    """Draw the differences in points of methods (rows, best mean on top) on targets (columns)."""
     from matplotlib.colors import LinearSegmentedColormap
 
     by_label: dict[str, dict[tuple[str, str], Difference]] = {}
@@ -183,7 +176,10 @@ def gains(cells: Sequence[Cell], kind: str, columns: Mapping[tuple[str, str], st
         if kind in cell.against:
             by_label.setdefault(cell.label, {})[cell.context, cell.target] = cell.against[kind]
     places = sorted({place for found in by_label.values() for place in found})
-    order = sorted(by_label, key=lambda x: (-float(np.mean([d.value for d in by_label[x].values()])), x))
+    sign = cells[0].metric.sign
+    order = sorted(
+        by_label, key=lambda x: (-sign * float(np.mean([d.value for d in by_label[x].values()])), x)
+    )
     values = np.array([[by_label[x][p].value if p in by_label[x] else np.nan for p in places] for x in order])
     limit = max(1.0, float(np.nanquantile(np.abs(values), 0.75)))
     names = [columns[place] for place in places]

@@ -26,9 +26,7 @@ from merginguriel.knowledge.parse.rows import (
 )
 from merginguriel.knowledge.parse.yaml_lines import read_text
 from merginguriel.metrics import base as metrics
-from merginguriel.runs import run_store, sweep
 from merginguriel.study import item_file
-from merginguriel.workspace import Workspace
 
 SINGLE, ENSEMBLE, MERGE = "single", "ensemble", "merge"
 NOTHING = item_file.Stored((), (), {})
@@ -185,43 +183,6 @@ def from_entries(knowledge: Knowledge, prefixes: Sequence[str]) -> Evidence:
 
 
 # from runs
-
-
-def run_folders(space: Workspace, names: Sequence[str] = ()) -> list[Path]:
-    """Find the folders of runs.
-
-    Args:
-        space: The workspace.
-        names: Paths, or unique beginnings or ends of ids; none: every run with rows.
-
-    Raises:
-        UsageError: No run, or several, of that name.
-    """
-    root = space.root / "runs"
-    if not names:
-        found = sorted(path.parent for path in root.glob("*/rows.csv"))
-        if not found:
-            raise UsageError(
-                "no finished run in this workspace.",
-                where=str(root),
-                hint="Make one with: mu run CONFIG.yaml\nor report on the log: mu report --log ENTRY",
-            )
-        return found
-    return [_run_folder(space, name) for name in dict.fromkeys(names)]
-
-
-def _run_folder(space: Workspace, name: str) -> Path:
-    # A name with a separator is a path; anything else is looked up, so that a folder in the way does not hide a run.
-    if Path(name).name == name and name not in (".", ".."):
-        return run_store.get(space, name).folder
-    if not Path(name).is_dir():
-        raise UsageError(f"no run in the folder {name}.", hint="See all: mu runs list")
-    return Path(name)
-
-
-def sweep_runs(space: Workspace, name: str) -> list[str]:
-    """Return the ids of a sweep's runs; of several sweeps of one name, the last. Raises UsageError for an unknown one."""
-    return [member.id for member in sweep.get(space, name).members]
 
 
 def rows_of(folders: Sequence[Path]) -> list[ResultRow]:

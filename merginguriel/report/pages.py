@@ -92,13 +92,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure.
-
-    Attributes:
-        name: Of its files.
-        about: Caption and alternative text.
-        draw: Makes the figure.
-    """
+    """A figure."""
 
     name: str
     about: str
@@ -160,12 +154,6 @@ class Report:
 
 def write(report: Report, out: Path, *, replace: bool = False, on_progress: Progress | None = None) -> Path:
     """Write the folder `out`, whole or not at all: report.md, report.html, report.json, tables/, figures/.
-
-    Args:
-        report: What to write.
-        out: Folder.
-        replace: Whether to write over an earlier report.
-        on_progress: Called for every figure.
 
     Raises:
         MuError: `out` exists and is not to be replaced.
@@ -278,12 +266,7 @@ def printable(text: str) -> str:
 
 
 def page(report: Report, folder: Path) -> str:
-    """Format a report as one HTML file that needs no other; it is XML too.
-
-    Args:
-        report: What to show.
-        folder: Of the figures, which are embedded.
-    """
+    """Format a report as one HTML file that needs no other; it is XML too."""
     title = _html(report.title)
     links = "".join(
         f'<li><a href="#s{i}">{_html(section.title)}</a></li>'

@@ -43,7 +43,7 @@ class Ranking:
     Attributes:
         methods: Names, in the order of their mean ranks.
         targets: Names of the targets.
-        values: float [targets, methods], accuracies.
+        values: float [targets, methods], in the unit of the metric.
         mean: float [methods], mean ranks; 1 is best.
         chi2: Friedman's statistic, corrected for ties.
         p: p of `chi2` under the hypothesis that all methods rank alike.
@@ -65,11 +65,7 @@ class Ranking:
     pairs: tuple[Pair, ...]
 
     def cliques(self, test: str) -> list[tuple[int, int]]:
-        """Return the longest runs (first, last) of methods of which no two rank apart.
-
-        Args:
-            test: `nemenyi` or `wilcoxon`.
-        """
+        """Return the longest runs (first, last) of methods of which no two rank apart."""
         apart = {
             (pair.a, pair.b)
             for pair in self.pairs
@@ -87,11 +83,14 @@ class Ranking:
         return found
 
 
-def rank(table: Mapping[str, Mapping[str, float]], *, alpha: float = 0.05) -> Ranking | None:
+def rank(
+    table: Mapping[str, Mapping[str, float]], *, higher_is_better: bool = True, alpha: float = 0.05
+) -> Ranking | None:
     """Rank methods over the targets on which all of them were scored.
 
     Args:
-        table: Method → target → accuracy.
+        table: Method → target → value of the metric.
+        higher_is_better: Whether rank 1 is the highest value.
         alpha: Level of the tests.
 
     Returns:
@@ -101,7 +100,7 @@ def rank(table: Mapping[str, Mapping[str, float]], *, alpha: float = 0.05) -> Ra
     n, k = values.shape
     if k < 2 or n < 2:
         return None
-    ranks = values.round(9).rank(axis=1, ascending=False)
+    ranks = values.round(9).rank(axis=1, ascending=not higher_is_better)
     mean = ranks.mean().sort_values(kind="stable")
     values, ranks = values[mean.index], ranks[mean.index].to_numpy()
     statistic = friedman(ranks)

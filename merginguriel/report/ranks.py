@@ -34,7 +34,7 @@ def rankings(found: Sequence[Cell]) -> Ranked:
         if known and all(len(v) == 1 for v in known.values()):
             values[f"[{kind_words(kind)}]"] = {target: next(iter(v)) for target, v in known.items()}
         kept = ranking.complete(values)
-        r = ranking.rank(kept)
+        r = ranking.rank(kept, higher_is_better=found[0].metric.higher_is_better)
         if r is None or len(r.targets) < contrasts.FEWEST:
             continue
         out = sorted(set(values) - set(kept))

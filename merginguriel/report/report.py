@@ -57,10 +57,10 @@ def build(
     over, each = contrasts.ensembles(found)
     points = effect_points(found, feature, names)
     methods = methods_over_targets(found)
-    short = in_short(found, names, methods, compared, over, points)
+    short = in_short(found, names, methods, compared, over, points, metric)
     sections = [
         *goals(found, names),
-        *methods_section(methods, goals_of(found)),
+        *methods_section(methods, goals_of(found), metric),
         *(ranks(mode, r, left, metric) for mode, (r, left) in rankings(found).items()),
         *settings_section(compared),
         *ensembles_section(over, each, names),
@@ -70,21 +70,21 @@ def build(
         measured(found, evidence, names),
         reading(metric),
     ]
-    opening, sections = _opening(methods, sections)
+    opening, sections = _opening(methods, sections, metric)
     data = [comparisons(found, names)] if found else []
     return Report(title, sections, short or ["No merge is compared with a baseline."], data, opening)
 
 
 def _opening(
-    methods: Mapping[str, Sequence[Contrast]], sections: Sequence[Section]
+    methods: Mapping[str, Sequence[Contrast]], sections: Sequence[Section], metric: Metric
 ) -> tuple[Picture | None, list[Section]]:
     """Return the figure with which the report opens, and the sections without it.
 
-    The highest methods over targets; where there are too few targets, the first figure of a section.
+    The best methods over targets; where there are too few targets, the first figure of a section.
     """
     for mode, every in methods.items():
         top = every[:HIGHEST]
-        cut = f", the highest {len(top)} of {len(every)}" if len(every) > len(top) else ""
+        cut = f", the {metric.superlative} {len(top)} of {len(every)}" if len(every) > len(top) else ""
         points = every[0].difference.points
         about = f"{mode}: methods minus the {every[0].b}, {points}, mean over targets with 95% intervals{cut}"
         draw = partial(figures.forest, [(c.a, c) for c in top], f"difference to the {every[0].b}, {points}")
@@ -142,6 +142,7 @@ def in_short(
     compared: Mapping[str, Sequence[Contrast]],
     over: Sequence[Contrast],
     points: Sequence[figures.Point],
+    metric: Metric,
 ) -> list[str]:
     """Return the results in about five sentences, each with its noise: goals, methods, settings, ensembles, effects."""
     lines = []
@@ -154,12 +155,14 @@ def in_short(
             lines.append(goal_sentence(mode, goal, kind, by_target))
     if found and len(names) < contrasts.FEWEST:
         lines.append(f"{count(len(names), 'target')}: too few to generalise to another target.")
-    lines += [methods_sentence(mode, goals_of(found)[mode][1], every) for mode, every in methods.items()]
+    lines += [
+        methods_sentence(mode, goals_of(found)[mode][1], every, metric) for mode, every in methods.items()
+    ]
     settings = [c for every in compared.values() for c in every if c.enough]
     wide = [c for c in over if c.enough]
     lines += [settings_sentence(settings)] if settings else []
     lines += [ensembles_sentence(wide)] if wide else []
-    return [*lines, *([effects_text(points)] if points else [])]
+    return [*lines, *([effects_text(points, metric)] if points else [])]
 
 
 def reading(metric: Metric) -> Section:

@@ -225,10 +225,6 @@ def by_seed(found: Sequence[Against], given: Sequence[Run | Recipe]) -> list[See
     """Group runs that differ by their seed alone; empty where none do.
 
     A run counts once, however often it was named; a recipe without a value does not count.
-
-    Args:
-        found: From `compared`.
-        given: What `found` was made from.
     """
     from .comparisons import over_seeds_by_items
     from .loading import from_runs

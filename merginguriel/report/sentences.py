@@ -8,7 +8,7 @@ import numpy as np
 
 from merginguriel import stats
 from merginguriel.evaluation.nxn import Matrix
-from merginguriel.metrics.base import find
+from merginguriel.metrics.base import Metric, find
 from merginguriel.text.differences import (
     ABOVE,
     ALPHA,
@@ -57,10 +57,15 @@ def to_goal(cells: Sequence[Cell]) -> list[Difference]:
     return [cell.against[cell.goal] for cell in cells if cell.goal]
 
 
+def better_and_worse(metric: Metric) -> tuple[str, str]:
+    """Return the verdicts of a gain and of a loss: of an error rate, BELOW and ABOVE."""
+    return (ABOVE, BELOW) if metric.higher_is_better else (BELOW, ABOVE)
+
+
 def goal_standing(cells: Sequence[Cell]) -> str:
     """Return one of STANDINGS for the merges of one target that have the baseline of their goal."""
     verdicts = [d.verdict for d in to_goal(cells)]
-    better, worse = (ABOVE, BELOW) if cells[0].metric.higher_is_better else (BELOW, ABOVE)
+    better, worse = better_and_worse(cells[0].metric)
     if better in verdicts:
         return "reached"
     if set(verdicts) <= {UNTESTED}:
@@ -69,11 +74,11 @@ def goal_standing(cells: Sequence[Cell]) -> str:
 
 
 def goal_cell(cells: Sequence[Cell]) -> str:
-    """Format a goal on one target for a table: the verdicts and the highest merge."""
+    """Format a goal on one target for a table: the verdicts and the best merge."""
     if not cells:
         return "not tried"
     best = max(cells, key=lambda c: (c.metric.sign * c.against[str(c.goal)].value, c.label))
-    highest = f"{'highest' if best.metric.higher_is_better else 'lowest'} {best.label} {cell_text(best.against[str(best.goal)])}"
+    highest = f"{best.metric.superlative} {best.label} {cell_text(best.against[str(best.goal)])}"
     return f"{goal_standing(cells)}: {tally(to_goal(cells))}; {highest}"
 
 
@@ -84,14 +89,15 @@ def goal_sentence(mode: str, goal: int, kind: str, by_target: Mapping[str, Seque
         targets[goal_standing(cells)].append(target)
     tested = len(by_target) - len(targets[UNTESTED])
     every = [d for cells in by_target.values() for d in to_goal(cells)]
-    start = f"Goal {goal} ({mode} above the {kind_words(kind)})"
+    better, worse = better_and_worse(next(iter(by_target.values()))[0].metric)
+    start = f"Goal {goal} ({mode} {better} the {kind_words(kind)})"
     if not tested:
         return f"{start}: untested on {count(len(by_target), 'target')}; the rows carry no noise."
     text = f"{start}: reached on {len(targets['reached'])} of {count(tested, 'target')}"
     if targets["reached"]:
         text += f" ({listed(targets['reached'])})"
     if targets["missed"]:
-        text += f"; every merge below, outside noise, on {listed(targets['missed'])}"
+        text += f"; every merge {worse}, outside noise, on {listed(targets['missed'])}"
     if targets["undecided"]:
         text += f"; inconclusive on {listed(targets['undecided'])}"
     if targets[UNTESTED]:
@@ -102,8 +108,8 @@ def goal_sentence(mode: str, goal: int, kind: str, by_target: Mapping[str, Seque
 # over targets
 
 
-def methods_sentence(mode: str, kind: str, contrasts: Sequence[Contrast]) -> str:
-    """Return how many merges and ensembles are above and below their baseline over targets, and the highest mean."""
+def methods_sentence(mode: str, kind: str, contrasts: Sequence[Contrast], metric: Metric) -> str:
+    """Return how many merges and ensembles are above and below their baseline over targets, and the best mean."""
     most = max(len(c.by_target) for c in contrasts)
     best = next(c for c in contrasts if len(c.by_target) == most)
     parts = []
@@ -111,7 +117,7 @@ def methods_sentence(mode: str, kind: str, contrasts: Sequence[Contrast]) -> str
         every = [c.difference for c in contrasts if c.key == of]
         parts += [f"{count(len(every), of)}: {tally(every)}{holm_words(every)}"] if every else []
     return (
-        f"Over targets against the {kind_words(kind)} ({mode}): {'; '.join(parts)}. Highest mean on "
+        f"Over targets against the {kind_words(kind)} ({mode}): {'; '.join(parts)}. {metric.superlative.capitalize()} mean on "
         f"{count(most, 'target')}: {best.a}, {difference_words(best.difference)}."
     )
 
@@ -133,17 +139,19 @@ def ensembles_sentence(contrasts: Sequence[Contrast]) -> str:
     )
 
 
-def effect_sentence(every: Sequence[Difference], over: Difference) -> str:
+def effect_sentence(every: Sequence[Difference], over: Difference, metric: Metric) -> str:
     """Return how many merges are above and below the mean of their sources.
 
     Args:
         every: Merging effect of every merge.
         over: Mean of the targets' mean effects.
+        metric: Of the merges.
     """
     tested = [d for d in every if d.verdict != UNTESTED]
     start = "Merging effect (merge − mean of its sources)"
     if tested:
-        words = {ABOVE: "synergy", BELOW: "interference"}
+        better, worse = better_and_worse(metric)
+        words = {better: "synergy", worse: "interference"}
         text = f"{start}, {count(len(every), 'merge')}: {tally(every, words)}{holm_words(every)}."
     else:
         text = f"{start}: untested on each of {count(len(every), 'merge')}; rows carry no noise of a mean of models."

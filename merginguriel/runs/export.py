@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from merginguriel import files
 from merginguriel.errors import UsageError, missing_extra
 from merginguriel.knowledge.parse.rows import COLUMNS
 from merginguriel.metrics.base import metrics
+from merginguriel.text.suggest import close
 from merginguriel.workspace import Workspace
 
 from . import index
@@ -58,7 +58,7 @@ def export(space: Workspace, out: Path, ids: Sequence[str] = (), chosen: Sequenc
     """
     writers = {".parquet": parquet, ".csv": plain_csv, ".tex": latex}
     if out.suffix not in writers:
-        near = difflib.get_close_matches(out.suffix.lower(), writers, n=1, cutoff=0.5)
+        near = close(out.suffix, writers, n=1, cutoff=0.5)
         raise UsageError(
             f"unknown format {out.suffix!r} of {out.name}." if out.suffix else f"{out.name} has no suffix.",
             hint=f"{f'Did you mean {out.with_suffix(near[0]).name}? ' if near else ''}Formats are: {', '.join(writers)}.",

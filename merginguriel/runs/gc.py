@@ -15,7 +15,6 @@ from merginguriel.workspace import Workspace
 
 from . import run_store
 from .run_store import ENDED, WAITING, Run
-from .worker import last_event
 
 HALF = ("partial", "removed")  # suffixes of what a killed program leaves
 
@@ -83,5 +82,5 @@ def remove(waste: Waste) -> bool:
 
 def at_rest(run: Run) -> str:
     """Return the state of a run whose lock this process holds."""
-    last = last_event(run)["event"]
+    last = run_store.last_event(run_store.events(run))["event"]
     return last if last in ENDED else "queued" if last in WAITING else "dead"

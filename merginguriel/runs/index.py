@@ -12,8 +12,9 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.parse.row_parser import read_csv
@@ -56,13 +57,19 @@ FOUND_BY = (
     "sources",
     "step",
 )
+FILTERS = (*FOUND_BY, "seed", "k")  # columns that `name:word` in the text of a search names
 ORDERS = {
     "newest": "created DESC, id",
-    "best": "best IS NULL, best DESC, created DESC, id",
+    "best": "best IS NULL, {sign} * best DESC, created DESC, id",
     # Running first, then waiting, then those that need attention.
     "state": "instr('running queued paused dead failed cancelled finished', state), created DESC, id",
-    "target": "target IS NULL, target, created DESC, id",
+    **{name: f"{name} IS NULL, {name}, created DESC, id" for name in ("target", "method", "seed")},
 }
+DECIDE = (
+    "best_zero_shot",
+    "best_single_source",
+    "target_alone",
+)  # baselines; the first that a run has decides
 # SQLite actions that a query may take.
 READING = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
 
@@ -271,7 +278,8 @@ def listed(
         space: The workspace.
         limit: The most that are returned.
         offset: The number of runs that are skipped.
-        text: Words that must all occur in the columns FOUND_BY; case is ignored.
+        text: Words that must all occur in the columns FOUND_BY, or as `name:word` in the column of that name; case is
+            ignored.
         order: One of ORDERS.
         look: False: use the index as it is, for the next page of a list that was just made.
         wanted: Column and value that a run must have; None for any value.
@@ -281,20 +289,71 @@ def listed(
         `metric`. And the number of all runs that match.
     """
     given = {name: value for name, value in wanted.items() if value is not None}
-    words = text.split()
     line = " || ' ' || ".join(f"ifnull({name}, '')" for name in FOUND_BY)
-    terms = [f"{name} = ?" for name in given] + [f"instr(lower({line}), ?)" for _ in words]
-    where, values = " AND ".join(terms) or "1", [*given.values(), *(word.lower() for word in words)]
+    terms, values = [f"{name} = ?" for name in given], list(given.values())
+    for word in text.lower().split():
+        name, _, wanted_word = word.partition(":")
+        of_column = bool(wanted_word) and name in FILTERS
+        column = f"ifnull({name}, '')" if of_column else line
+        terms.append(f"instr(lower({column}), ?)")
+        values.append(wanted_word if of_column else word)
+    where = " AND ".join(terms) or "1"
     # Scores of single models are not the result of a merge.
     merging = ", ".join(f"'{kind}'" for kind in MERGING)
     scores = " OR ".join(f"name LIKE '%{name}%'" for name in metrics.metrics())
-    highest = f"(SELECT max(value) FROM metrics WHERE run = id AND ({scores}))"
-    best = f"CASE WHEN kind IN ({merging}) THEN value ELSE {highest} END AS best"
+    falling = ", ".join(f"'{one.name}'" for one in metrics.metrics().values() if not one.higher_is_better)
+    sign = f"CASE WHEN metric IN ({falling}) THEN -1 ELSE 1 END"
+    single = f"{sign} * (SELECT max({sign} * value) FROM metrics WHERE run = id AND ({scores}))"
+    best = f"CASE WHEN kind IN ({merging}) THEN value ELSE {single} END AS best"
+    ordered = ORDERS[order].format(sign=sign)
     with opened(space, look=look) as connection:
         count = connection.execute(f"SELECT count(*) FROM runs WHERE {where}", values)
-        query = f"SELECT {', '.join(SHOWN)}, {best} FROM runs WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?"
+        query = (
+            f"SELECT {', '.join(SHOWN)}, {best} FROM runs WHERE {where} ORDER BY {ordered} LIMIT ? OFFSET ?"
+        )
         found = connection.execute(query, [*values, -1 if limit is None else limit, offset])
         return [dict(row) for row in found], count.fetchone()[0]
+
+
+class Gain(NamedTuple):
+    """Gain of a run over the baseline that decides: pp, its standard error where known, and the model it beats."""
+
+    pp: float
+    se_pp: float | None
+    kind: str
+    model: str
+
+    @property
+    def sure(self) -> bool:
+        """Whether the 95% interval excludes zero."""
+        return self.se_pp is not None and abs(self.pp) > 1.96 * self.se_pp
+
+
+def gains(space: Workspace, ids: Sequence[str]) -> dict[str, Gain]:
+    """Return the gains of those of the runs that have one; the index is used as it is."""
+    marks = ", ".join("?" * len(ids))
+    found: dict[str, Gain] = {}
+    with opened(space, look=False) as connection:
+        rows = connection.execute(
+            "SELECT run, mode, baseline_kind, gain_pp, wins, losses, n, se, note FROM rows "
+            f"WHERE run IN ({marks}) AND gain_pp IS NOT NULL",
+            list(ids),
+        ).fetchall()
+    for kind in DECIDE:
+        for row in rows:
+            if row["baseline_kind"] == kind and row["run"] not in found:
+                model = str(row["note"] or "").partition(",")[0] if kind == "best_single_source" else ""
+                found[row["run"]] = Gain(row["gain_pp"], _se_pp(row), kind, model)
+    return found
+
+
+def _se_pp(row: sqlite3.Row) -> float | None:
+    if row["se"] is not None:
+        return float(row["se"])
+    wins, losses, n = row["wins"], row["losses"], row["n"]
+    if wins is None or losses is None or not n:
+        return None
+    return 100 * sqrt(max(wins + losses - (wins - losses) ** 2 / n, 0.0)) / n
 
 
 def query(space: Workspace, text: str, limit: int | None = None) -> tuple[list[str], list[tuple[Any, ...]]]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from merginguriel.config.run_config import training_settings
@@ -17,14 +16,13 @@ from merginguriel.study.study import Study
 from merginguriel.training.settings import preset
 from merginguriel.workspace import Workspace
 
-from . import index, run_store
+from . import index, run_store, time_left
 from .kinds.common import trained_so
 from .kinds.pilot_arms import arms_of
 from .resolve import study_of
 from .run_store import Run
 
 LOOK_BACK = 30  # runs from which the time of one is estimated
-MAKING = ("train ", "make the base")  # steps that a run skips once its models exist
 
 
 @dataclass(frozen=True)
@@ -153,31 +151,9 @@ def work_seconds(space: Workspace, study: Study, config: Config) -> float | None
     found, _ = index.listed(space, LOOK_BACK, kind=config.kind, state="finished", context=study.context)
     known = []
     for run in (Run(row["id"], space.runs / row["id"]) for row in found):
-        seconds = beside_training(run_store.events(run))
-        if seconds is not None:
+        stages = time_left.durations(run_store.events(run))
+        seconds = sum(took for name, took in stages if name not in time_left.MAKING)
+        if stages:
             share = config.tune.evaluations / run.config.tune.evaluations if config.kind == "tune" else 1.0
             known.append(seconds * share)
     return round(statistics.median(known), 1) if known else None
-
-
-def beside_training(events: Iterable[Mapping[str, Any]]) -> float | None:
-    """Return the seconds of the steps of a run that trained nothing; None if its events lack times.
-
-    A step that was killed counts when it is repeated.
-    """
-    total, counted = 0.0, False
-    began: float | None = None
-    for event in events:
-        if event["event"] in ("metric", "note"):
-            continue
-        try:
-            now = datetime.fromisoformat(str(event.get("time"))).timestamp()
-        except ValueError:
-            return None
-        if began is not None and event["event"] in ("step", "finished"):
-            total, counted = total + max(now - began, 0.0), True
-        is_work = event["event"] == "started" or (
-            event["event"] == "step" and not str(event.get("text")).startswith(MAKING)
-        )
-        began = now if is_work else None
-    return total if counted else None

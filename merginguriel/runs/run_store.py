@@ -31,6 +31,7 @@ from merginguriel import files, workspace
 from merginguriel.config import run_config as configs
 from merginguriel.config.schema import Config
 from merginguriel.errors import MuError, UsageError
+from merginguriel.text import suggest
 from merginguriel.version import code
 from merginguriel.workspace import Workspace
 
@@ -119,10 +120,8 @@ def get(space: Workspace, id: str) -> Run:
     found = [name for name in known if id and (name.startswith(id) or name.endswith(id))]
     if len(found) == 1:
         return Run(found[0], space.runs / found[0])
-    import difflib
-
-    near = found[:5] or difflib.get_close_matches(id, known, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(near)}?" if near else "See: mu runs list"
+    near = found[:5] or suggest.close(id, known, cutoff=0.5)
+    hint = suggest.did_you_mean(near) or "See: mu runs list"
     what = f"{len(found)} runs match {id!r}." if found else f"unknown run {id!r}."
     raise UsageError(what, hint=hint)
 
@@ -144,14 +143,18 @@ def state(run: Run) -> str:
 
 def state_of(run: Run, found: list[dict[str, Any]]) -> str:
     """Return the state of a run whose events are read already."""
-    last = next(
-        (e["event"] for e in reversed(found) if e["event"] not in ("metric", "note", "step")), "created"
-    )
+    last = last_event(found)["event"]
     if last == "finished":
         return "finished"  # its process may still be ending
     if held(run):
         return "running"
     return last if last in ENDED else "queued" if last in WAITING else "dead"
+
+
+def last_event(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the last event that determines the state of a run."""
+    deciding = (one for one in reversed(found) if one["event"] not in ("metric", "note", "step"))
+    return next(deciding, {"event": "created"})
 
 
 def held(run: Run) -> bool:

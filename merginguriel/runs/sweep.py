@@ -26,6 +26,7 @@ from merginguriel import files
 from merginguriel.config import run_config as configs
 from merginguriel.config import sweep_file
 from merginguriel.errors import MuError, UsageError
+from merginguriel.text.suggest import suggest
 from merginguriel.workspace import Workspace, writable
 
 from . import resolve, run_store, worker
@@ -211,13 +212,8 @@ def get(space: Workspace, name: str) -> Sweep:
     found = [sweep for sweep in known if name in (sweep.id, sweep.name)]
     if found:
         return found[0]
-    import difflib
-
-    near = difflib.get_close_matches(name, [sweep.name for sweep in known], n=2)
-    raise UsageError(
-        f"unknown sweep {name!r}.",
-        hint=f"Did you mean {' or '.join(near)}?" if near else "List them with: mu sweep status",
-    )
+    hint = suggest(name, [sweep.name for sweep in known], n=2)
+    raise UsageError(f"unknown sweep {name!r}.", hint=hint or "List them with: mu sweep status")
 
 
 def standings(sweep: Sweep) -> list[MemberState]:

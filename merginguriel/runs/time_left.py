@@ -19,7 +19,7 @@ from . import index, run_store
 from .run_store import Run
 
 MODEL = re.compile(r"train \S+ \((\d+) of (\d+)\)")  # the step that trains one model
-BASE, TRAINING = "make the base", "model"
+BASE, TRAINING = MAKING = "make the base", "model"  # stages that a run skips once its models exist
 STAGES = {
     "merge": ("score", "merge", "compare"),
     "tune": ("score", "search", "score"),
@@ -103,7 +103,7 @@ def _history(root: Path, kind: str, context: str, minute: int) -> tuple[tuple[st
 
 
 def durations(events: Iterable[Mapping[str, Any]]) -> list[tuple[str, float]]:
-    """Return (name, seconds) of each stage that ended."""
+    """Return (name, seconds) of each stage that ended; `start` is the time before the first step."""
     from .progress import seconds
 
     result: list[tuple[str, float]] = []
@@ -114,8 +114,8 @@ def durations(events: Iterable[Mapping[str, Any]]) -> list[tuple[str, float]]:
         at = seconds(event.get("time"))
         if open_ and at is not None and event["event"] in ("step", "finished"):
             result.append((open_[0], max(at - open_[1], 0.0)))
-        is_step = event["event"] == "step" and at is not None
-        open_ = (name_of(str(event.get("text") or "")), at) if is_step and at is not None else None
+        begins = event["event"] in ("started", "step") and at is not None
+        open_ = (name_of(str(event.get("text") or "start")), at) if begins and at is not None else None
     return result
 
 
@@ -141,7 +141,7 @@ def whole(
     names = [name_of(text) for _, text in steps]
     ends = [*(at for at, _ in steps[1:]), now][: len(steps)]  # none before the first step
     took = [max(end - at, 0.0) for (at, _), end in zip(steps, ends, strict=True)]
-    later = [name for name in names if name not in (BASE, TRAINING)]
+    later = [name for name in names if name not in MAKING]
     number = MODEL.match(steps[-1][1]) if steps else None
     models = int(number[2]) - int(number[1]) if number else 0 if later else plan.models
     rest = [TRAINING] * models + list(plan.later[len(later) :])

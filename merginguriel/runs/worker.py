@@ -24,7 +24,7 @@ from merginguriel.files import Progress
 from merginguriel.models import remote_code
 from merginguriel.version import code
 
-from . import run_store
+from . import resources, run_store
 from .run_store import Events, Run
 
 if TYPE_CHECKING:
@@ -201,31 +201,11 @@ def ended(run: Run, event: str, started: float, **more: Any) -> str:
     Events(run.folder).add(
         event,
         seconds=round(time.monotonic() - started, 2),
-        peak_memory_mb=peak_memory(),
-        **gpu(),
+        **resources.used(),
         **more,
     )
     (run.folder / "request").unlink(missing_ok=True)
     return event
-
-
-def peak_memory() -> float | None:
-    """Return the peak memory of this process in MB; None where the system does not tell it."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(usage / (1 << 20) if sys.platform == "darwin" else usage / 1024, 1)
-
-
-def gpu() -> dict[str, Any]:
-    """Return name and peak memory (MB) of the GPU that the run used; empty without one."""
-    torch: Any = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
-        return {}
-    held = round(torch.cuda.max_memory_allocated() / (1 << 20), 1)
-    return {"gpu": torch.cuda.get_device_name(), "gpu_peak_memory_mb": held}
 
 
 def failed(run: Run, text: str, started: float) -> None:
@@ -301,18 +281,12 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def last_event(run: Run) -> dict[str, Any]:
-    """Return the last event that determines the state of the run."""
-    found = reversed(run_store.events(run))
-    return next(
-        (one for one in found if one["event"] not in ("metric", "note", "step")), {"event": "created"}
-    )
-
-
 def over(run: Run) -> bool:
     """Return whether the run has finished, with its model written if it is to be kept."""
     keeps = run.config.keep or run.config.kind == "iterate"
-    return last_event(run)["event"] == "finished" and not (keeps and lacks_model(run))
+    return run_store.last_event(run_store.events(run))["event"] == "finished" and not (
+        keeps and lacks_model(run)
+    )
 
 
 def lacks_model(run: Run) -> bool:
@@ -323,7 +297,7 @@ def lacks_model(run: Run) -> bool:
 
 def refuse_withdrawn(run: Run) -> None:
     """Raise Withdrawn if the run was cancelled or paused while it waited."""
-    last = last_event(run)
+    last = run_store.last_event(run_store.events(run))
     if last["event"] in ("cancelled", "paused") and last.get("note") != INTERRUPTED:
         raise Withdrawn(f"it was {last['event']}", hint=f"Continue with: mu runs resume {run.id}")
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from merginguriel import locales
 from merginguriel.errors import UsageError
-from merginguriel.knowledge.log.append import Draft, add
+from merginguriel.knowledge.log.append import add
+from merginguriel.knowledge.log.draft_text import Draft
 from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.knowledge.parse.rows import PAIRWISE, ResultRow
 from merginguriel.version import measured_by

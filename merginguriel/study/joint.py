@@ -113,15 +113,6 @@ def train(
 
     Development data are those of the same locales, so that nothing of a left-out locale is used.
 
-    Args:
-        study: The study.
-        locales: Locales to train on.
-        left_out: Of these, the ones to leave out.
-        budget: One of BUDGETS.
-        progress: Called with the progress.
-        report_to: As for finetune.
-        settings: As for finetune.
-
     Raises:
         UsageError: Fewer than two locales, or one to leave out that is none of them.
         MuError: As finetune; there is such a model that was trained otherwise.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from merginguriel.evaluation import heatmap, nxn
 from merginguriel.evaluation.nxn import Matrix
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.rows import MEASURES, ResultRow, distinct, metric_of
+from merginguriel.metrics import base as metrics
 from merginguriel.similarity import uriel
 from merginguriel.workspace import Workspace
 
@@ -121,8 +123,8 @@ def ordered(matrix: Matrix, by: str, target: str | None = None) -> Matrix:
     Args:
         matrix: the matrix.
         by: one of ORDERS. name; family, of URIEL's lineages; script; similarity: to `target` by URIEL, the nearest
-            first; value: rows by accuracy on `target` (without one, by their mean), columns by their mean, the
-            highest first. Cells without a value come last.
+            first; value: rows by their score on `target` (without one, by their mean), columns by their mean, the
+            best first. Cells without a value come last.
         target: needed for similarity.
 
     Raises:
@@ -135,19 +137,19 @@ def ordered(matrix: Matrix, by: str, target: str | None = None) -> Matrix:
     names = sorted({*matrix.sources, *matrix.targets})
     if by == "value":
         first = matrix.scores if target is None else matrix.scores[:, [matrix.targets.index(target)]]
-        rows = _falling(_means(first, 1), matrix.sources)
-        columns = _falling(_means(matrix.scores, 0), matrix.targets)
+        sign = metrics.find(matrix.metric).sign
+        rows = _falling(sign * _means(first, 1), matrix.sources)
+        columns = _falling(sign * _means(matrix.scores, 0), matrix.targets)
     else:
         keys = _keys(by, names, target)
         rows = sorted(range(len(matrix.sources)), key=lambda i: keys[matrix.sources[i]])
         columns = sorted(range(len(matrix.targets)), key=lambda j: keys[matrix.targets[j]])
-    sources, targets = [matrix.sources[i] for i in rows], [matrix.targets[j] for j in columns]
-    return Matrix(
-        tuple(sources),
-        tuple(targets),
-        matrix.scores[np.ix_(rows, columns)],
-        matrix.n[columns],
-        origin=matrix.origin,
+    return replace(
+        matrix,
+        sources=tuple(matrix.sources[i] for i in rows),
+        targets=tuple(matrix.targets[j] for j in columns),
+        scores=matrix.scores[np.ix_(rows, columns)],
+        n=matrix.n[columns],
     )
 
 
@@ -212,7 +214,7 @@ def rank(matrix: Matrix, source: str, target: str) -> tuple[int, int]:
     Raises:
         UnavailableError: the pair was not measured.
     """
-    column = matrix.scores[:, matrix.targets.index(target)]
+    column = metrics.find(matrix.metric).sign * matrix.scores[:, matrix.targets.index(target)]
     value = column[matrix.sources.index(source)]
     if np.isnan(value):
         raise UnavailableError(f"{source} was not scored on {target}.", hint="Measure it with: mu nxn")

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from merginguriel import stats
 from merginguriel.errors import UsageError
 from merginguriel.evaluation.baselines import Baseline
 from merginguriel.evaluation.nxn import Matrix
 from merginguriel.evaluation.significance import Comparison, Interval, compare
-from merginguriel.knowledge.parse.rows import POLICIES, ResultRow, row_cells
+from merginguriel.knowledge.parse.rows import BASELINE_KINDS, POLICIES, ResultRow, row_cells
 from merginguriel.merging import registry
 from merginguriel.merging.card import seen
 from merginguriel.merging.recipe import Recipe, load_recipe, seen_of_target
@@ -27,7 +28,7 @@ from . import joint
 if TYPE_CHECKING:
     from .study import Study
 
-LOGGED = ("best_single_source", "source_mean", "target_alone")  # baselines that get a row of their own
+LOGGED = ("best_single_source", "source_mean", "target_alone")  # baselines that an entry lists
 
 
 def logged_method(recipe: Recipe) -> str:
@@ -78,35 +79,43 @@ def compare_all(
     }
 
 
+def compared_rows(
+    row: ResultRow, beat: Mapping[str, Baseline], compared: Mapping[str, Comparison]
+) -> list[ResultRow]:
+    """Return the row against every baseline that a row can name; paired where both were scored item by item."""
+    return [
+        replace(
+            with_baseline(row, kind, beat[kind].value, compared.get(kind)),
+            note=f"{beat[kind].model}, {beat[kind].note}" if kind == "best_single_source" else "",
+        )
+        for kind in BASELINE_KINDS
+        if kind in beat
+    ]
+
+
 def merge_rows(
     recipe: Recipe,
     right: np.ndarray,
-    baselines: Mapping[str, Baseline],
+    beat: Mapping[str, Baseline],
     compared: Mapping[str, Comparison],
     *,
     context: str,
     run: str,
     metric: str = "accuracy",
 ) -> list[ResultRow]:
-    """Return one row per baseline of LOGGED that is known; paired with wins, losses and standard error where it can be."""
-    rows = []
-    for kind in LOGGED:
-        if kind not in baselines:
-            continue
-        baseline, found = baselines[kind], compared.get(kind)
-        rows.append(
-            replace(
-                _merge_row(recipe, right, context, metric),
-                baseline_kind=kind,
-                baseline=baseline.value,
-                wins=found.wins if found else None,
-                losses=found.losses if found else None,
-                se_pp=found.se if found else None,
-                run=run,
-                note=f"{baseline.model}, {baseline.note}" if kind == "best_single_source" else "",
-            )
-        )
-    return rows
+    """Return the rows of a merge against every baseline that a row can name."""
+    return compared_rows(merge_row(recipe, right, context, metric, run), beat, compared)
+
+
+def with_baseline(
+    row: ResultRow, kind: str | None, value: float | None, found: Comparison | None
+) -> ResultRow:
+    """Return the row with a baseline, and with wins, losses and standard error of the comparison where there is one."""
+    if found is None:
+        return replace(row, baseline_kind=kind, baseline=value, wins=None, losses=None, se_pp=None)
+    return replace(
+        row, baseline_kind=kind, baseline=value, wins=found.wins, losses=found.losses, se_pp=found.se
+    )
 
 
 def seen_words(model: Path, target: str) -> str | None:
@@ -149,16 +158,8 @@ def scored_row(
         included = target in {source.name for source in recipe.sources}
         mode = "IncTar" if included else "ExcTar"
         recipe = replace(recipe, target=target, mode=mode, seed=study.seed)
-        row = _merge_row(recipe, right, study.context, metric)
-    return replace(
-        row,
-        baseline_kind=kind,
-        baseline=found.value_b if found else None,
-        wins=found.wins if found else None,
-        losses=found.losses if found else None,
-        se_pp=found.se if found else None,
-        note=note,
-    )
+        row = merge_row(recipe, right, study.context, metric)
+    return replace(with_baseline(row, kind, found.value_b if found else None, found), note=note)
 
 
 def baseline_kind(study: Study, target: str, against: Path) -> str:
@@ -190,8 +191,8 @@ def row_text(row: ResultRow) -> str:
     )
 
 
-def _merge_row(recipe: Recipe, right: np.ndarray, context: str, metric: str) -> ResultRow:
-    """Return the row of a merge, without a baseline."""
+def merge_row(recipe: Recipe, right: np.ndarray, context: str, metric: str, run: str = "") -> ResultRow:
+    """Return the row of a merge, without a baseline; `right` [n] or [n, S] are the metric's statistics."""
     return ResultRow(
         context=context,
         target=recipe.target or "-",
@@ -207,6 +208,7 @@ def _merge_row(recipe: Recipe, right: np.ndarray, context: str, metric: str) -> 
         weights=tuple(source.weight for source in recipe.sources),
         seed=recipe.seed,
         saw=seen_of_target(recipe),
+        run=run,
         code=measured_by(),
     )
 
@@ -244,13 +246,8 @@ def words(found: Comparison) -> str:
         if found.mde is None
         else f"within noise, this test sees {found.mde:.1f} {points} or more"
     )
-    text = f"{found.difference:+.1f} {points}, {100 * found.interval.level:.0f}% {low:+.1f} … {high:+.1f}, {p_text(found.trusted_p)}: {noise}"
+    text = f"{found.difference:+.1f} {points}, {100 * found.interval.level:.0f}% {low:+.1f} … {high:+.1f}, {stats.p_text(found.trusted_p)}: {noise}"
     return text.replace("-", "−")
-
-
-def p_text(p: float) -> str:
-    """Return a p value as text."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def comparison_of(table: Mapping[str, Any]) -> Comparison:

@@ -15,7 +15,6 @@ import hashlib
 import os
 import re
 import shlex
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -24,7 +23,7 @@ from typing import Any, ParamSpec
 
 from merginguriel import locales
 from merginguriel.errors import MuError, UnavailableError
-from merginguriel.files import BeingWritten, Progress, beside, locked, os_error, wait_for_writer
+from merginguriel.files import BeingWritten, Progress, os_error, wait_for_writer
 from merginguriel.merging.recipe import Recipe, dump_recipe
 from merginguriel.tasks import base as tasks
 from merginguriel.tasks import named
@@ -327,57 +326,6 @@ def other_data(study: Study, data: Mapping[str, TaskData], models: Iterable[Path
         if isinstance(before, dict) and before.get("train") != tasks.fingerprint(data[locale].train):
             found.append(locale)
     return found
-
-
-@patient
-def merge_once(recipe: Recipe, out: Path) -> Path:
-    """Return the folder of the merge, made anew if a source or the base has changed since.
-
-    Of several processes that ask for it at once, one makes it.
-    """
-    from merginguriel.merging.engine import merge
-
-    wait_for_writer(out, lambda: None)
-    with contextlib.suppress(FileNotFoundError), locked(out, wait=True):
-        # Of several that find it outdated, one removes it; the others then find what that one made, or nothing.
-        if is_current(out):
-            return out
-        if (out / "recipe.yaml").is_file():
-            gone = beside(out, "removed")
-            out.rename(gone)
-            shutil.rmtree(gone)
-    try:
-        return merge(recipe, out)
-    except MuError:
-        if is_current(out):  # another process has made it since
-            return out
-        raise
-
-
-def is_current(out: Path) -> bool:
-    """Return whether the folder has a merge of the weights that its sources and base have now."""
-    from merginguriel.merging.recipe import load_recipe
-
-    if not (out / "recipe.yaml").is_file():
-        return False
-    made = load_recipe(out / "recipe.yaml")
-    # A method that does not read the base notes no digest of it.
-    inputs = [(made.base, made.base_sha256)] if made.base and made.base_sha256 else []
-    for source in made.sources:
-        inputs.append((source.path, {k: v for k, v in source.sha256.items() if k != "statistics"}))
-        if source.statistics:
-            file = source.statistics
-            inputs.append((file.parent, {file.name: source.sha256.get("statistics", "")}))
-    return all(hashes and same_files(path, hashes) for path, hashes in inputs)
-
-
-def same_files(folder: Path, hashes: Mapping[str, str]) -> bool:
-    """Return whether the files of a folder have these digests."""
-    from merginguriel.models.digest_cache import digest
-
-    return all(
-        (folder / name).is_file() and digest(folder / name) == before for name, before in hashes.items()
-    )
 
 
 def waiting(what: str, progress: Progress | None) -> None:

@@ -51,7 +51,8 @@ Lists = Mapping[str, Mapping[str, Any]]
 class Draw:
     """Sentence and its skeleton, the same words with every slot emptied, by which variants are recognised.
 
-    marked  the sentence with `OPEN name MIDDLE words CLOSE` around the content of a slot
+    marked  the sentence with `OPEN name=value MIDDLE words CLOSE` around the content of a slot; the value is the same in
+            every language
     """
 
     text: str
@@ -109,7 +110,7 @@ def tagged(drawn: Draw) -> tuple[list[str], list[str]]:
         if char == OPEN:
             slot, begun, reading = "", False, True
         elif char == MIDDLE:
-            reading = False
+            slot, reading = slot.partition("=")[0], False
         elif char == CLOSE:
             slot = ""
         elif reading:
@@ -124,6 +125,14 @@ def tagged(drawn: Draw) -> tuple[list[str], list[str]]:
                 begun = True
     kept = [i for i, word in enumerate(words) if word]
     return [words[i] for i in kept], [tags[i] for i in kept]
+
+
+def slots(drawn: Draw) -> tuple[tuple[str, str], ...]:
+    """Return (name, value) of every slot, sorted; values are the same in every language."""
+    found = (
+        mark.strip(OPEN + MIDDLE).partition("=") for mark in re.findall(f"{OPEN}[^{MIDDLE}]*", drawn.marked)
+    )
+    return tuple(sorted((name, value) for name, _, value in found))
 
 
 def _tidy(text: str) -> str:
@@ -149,8 +158,9 @@ def _expand(
             raise MuError(f"a template uses the rule <{node.rule_name}>, which is not defined.")
         return _expand(parsed(rules[node.rule_name]).expression, rules, lists, rng, depth + 1)
     if isinstance(node, ListReference):
-        words = _OPENING.sub("", _fill(node, rules, lists, rng, depth))
-        return f"{OPEN}{node.slot_name}{MIDDLE}{words}{CLOSE}", SLOT
+        filled, value = _fill(node, rules, lists, rng, depth)
+        words = _OPENING.sub("", filled)
+        return f"{OPEN}{node.slot_name}={value}{MIDDLE}{words}{CLOSE}", SLOT
     if isinstance(node, Alternative):
         return _expand(_choose(node, rng), rules, lists, rng, depth + 1)
     if isinstance(node, Group):
@@ -168,19 +178,25 @@ def _choose(node: Alternative, rng: random.Random) -> Expression:
     return pick(rng, node.items)
 
 
-def _fill(node: ListReference, rules: Mapping[str, str], lists: Lists, rng: random.Random, depth: int) -> str:
+def _fill(
+    node: ListReference, rules: Mapping[str, str], lists: Lists, rng: random.Random, depth: int
+) -> tuple[str, str]:
+    """Return the words that fill a slot, and the value that they express in every language."""
     inline = node.get_inline_range()
-    if inline:
-        return _number(rng, *inline)
     known = lists.get(node.list_name, {})
-    if known.get("values"):
+    if not inline and known.get("values"):
         value = pick(rng, known["values"])
         template = value["in"] if isinstance(value, Mapping) else str(value)
-        return _expand(parsed(template).expression, rules, lists, rng, depth + 1)[0]
-    if "range" in known:
+        words = _expand(parsed(template).expression, rules, lists, rng, depth + 1)[0]
+        return words, str(value.get("out", template)) if isinstance(value, Mapping) else template
+    if inline:
+        words = _number(rng, *inline)
+    elif "range" in known:
         span = known["range"]
-        return _number(rng, int(span["from"]), int(span["to"]), int(span.get("step", 1)))
-    return pick(rng, NAMES)
+        words = _number(rng, int(span["from"]), int(span["to"]), int(span.get("step", 1)))
+    else:
+        words = pick(rng, NAMES)
+    return words, words
 
 
 def _number(rng: random.Random, low: int, high: int, step: int) -> str:

@@ -5,7 +5,6 @@ A new task is one function in one file of this folder, under `@task(name, ...)`;
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import inspect
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from merginguriel import locales as known
 from merginguriel.errors import MuError, UsageError
+from merginguriel.text.suggest import close, suggest
 
 SPLITS = ("train", "dev", "test")
 
@@ -122,9 +122,8 @@ def find(name: str) -> Task:
     """Return the task called `name`. Raises UsageError with the known names."""
     if name in tasks():
         return tasks()[name]
-    near = difflib.get_close_matches(name, tasks(), n=1, cutoff=0.4)
-    hint = f"Did you mean {near[0]}?\n" if near else ""
-    raise UsageError(f"unknown task {name!r}.", hint=f"{hint}Tasks are: {', '.join(tasks())}.")
+    guess = suggest(name, tasks(), n=1, cutoff=0.4)
+    raise UsageError(f"unknown task {name!r}.", hint=f"{guess}\nTasks are: {', '.join(tasks())}.".lstrip())
 
 
 def locales(task: str, folder: Path | None = None) -> list[str]:
@@ -182,7 +181,7 @@ def not_offered(task: str, locale: str, offered: Sequence[str]) -> UsageError:
     known.get(locale)  # a misspelt tag gets its own, better message
     language = locale.split("-")[0]
     same = [tag for tag in offered if tag.split("-")[0] == language]
-    near = same or difflib.get_close_matches(locale, offered, n=3, cutoff=0.3)
+    near = same or close(locale, offered, cutoff=0.3)
     hint = f"Nearest: {', '.join(near)}.\n" if near else ""
     return UsageError(
         f"task {task} has no data for {locale}.",

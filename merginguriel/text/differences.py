@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from merginguriel import stats
 
+from .numbers import signed
+
 ALPHA = 0.05
 ABOVE, BELOW, NOISE, UNTESTED = "above", "below", "within noise", "untested"
 MARKS = {ABOVE: "▲ ", BELOW: "▼ "}
@@ -74,10 +76,8 @@ def number(value: float | None, decimals: int = 1, *, sign: bool = True) -> str:
     """Format a number with a true minus sign, and never as −0.0; `–` for None."""
     if value is None:
         return "–"
-    text = f"{value:{'+' if sign else ''}.{decimals}f}"
-    if float(text) == 0:
-        text = text.replace("-", "+" if sign else "")
-    return text.replace("-", "−")
+    text = signed(value, decimals)
+    return text if sign else text.removeprefix("+")
 
 
 def percent(value: float | None) -> str:

@@ -142,7 +142,7 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
                 p_value(p).removeprefix("p "),
             ]
         rows.append([kind.replace("_", " "), baseline["model"] or "", show(baseline["value"]), *cells])
-    for name, value in sorted(result.get("ensembles", {}).items(), key=lambda pair: -pair[1]):
+    for name, value in sorted(result.get("ensembles", {}).items(), key=lambda pair: -metric.sign * pair[1]):
         rows.append(["ensemble", name.replace("_", " "), show(value), "", "", ""])
     if result["kind"] == "pilot":
         return [*pilot_lines(result), "", *lines[1:], columns(rows)]

@@ -19,17 +19,18 @@ import torch
 from merginguriel.errors import MuError, UsageError
 from merginguriel.files import Progress, new_folder, write_text
 from merginguriel.merging import registry
+from merginguriel.metrics.base import Metric, find
 from merginguriel.models import build_record
 from merginguriel.models.base import model_files
 from merginguriel.models.classifier import copy_tokenizer, save
 from merginguriel.similarity import choice
-from merginguriel.tasks.base import Item, TaskData, fingerprint
+from merginguriel.tasks.base import TaskData, fingerprint
 
 from . import round_store
 from .in_memory_merges import by_similarity, merged, recipe_of
 from .locale_turn import Room, enter, room, score, turn, weights_of
 from .preparation import check_labels, resolved
-from .round_store import State, Tensors, best_of, converged, in_words, last_merge, stopped
+from .round_store import State, Tensors, converged, in_words, is_best, last_merge, stopped
 from .settings import FinetuneSettings, IterateSettings, as_record, as_table, check, check_iterate
 
 RECORD = "iterate.yaml"
@@ -42,6 +43,7 @@ class Work:
     data    source → its sentences; `target`, if any, is separate
     shares  source → weight, where weights are not measured at each merge
     root    folder of the checkpoints
+    metric  of the task
     """
 
     settings: IterateSettings
@@ -52,6 +54,7 @@ class Work:
     target: TaskData | None
     shares: Mapping[str, float]
     root: Path
+    metric: Metric
     tell: Progress
     total: int
     done: int = 0
@@ -113,7 +116,7 @@ def train_and_merge(
         check_labels(room_.model, [i for d in data.values() for i in (*d.train, *d.dev)], base)
         work = Work(
             settings, base, room_, weights_of(room_.model), data, target, given, out.with_name(f"{out.name}-rounds"),
-            on_progress or ignore, sum(-(-len(d.train) // own.batch_size) for d in data.values()) * own.epochs,
+            find(next(iter(data.values())).metric), on_progress or ignore, sum(-(-len(d.train) // own.batch_size) for d in data.values()) * own.epochs,
             failed=dict(failed or {}),
         )  # fmt: skip
         history, weights = play(work, round_store.begin(work.root, made))
@@ -167,7 +170,7 @@ def play(work: Work, history: list[dict[str, Any]]) -> tuple[list[dict[str, Any]
     states, anchor = standing(work, history)
     last = -(-settings.epochs // settings.merge_every)
     for number in range(len(history) + 1, last + 1):
-        if stopped(settings, history):
+        if stopped(settings, history, work.metric):
             break
         for locale in states:
             found = take_turn(work, states[locale], locale, number)
@@ -178,7 +181,7 @@ def play(work: Work, history: list[dict[str, Any]]) -> tuple[list[dict[str, Any]
         outcome, merge = end_round(work, states, anchor, history, number, final=number == last)
         if merge is not None:
             round_store.write_tensors(round_store.folder(work.root, number) / round_store.MERGE, merge)
-            if settings.patience and outcome["merge"]["score"] > best_of(history):
+            if settings.patience and is_best(outcome["merge"]["score"], history, work.metric):
                 round_store.write_tensors(work.root / "best.safetensors", merge)
             for state in states.values():
                 state.weights = merge
@@ -186,7 +189,7 @@ def play(work: Work, history: list[dict[str, Any]]) -> tuple[list[dict[str, Any]
         history.append(outcome)
         keep, merge_at = settings.keep_checkpoints, last_merge(history)
         round_store.finish(work.root, number, outcome, keep=keep, last_merge=merge_at)
-        work.tell(0, 0, in_words(outcome, last))
+        work.tell(0, 0, in_words(outcome, last, work.metric))
     if settings.patience:
         return history, round_store.read_tensors(work.root / "best.safetensors")[0]
     return history, anchor
@@ -232,7 +235,7 @@ def take_turn(work: Work, state: State, locale: str, number: int) -> State | Non
 
     try:
         found = turn(work.room, state, data.train, locale, epochs, tell)
-        scored = score(work.room, data.dev)
+        scored = score(work.room, data.dev, work.metric.name)
     except (
         MuError,
         RuntimeError,
@@ -291,7 +294,7 @@ def end_round(
     )  # fmt: skip
     enter(work.room.model, found)
     after = judged(work)
-    gain = None if after is None or before is None else 100 * (after - before)
+    gain = None if after is None or before is None else 100 * work.metric.sign * (after - before)
     taken = final or settings.schedule != "gain" or (gain is not None and gain >= settings.min_gain_pp)
     outcome["merge"] = {
         "taken": taken,
@@ -303,7 +306,7 @@ def end_round(
 
 
 def standard(work: Work, states: Mapping[str, State]) -> tuple[float | None, dict[str, float]]:
-    """Return the score that the merge must beat, and each source's accuracy on the target where needed.
+    """Return the score that the merge must beat, and each source's score on the target where needed.
 
     judge sources: the mean of each model on its own development data; target: the best of them on the target's.
     """
@@ -312,22 +315,21 @@ def standard(work: Work, states: Mapping[str, State]) -> tuple[float | None, dic
     if work.target and (settings.judge == "target" or measures(settings)):
         for name, state in states.items():
             enter(work.room.model, state.weights)
-            on_target[name] = score(work.room, work.target.dev).get("accuracy", 0.0)
+            on_target[name] = score(work.room, work.target.dev, work.metric.name)[work.metric.name]
     if settings.judge == "target":
-        return max(on_target.values()), on_target
-    own = [state.figures.get("dev_accuracy") for state in states.values()]
+        return max(on_target.values(), key=lambda value: work.metric.sign * value), on_target
+    own = [state.figures.get(f"dev_{work.metric.name}") for state in states.values()]
     known = [value for value in own if value is not None]
     return (float(np.mean(known)) if known else None), on_target
 
 
 def judged(work: Work) -> float | None:
-    """Return the accuracy of the weights in the room on the judge's development data."""
+    """Return the score of the weights in the room on the judge's development data."""
+    name = work.metric.name
     if work.settings.judge == "target" and work.target:
-        return score(work.room, work.target.dev).get("accuracy")
-    parts: list[tuple[Item, ...]] = [
-        d.dev for name, d in work.data.items() if name not in work.failed and d.dev
-    ]
-    return float(np.mean([score(work.room, part)["accuracy"] for part in parts])) if parts else None
+        return score(work.room, work.target.dev, name)[name]
+    parts = [one.dev for locale, one in work.data.items() if locale not in work.failed and one.dev]
+    return float(np.mean([score(work.room, part, name)[name] for part in parts])) if parts else None
 
 
 def measures(settings: IterateSettings) -> bool:
@@ -336,9 +338,10 @@ def measures(settings: IterateSettings) -> bool:
 
 
 def measured(work: Work, states: Mapping[str, State], on_target: Mapping[str, float]) -> dict[str, float]:
-    """Return source → weight with the sum 1; with REAL similarity by the current accuracy on the target."""
+    """Return source → weight with the sum 1; with REAL similarity by the current score on the target."""
     if work.settings.similarity == "REAL" and not work.settings.weights:
-        return choice.shares(on_target, list(states))
+        benefit = {name: work.metric.benefit(value) for name, value in on_target.items()}
+        return choice.shares(benefit, list(states))
     total = sum(work.shares[name] for name in states)
     return {name: work.shares[name] / total for name in states}
 

@@ -10,11 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn.utils import clip_grad_norm_
-from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    DataCollatorForTokenClassification,
+    DataCollatorWithPadding,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from merginguriel.errors import MuError
 from merginguriel.evaluation.predict import predict_with
 from merginguriel.evaluation.predictions import scored
+from merginguriel.metrics.base import find
 from merginguriel.models.classifier import load
 from merginguriel.tasks.base import Item, digest
 
@@ -90,7 +96,8 @@ def turn(
     settings, model = room.settings, room.model
     rows: Any = encoded(room.tokenizer, items, model, settings.max_tokens)
     buckets = Buckets([len(row["input_ids"]) for row in rows], settings.batch_size, settings.seed)
-    loader = BucketLoader(rows, batch_sampler=buckets, collate_fn=DataCollatorWithPadding(room.tokenizer))
+    collator = DataCollatorForTokenClassification if items[0].tokens else DataCollatorWithPadding
+    loader = BucketLoader(rows, batch_sampler=buckets, collate_fn=collator(room.tokenizer))
     enter(model, state.weights)
     adam, rates = optimizer(model, settings, len(buckets) * settings.epochs)
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -144,17 +151,17 @@ def resume(
         group["lr"] = rate * factor(state.step)
 
 
-def score(room: Room, items: Sequence[Item]) -> dict[str, float]:
-    """Return accuracy and mean loss, in nats, of the weights in the room; {} without items."""
+def score(room: Room, items: Sequence[Item], metric: str) -> dict[str, float]:
+    """Return the metric and the mean loss per label, in nats, of the weights in the room; {} without items."""
     if not items:
         return {}
     found = predict_with(room.model, room.tokenizer, room.labels, items)
     logits = found.logits.astype(np.float64)
     top = logits.max(axis=1, keepdims=True)
     log_sum = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
-    gold = [room.labels.index(item.label) for item in items]
-    loss = float((log_sum - logits[np.arange(len(items)), gold]).mean())
-    return {"accuracy": float(scored(found, items).mean()), "loss": loss}
+    gold = [room.labels.index(label) for item in items for label in item.labels]
+    loss = float((log_sum - logits[np.arange(len(gold)), gold]).mean())
+    return {metric: find(metric).value(scored(found, items, metric)), "loss": loss}
 
 
 def arrays(weights: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:

@@ -27,6 +27,7 @@ from safetensors.torch import save_file
 
 from merginguriel.errors import CheckpointError, MuError
 from merginguriel.files import beside, os_error, write_text
+from merginguriel.metrics.base import Metric
 
 from .settings import IterateSettings
 
@@ -42,7 +43,7 @@ class State:
     weights  tensor → float32
     moments  tensor → AdamW's two moments, of the tensors that are trained; empty before the first step
     step     steps done
-    figures  of its last turn: loss, dev_loss, dev_accuracy
+    figures  of its last turn: loss, dev_loss, dev_<metric>
     """
 
     weights: Tensors
@@ -151,28 +152,30 @@ def converged(settings: IterateSettings, states: Mapping[str, State], history: l
     return not any(falls(name, state.figures) for name, state in states.items())
 
 
-def best_of(history: list[dict[str, Any]]) -> float:
-    """Return the best score of the merges taken; −1 if there is none."""
-    return max((o["merge"]["score"] for o in history if o["merge"]["taken"]), default=-1.0)
-
-
-def stopped(settings: IterateSettings, history: list[dict[str, Any]]) -> bool:
-    """Return whether the last `patience` merges are not better than the best before them."""
+def is_best(score: float, history: list[dict[str, Any]], metric: Metric) -> bool:
+    """Return whether the score is better than those of all merges taken."""
     scores = [outcome["merge"]["score"] for outcome in history if outcome["merge"]["taken"]]
+    return all(metric.sign * score > metric.sign * other for other in scores)
+
+
+def stopped(settings: IterateSettings, history: list[dict[str, Any]], metric: Metric) -> bool:
+    """Return whether the last `patience` merges are not better than the best before them."""
+    scores = [metric.sign * outcome["merge"]["score"] for outcome in history if outcome["merge"]["taken"]]
     if not settings.patience or len(scores) <= settings.patience:
         return False
     return max(scores[-settings.patience :]) <= max(scores[: -settings.patience])
 
 
-def in_words(outcome: Mapping[str, Any], last: int) -> str:
+def in_words(outcome: Mapping[str, Any], last: int, metric: Metric) -> str:
     """Format an outcome: `round 2 of 6: de-DE 81.2%, sv-SE 79.0%; merged, 78.5%`."""
+    key, show = f"dev_{metric.name}", metric.unit.show
     parts = [
-        f"{name} {100 * figures['dev_accuracy']:.1f}%"
-        if figures.get("dev_accuracy") is not None
-        else f"{name} loss {figures['loss']:.2f}"
+        f"{name} loss {figures['loss']:.2f}"
+        if figures.get(key) is None
+        else f"{name} {show(figures[key], 1)}"
         for name, figures in outcome["locales"].items()
     ]
     merge = outcome["merge"]
-    scored = f", {100 * merge['score']:.1f}%" if merge.get("score") is not None else ""
+    scored = f", {show(merge['score'], 1)}" if merge.get("score") is not None else ""
     done = f"merged{scored}" if merge["taken"] else f"not merged{scored and f' (the merge: {scored[2:]})'}"
     return f"round {outcome['round']} of {last}: {', '.join(parts)}; {done}"

@@ -1,4 +1,4 @@
-"""How does a test talk to `mu mcp`, a process of its own, with the SDK's own client: on stdio and on HTTP?"""
+"""Client of `mu mcp` with the SDK, on stdio and on HTTP."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def served(place):
     words = ["-m", "merginguriel.cli.main", "mcp", "--http", "--port", "0", "--workspace", str(place)]
     ours = {**os.environ, "MU_MCP_TOKEN": TOKEN}
     server = subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True, env=ours)
-    said = server.stderr.readline()
-    assert " at http://127.0.0.1:" in said, said
-    yield said.rpartition(" ")[2].strip()
+    result = server.stderr.readline()
+    assert " at http://127.0.0.1:" in result, result
+    yield result.rpartition(" ")[2].strip()
     server.terminate()
     rest = server.stderr.read()
-    assert server.wait(30) is not None and "Traceback" not in rest and TOKEN not in said + rest
+    assert server.wait(120) is not None and "Traceback" not in rest and TOKEN not in result + rest
 
 
 @asynccontextmanager

@@ -47,7 +47,7 @@ def test_an_agent_plans_is_told_what_was_tried_reports_and_sees_what_changed(pla
             assert ("same", 1.62) in [(one["degree"], one["difference_pp"]) for one in told["tried"]]
             assert told["advice"][0]["verdict"] == "pilot"
             tried = {name: TRIED[name] for name in ("target", "method", "similarity", "k")}
-            assert told["expected"][0]["advice"]["gain"] == (await ask(client, "advise", tried))["gain"]
+            assert told["expected"][0]["gain"] == (await ask(client, "advise", tried))["gain"]
             assert (await ask(client, "plan_check", {"expected": [NEW]}))["lands"]
             refused = await client.call_tool("log_add", PLAN)
             assert refused.is_error
@@ -78,12 +78,13 @@ def test_an_agent_plans_is_told_what_was_tried_reports_and_sees_what_changed(pla
                 ],
             }  # fmt: skip
             landed = await ask(client, "log_add", found)
-            assert landed["answers"] == [plan]
+            assert landed["scores"][0]["actual_pp"] == pytest.approx(3.3) and landed["scores"][0]["inside"]
+            (changed,) = landed["changed"]
+            assert changed["before"]["gain"] == before["gain"] != changed["after"]["gain"]
 
             # The same questions have other answers now.
-            after = await ask(client, "advise", {"target": "sw-KE"})
+            after = await ask(client, "advise", {"target": "sw-KE", "full": True})
             assert after["gain"]["mean_pp"] > before["gain"]["mean_pp"] + 0.5
-            assert after["calibration"] != before["calibration"]
             assert landed["id"] in str(after["evidence"])
             again = await ask(client, "plan_check", {"expected": [TRIED]})
             assert again["waiting"] == []
@@ -98,6 +99,26 @@ def test_an_agent_plans_is_told_what_was_tried_reports_and_sees_what_changed(pla
     (own,) = [one for one in said if "-real-with-five-sources-other-" in one["plan"]]
     assert own["actual_pp"] == pytest.approx(3.3) and own["inside"] and not own["restated"]
     assert mu("lint", "--workspace", place).code == 0
+
+
+@pytest.mark.slow
+def test_the_pilot_that_the_advice_asks_for_is_accepted_although_it_was_tried(place, mu):
+    async def conversation():
+        async with agent(place) as client:
+            ordered = (await ask(client, "advise", {"target": "sw-KE"}))["next"]["expected"]
+            row = ordered[0]
+            flags = [f"--{name}={row[name]}" for name in ("target", "method", "similarity", "k")]
+            tried = mu("log", "tried", *flags, "--workspace", place).out
+            assert "same: " in tried and " sw-KE ExcTar adamerging " in tried
+            assert " pp against the best single source" in tried
+            checked = await ask(client, "plan_check", {"expected": ordered})
+            assert checked["lands"] and checked["tried"][0]["baseline_kind"] == "best_single_source"
+            plan = {"title": "The pilot", "type": "Plan", "summary": "As advised."}
+            landed = await ask(client, "log_add", {**plan, "expected": ordered})
+            report = landed["next"]["arguments"]
+            assert report["answers"] == [landed["id"]] and report["rows"][0]["baseline"] is None
+
+    talk(conversation)
 
 
 @pytest.mark.slow

@@ -25,8 +25,8 @@ from merginguriel.study import capabilities
 )
 def test_a_misspelt_question_exits_2_with_the_nearest(mu, study, arguments, near):
     asked = ("advise", "--target", "sw-KE", *arguments, "--workspace", study.root)
-    told = mu(*asked)
-    assert told.code == 2 and told.out == "" and f"Did you mean {near}" in told.err
+    result = mu(*asked)
+    assert result.code == 2 and result.out == "" and f"Did you mean {near}" in result.err
     assert near in mu(*asked, "--json").json["hint"]
 
 
@@ -40,11 +40,11 @@ def test_a_context_may_be_asked_about_once_the_workspace_has_its_base(mu, bench)
 @pytest.mark.slow
 def test_methods_of_log_and_program_may_be_asked_about(mu, study):
     for method in (*all_methods(), "similarity"):
-        told = mu("advise", "--target", "sw-KE", "--method", method, "--json", "--workspace", study.root)
-        recipe = told.json["recipe"]
+        result = mu("advise", "--target", "sw-KE", "--method", method, "--json", "--workspace", study.root)
+        recipe = result.json["recipe"]
         # A recipe that was measured with a parameter that the method does not have, or no longer has, cannot be run.
         known = capabilities.methods()[recipe["method"]]
-        assert told.code in (0, 4) and recipe["runnable"] is (set(recipe["params"]) <= known)
+        assert result.code in (0, 4) and recipe["runnable"] is (set(recipe["params"]) <= known)
 
 
 def test_what_can_be_run_is_what_the_registry_has():
@@ -54,8 +54,8 @@ def test_what_can_be_run_is_what_the_registry_has():
 
 
 def test_similarity_is_read_in_any_case(mu, study):
-    told = mu("advise", "--target", "sw-KE", "--similarity", "real", "--json", "--workspace", study.root)
-    assert told.code == 0 and told.json["recipe"]["similarity"] == "REAL"
+    result = mu("advise", "--target", "sw-KE", "--similarity", "real", "--json", "--workspace", study.root)
+    assert result.code == 0 and result.json["recipe"]["similarity"] == "REAL"
 
 
 def test_of_several_locales_the_one_in_the_log_is_suggested_first(mu, study):
@@ -63,27 +63,30 @@ def test_of_several_locales_the_one_in_the_log_is_suggested_first(mu, study):
 
 
 def test_a_locale_that_the_task_lacks_is_not_sent_to_it(mu, study):
-    told = mu("advise", "--target", "xh-ZA", "--json", "--workspace", study.root)
-    commands = [step["command"] for step in told.json["next"]]
-    assert told.code == 0 and not any("nxn" in command or "pilot" in command for command in commands)
-    told = mu("advise", "--target", "de-DE", "--json", "--workspace", study.root)
-    assert any("nxn" in step["command"] or "pilot" in step["command"] for step in told.json["next"])
+    result = mu("advise", "--target", "xh-ZA", "--json", "--workspace", study.root)
+    commands = [step["command"] for step in result.json["next"]]
+    assert result.code == 0 and not any("nxn" in command or "pilot" in command for command in commands)
+    result = mu("advise", "--target", "de-DE", "--json", "--workspace", study.root)
+    assert any("nxn" in step["command"] or "pilot" in step["command"] for step in result.json["next"])
 
 
 @pytest.mark.parametrize("target", ["sw-KE", "ja-JP"])
 def test_a_locale_with_too_little_text_to_score_is_not_sent_to_the_matrix(mu, study, target):
     asked = ("advise", "--context", "home/e5-small", "--json", "--workspace", study.root)
-    told = mu(*asked, "--target", target)
-    assert told.code == 0 and "too few sentences" in told.json["unknowns"][0]
-    assert not any("nxn" in step["command"] or "train" in step["command"] for step in told.json["next"])
+    result = mu(*asked, "--target", target)
+    assert result.code == 0 and "too few sentences" in result.json["unknowns"][0]
+    assert not any("nxn" in step["command"] or "train" in step["command"] for step in result.json["next"])
     assert any("nxn" in step["command"] for step in mu(*asked, "--target", "de-CH").json["next"])
 
 
 def test_more_sources_than_there_are_locales_are_refused(mu, study):
     asked = ("advise", "--target", "sw-KE", "--workspace", study.root)
-    told = mu(*asked, "--k", "400")
+    result = mu(*asked, "--k", "400")
     assert (
-        told.code == 2 and told.out == "" and "--k must be at most 52" in told.err and "got 400" in told.err
+        result.code == 2
+        and result.out == ""
+        and "--k must be at most 52" in result.err
+        and "got 400" in result.err
     )
     assert mu(*asked, "--k", "52").code != 2
 
@@ -107,8 +110,8 @@ def test_advice_in_a_pipe_is_80_columns_wide(mu, study):
 
 def test_explain_adds_a_key(mu, study):
     bare = mu("advise", "--target", "sw-KE", "--workspace", study.root).out
-    told = mu("advise", "--target", "sw-KE", "--explain", "--workspace", study.root).out
-    assert told.startswith(bare.rstrip()) and "value of the merge" in told
+    result = mu("advise", "--target", "sw-KE", "--explain", "--workspace", study.root).out
+    assert result.startswith(bare.rstrip()) and "value of the merge" in result
 
 
 @pytest.mark.slow
@@ -143,8 +146,8 @@ def test_every_field_of_the_schema_is_described(mu):
     "arguments", [["--nonsense"], ["--k", "0"], ["--similarity", "cosine"], ["--target", "xx"]]
 )
 def test_an_error_as_json_says_how_to_mend_it(mu, arguments):
-    told = mu("advise", "--target", "sw-KE", "--json", *arguments)
-    assert told.code == 2 and told.json["hint"]
+    result = mu("advise", "--target", "sw-KE", "--json", *arguments)
+    assert result.code == 2 and result.json["hint"]
 
 
 def test_a_skill_shows_its_reasons_with_true_minus_signs(mu, study):
@@ -166,9 +169,9 @@ def test_a_matrix_that_the_log_does_not_know_is_named_with_the_command_that_logs
     )
     for other in ("nxn-massive-xlm-roberta-base-dev.csv", "nxn-home-e5-small-test.csv"):
         (results / other).write_text("source,target,accuracy,n\nde-DE,sw-KE,0.42,2974\n")
-    told = mu(*asked)
-    (line,) = [one for one in told.err.splitlines() if "results/" in one]
-    assert "scores of 2 models on sw-KE" in line and told.out == mu(*asked).out
+    result = mu(*asked)
+    (line,) = [one for one in result.err.splitlines() if "results/" in one]
+    assert "scores of 2 models on sw-KE" in line and result.out == mu(*asked).out
     assert "matrix" not in mu("advise", "--target", "cy-GB", "--workspace", root).err
     words = shlex.split(line.partition("add them: mu ")[2])
     words[words.index("--matrix") + 1] = str(root / words[words.index("--matrix") + 1])
@@ -202,15 +205,15 @@ def test_of_several_targets_only_all_unknown_is_unknown(mu, study):
 
 
 def test_mode_is_read_in_any_case(mu, study):
-    told = mu("advise", "--target", "sw-KE", "--mode", "inctar", "--json", "--workspace", study.root)
-    assert told.code == 0 and told.json["mode"] == "IncTar"
+    result = mu("advise", "--target", "sw-KE", "--mode", "inctar", "--json", "--workspace", study.root)
+    assert result.code == 0 and result.json["mode"] == "IncTar"
 
 
 def test_a_day_to_come_is_refused_unless_the_log_has_reached_it(mu, bench):
     bench.entry(row("sw-KE"))
     asked = ("advise", "--target", "sw-KE", "--as-of", "2999-01-01", "--workspace", bench.root)
-    told = mu(*asked)
-    assert told.code == 2 and told.out == "" and "2999-01-01 is in the future" in told.err
+    result = mu(*asked)
+    assert result.code == 2 and result.out == "" and "2999-01-01 is in the future" in result.err
     bench.entry(row("sw-KE", 0.47), entry="2999-01-01-ahead-00000002")
     assert mu(*asked).code != 2
 
@@ -222,6 +225,6 @@ def test_only_what_is_near_is_proposed_for_a_locale(mu, study):
 
 def test_a_merge_that_should_lose_is_refused_for_that(mu, study):
     asked = ("--method", "ties", "--similarity", "REAL", "--k", "5")
-    told = mu("advise", "--target", "sw-KE", *asked, "--json", "--workspace", study.root).json
-    assert told["verdict"] == "no-merge" and told["gain"]["mean_pp"] < 0
-    assert told["why"].startswith("the expected gain is negative, −")
+    result = mu("advise", "--target", "sw-KE", *asked, "--json", "--workspace", study.root).json
+    assert result["verdict"] == "no-merge" and result["gain"]["mean_pp"] < 0
+    assert result["why"].startswith("the expected gain is negative, −")

@@ -1,4 +1,4 @@
-"""Does `mu compat` measure the models of a study, say it three ways, and refuse what it cannot measure?"""
+"""`mu compat`: measures, output forms, refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does `mu ensemble` answer from kept logits, with statistics beside every difference, and mend a damaged file?"""
+"""`mu ensemble`: cached logits, statistics beside every difference, damaged files."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def scored(trained):
 
 def test_ensembles_are_scored_without_running_a_model(scored, monkeypatch):
     monkeypatch.setattr(predict, "open_model", lambda *a: pytest.fail("a model was run"))
-    told = scored.mu("ensemble", "--target", "de-DE", "--json")
-    assert told.code == 0
-    (one,) = told.data
+    result = scored.mu("ensemble", "--target", "de-DE", "--json")
+    assert result.code == 0
+    (one,) = result.data
     assert one["sources"] and "de-DE" not in one["sources"] and one["mode"] == "ExcTar"
     assert list(one["methods"]) == ["majority", "weighted_majority", "soft", "uriel_logits", "real_logits"]
     assert one["lacking"] == ["average_merge", "pretrained_base"]
@@ -42,9 +42,9 @@ def test_the_own_model_is_in_it_when_asked(scored):
 
 
 def test_methods_are_compared_over_targets_with_holm_and_detectable_effects(scored):
-    told = scored.mu("ensemble", "compare", *TARGETS, "--method", "soft", "--json")
-    assert told.code == 0 and told.data["against"] == "best_single_source"
-    found = told.data["methods"]["soft"]
+    result = scored.mu("ensemble", "compare", *TARGETS, "--method", "soft", "--json")
+    assert result.code == 0 and result.data["against"] == "best_single_source"
+    found = result.data["methods"]["soft"]
     ps = [
         c["comparison"]["p"] if c["comparison"]["p_groups"] is None else c["comparison"]["p_groups"]
         for c in found["targets"].values()
@@ -67,9 +67,9 @@ def test_a_truncated_logits_file_is_computed_again_and_said_so(scored):
 
 
 def test_what_cannot_be_asked_is_refused(scored):
-    told = scored.mu("ensemble", "--target", "de-DE", "--source", "fr-FR")
-    assert told.code == 3 and "mu train" in told.err
-    told = scored.mu("ensemble", "compare", "--target", "de-DE", "--method", "soft", "--against", "soft")
-    assert told.code == 2 and "itself" in told.err
-    told = scored.mu("ensemble", "--target", "de-DE", "--k", "9")
-    assert told.code == 2
+    result = scored.mu("ensemble", "--target", "de-DE", "--source", "fr-FR")
+    assert result.code == 3 and "mu train" in result.err
+    result = scored.mu("ensemble", "compare", "--target", "de-DE", "--method", "soft", "--against", "soft")
+    assert result.code == 2 and "itself" in result.err
+    result = scored.mu("ensemble", "--target", "de-DE", "--k", "9")
+    assert result.code == 2

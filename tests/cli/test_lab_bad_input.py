@@ -1,4 +1,4 @@
-"""What do the commands of the doing wing say to input that they cannot use? What, where, and how to mend it."""
+"""Errors of the commands of the doing wing: what, where, and a hint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 pytestmark = pytest.mark.lab
 
 
-def told(ran, code, *words):
+def result(ran, code, *words):
     """The command ended with `code`, said all of `words`, and printed no data."""
     assert ran.code == code, ran
     for word in words:
@@ -34,29 +34,29 @@ def own(lab, tmp_path):
 
 
 def test_an_unknown_task_is_answered_with_the_nearest(lab):
-    told(lab.mu("tasks", "hoome"), 2, "unknown task 'hoome'", "Did you mean home?")
+    result(lab.mu("tasks", "hoome"), 2, "unknown task 'hoome'", "Did you mean home?")
 
 
 def test_an_unknown_locale_is_answered_with_the_nearest(lab):
-    told(lab.mu("train", "--locale", "de-DDE"), 2, "de-DDE", "de-DE")
-    told(lab.mu("train", "--locale", "de-AT"), 2, "no data for de-AT", "de-DE")
+    result(lab.mu("train", "--locale", "de-DDE"), 2, "de-DDE", "de-DE")
+    result(lab.mu("train", "--locale", "de-AT"), 2, "no data for de-AT", "de-DE")
     assert not (lab.space / "models").exists()
 
 
 def test_an_unknown_command_method_or_model_is_answered_with_what_there_is(trained):
-    told(trained.mu("trian"), 2, "Did you mean train")
-    told(trained.mu("methods", "tise"), 2, "tise", "ties")
-    told(trained.mu("eval", "fr-FR", "--locale", "de-DE"), 2, "fr-FR", "de-DE, en-US, sv-SE")
+    result(trained.mu("trian"), 2, "Did you mean train")
+    result(trained.mu("methods", "tise"), 2, "tise", "ties")
+    result(trained.mu("eval", "fr-FR", "--locale", "de-DE"), 2, "fr-FR", "de-DE, en-US, sv-SE")
 
 
 def test_models_that_are_not_trained_are_named_with_the_command_that_trains_them(lab):
-    told(lab.mu("nxn"), 2, "no trained model", "mu train", "--task rooms", str(lab.sentences))
-    told(
+    result(lab.mu("nxn"), 2, "no trained model", "mu train", "--task rooms", str(lab.sentences))
+    result(
         lab.mu("nxn", "--source", "de-DE"), 3, "no model of de-DE", "mu train --locale de-DE", "--task rooms"
     )
     flags = ("--method", "average", "--source", "de-DE", "--source", "en-US")
-    told(lab.mu("merge", *flags), 3, "no model of de-DE, en-US", "--locale de-DE --locale en-US")
-    told(lab.mu("merge", "--method", "similarity", "--target", "de-DE"), 3, "no trained model", "mu train")
+    result(lab.mu("merge", *flags), 3, "no model of de-DE, en-US", "--locale de-DE --locale en-US")
+    result(lab.mu("merge", "--method", "similarity", "--target", "de-DE"), 3, "no trained model", "mu train")
 
 
 def test_errors_are_json_too(lab):
@@ -73,7 +73,7 @@ def test_a_missing_column_is_named_with_file_and_line(own):
     path.write_text(
         path.read_text(encoding="utf-8").replace("text,label", "text,intent", 1), encoding="utf-8"
     )
-    told(
+    result(
         own.mu("train", "--locale", "de-DE"),
         1,
         "de-DE.csv:2",
@@ -84,25 +84,25 @@ def test_a_missing_column_is_named_with_file_and_line(own):
 
 def test_an_empty_file_is_named(own):
     (own.sentences / "de-DE.csv").write_text("", encoding="utf-8")
-    told(own.mu("train", "--locale", "de-DE"), 1, "de-DE.csv", "empty", "columns")
+    result(own.mu("train", "--locale", "de-DE"), 1, "de-DE.csv", "empty", "columns")
 
 
 def test_a_file_without_rows_is_named(own):
     (own.sentences / "de-DE.csv").write_text("text,label,split\n", encoding="utf-8")
-    told(own.mu("train", "--locale", "de-DE"), 1, "de-DE", "no train sentences", str(own.sentences))
+    result(own.mu("train", "--locale", "de-DE"), 1, "de-DE", "no train sentences", str(own.sentences))
 
 
 def test_an_unknown_split_is_named_with_file_and_line(own):
     path = own.sentences / "en-US.csv"
     path.write_text(path.read_text(encoding="utf-8").replace(",train\n", ",trian\n", 1), encoding="utf-8")
-    told(
+    result(
         own.mu("train", "--locale", "en-US"), 1, "en-US.csv:2", "'trian' is not a split", "train, dev or test"
     )
 
 
 def test_a_task_option_that_is_unknown_or_malformed_is_named(lab):
-    told(lab.mu("base", "--option", "txt=a"), 2, "no option 'txt'", "text, label, split")
-    told(lab.mu("base", "--option", "text"), 2, "'text' is not KEY=VALUE")
+    result(lab.mu("base", "--option", "txt=a"), 2, "no option 'txt'", "text, label, split")
+    result(lab.mu("base", "--option", "text"), 2, "'text' is not KEY=VALUE")
 
 
 def test_labels_that_a_model_does_not_know_are_an_error_and_not_wrong_answers(trained, tmp_path):
@@ -112,8 +112,8 @@ def test_labels_that_a_model_does_not_know_are_an_error_and_not_wrong_answers(tr
     (tmp_path / "other" / "de-DE.csv").write_text("text,label,split\n" + "\n".join(rows), encoding="utf-8")
     trained.sentences = tmp_path / "other"
     known = "the model knows HassGetWeather, HassLightSet, HassTurnOff, HassTurnOn; the data have neg, pos"
-    told(trained.mu("eval", "en-US", "--locale", "de-DE"), 1, known, "--task", "en-US")
-    told(trained.mu("nxn", "--locale", "de-DE"), 1, known)
+    result(trained.mu("eval", "en-US", "--locale", "de-DE"), 1, known, "--task", "en-US")
+    result(trained.mu("nxn", "--locale", "de-DE"), 1, known)
     assert not list(trained.space.glob("results/*test.csv"))
 
 
@@ -168,7 +168,7 @@ def test_a_truncated_safetensors_file_is_named(trained, command):
     if command == "train":
         shutil.rmtree(trained.root / "de-DE")
     ran = trained.mu(command, *flags)
-    told(ran, 1, f"tiny-bert/{name}")
+    result(ran, 1, f"tiny-bert/{name}")
     assert "safetensors" in ran.err or "truncated" in ran.err or "incomplete" in ran.err
     assert trained.litter() == []
     assert not (trained.root / "merged").exists()
@@ -178,7 +178,7 @@ def test_mismatching_labels_are_named(trained):
     path = trained.root / "en-US" / "config.json"
     path.write_text(path.read_text(encoding="utf-8").replace("HassTurnOff", "HassTurnAway"), encoding="utf-8")
     flags = ("--method", "average", "--source", "de-DE", "--source", "en-US")
-    told(trained.mu("merge", *flags), 1, "de-DE", "en-US", "HassTurnOff", "HassTurnAway")
+    result(trained.mu("merge", *flags), 1, "de-DE", "en-US", "HassTurnOff", "HassTurnAway")
     assert not (trained.root / "merged").exists()
 
 
@@ -191,7 +191,7 @@ def test_a_base_without_a_head_will_do_and_the_heads_get_their_mean(trained):
 
 
 def test_a_model_without_a_head_cannot_be_scored_and_is_named(trained):
-    told(trained.mu("eval", trained.encoder, "--locale", "de-DE"), 1, str(trained.encoder))
+    result(trained.mu("eval", trained.encoder, "--locale", "de-DE"), 1, str(trained.encoder))
 
 
 def test_a_damaged_cache_of_predictions_is_computed_again(trained):
@@ -263,7 +263,7 @@ def test_a_recipe_that_cannot_be_carried_out_says_why(trained, wrong):
         )
     path = trained.space / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
-    told(trained.mu("merge", path), code, *words)
+    result(trained.mu("merge", path), code, *words)
     assert not (trained.root / "merged").exists()
 
 
@@ -271,11 +271,11 @@ def test_weights_of_another_sum_are_brought_to_one_and_shown(trained):
     flags = ["--method", "linear", "--source", "de-DE", "--source", "en-US", "--weight", "1", "--weight", "3"]
     recipe = yaml.safe_load(trained.mu("merge", *flags, "--dry-run").out)
     assert [source["weight"] for source in recipe["sources"]] == [0.25, 0.75]
-    told(trained.mu("merge", *flags[:-2]), 2, "2 sources, but 1 weights", "one weight per source")
+    result(trained.mu("merge", *flags[:-2]), 2, "2 sources, but 1 weights", "one weight per source")
 
 
 def test_there_is_no_such_recipe(lab):
-    told(lab.mu("merge", lab.space / "recipe.yaml"), 2, "recipe.yaml", "no such recipe")
+    result(lab.mu("merge", lab.space / "recipe.yaml"), 2, "recipe.yaml", "no such recipe")
 
 
 # --- surroundings ---
@@ -285,7 +285,7 @@ def test_without_a_workspace_it_says_how_to_make_one(lab, tmp_path, monkeypatch)
     (tmp_path / "bare").mkdir()
     monkeypatch.chdir(tmp_path / "bare")
     lab.space = tmp_path / "bare"
-    told(lab.mu("train", "--locale", "de-DE"), 2, "not a workspace", "mu init")
+    result(lab.mu("train", "--locale", "de-DE"), 2, "not a workspace", "mu init")
     from merginguriel.cli.main import run
 
     lab.capture.readouterr()

@@ -1,4 +1,4 @@
-"""Do the commands of the doing wing work together, from a base model to a merge that is compared?"""
+"""Commands of the doing wing, from a base model to a merge that is compared."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_merge_loads_with_transformers_and_answers_what_eval_says(trained, mer
     from sklearn.metrics import accuracy_score
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    said = trained.mu("eval", merged, "--locale", "sv-SE", "--json").data[0]
+    output = trained.mu("eval", merged, "--locale", "sv-SE", "--json").data[0]
     with (trained.sentences / "sv-SE.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
     model = AutoModelForSequenceClassification.from_pretrained(merged).eval()
@@ -143,10 +143,10 @@ def test_a_merge_loads_with_transformers_and_answers_what_eval_says(trained, mer
         logits = model(**tokenizer([row["text"] for row in rows], padding=True, return_tensors="pt")).logits
     chosen = [model.config.id2label[int(i)] for i in logits.argmax(-1)]
     assert len(set(chosen)) > 1
-    assert said["n"] == len(rows) == 28
-    assert said["accuracy"] == pytest.approx(accuracy_score([row["label"] for row in rows], chosen))
-    low, high = said["ci95"]
-    assert low < said["accuracy"] < high
+    assert output["n"] == len(rows) == 28
+    assert output["accuracy"] == pytest.approx(accuracy_score([row["label"] for row in rows], chosen))
+    low, high = output["ci95"]
+    assert low < output["accuracy"] < high
 
 
 def test_eval_against_another_model_gives_a_paired_interval_and_mcnemar(trained, merged):
@@ -159,8 +159,8 @@ def test_eval_against_another_model_gives_a_paired_interval_and_mcnemar(trained,
     assert (found["wins"] - found["losses"]) / found["n"] == pytest.approx(share)
     assert found["p"] == pytest.approx(binomtest(found["wins"], found["wins"] + found["losses"]).pvalue)
     assert found["interval"]["low"] <= found["difference"] <= found["interval"]["high"]
-    told = trained.mu("eval", merged.name, "--locale", "sv-SE", "--against", "sv-SE").out
-    assert "pp" in told and "p = " in told and "noise" in told
+    result = trained.mu("eval", merged.name, "--locale", "sv-SE", "--against", "sv-SE").out
+    assert "pp" in result and "p = " in result and "noise" in result
     alike = trained.mu("eval", "sv-SE", "--locale", "sv-SE", "--against", "sv-SE").out
     assert "no difference" in alike
 
@@ -270,7 +270,8 @@ def test_a_matrix_keeps_what_still_holds_of_the_one_before(trained):
 def test_a_merge_of_models_that_were_trained_anew_is_made_anew(trained):
     from merginguriel import workspace
     from merginguriel.merging.recipe import Recipe, Source, check
-    from merginguriel.study.study import Study, merge_once
+    from merginguriel.study.merge_store import merge_once
+    from merginguriel.study.study import Study
 
     study = Study(workspace.find(explicit=trained.space), "rooms", str(trained.encoder), trained.sentences)
     sources = tuple(Source(locale, study.model(locale)) for locale in ("de-DE", "en-US"))
@@ -326,14 +327,14 @@ def test_lora_and_early_stopping_by_flags_give_a_model_that_can_be_scored(lab):
 def test_nxn_and_base_say_what_they_would_do_and_do_nothing(trained):
     before = sorted(trained.space.rglob("*"))
     names = ("de-DE", "en-US", "sv-SE")
-    told = trained.mu("nxn", "--split", "dev", "--dry-run", "--json")
-    assert told.data == {"to_score": {name: [] for name in names}, "known": 9}
-    told = trained.mu("nxn", "--split", "test", "--locale", "sv-SE", "--dry-run", "--json")
-    assert told.data == {"to_score": {name: ["sv-SE"] for name in names}, "known": 0}
+    result = trained.mu("nxn", "--split", "dev", "--dry-run", "--json")
+    assert result.data == {"to_score": {name: [] for name in names}, "known": 9}
+    result = trained.mu("nxn", "--split", "test", "--locale", "sv-SE", "--dry-run", "--json")
+    assert result.data == {"to_score": {name: ["sv-SE"] for name in names}, "known": 0}
     assert trained.mu("base", "--dry-run", "--json").data["there"] is True
     assert sorted(trained.space.rglob("*")) == before
 
 
 def test_a_base_that_is_not_there_would_be_written(lab):
-    told = lab.mu("base", "--dry-run")
-    assert told.code == 0 and "would be written" in told.out and not lab.root.exists()
+    result = lab.mu("base", "--dry-run")
+    assert result.code == 0 and "would be written" in result.out and not lab.root.exists()

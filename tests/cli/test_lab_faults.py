@@ -1,4 +1,4 @@
-"""What do the commands of the doing wing leave when the disk is full, or when they are stopped? Nothing half."""
+"""Full disks and interrupts: commands of the doing wing leave nothing half-written."""
 
 from __future__ import annotations
 

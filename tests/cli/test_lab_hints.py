@@ -1,4 +1,4 @@
-"""Do the commands that messages and docs tell a user to run exist, with these flags?"""
+"""Commands and flags that messages and documentation name exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the quickstart run the whole loop, resume it, and end on what it found?"""
+"""`mu quickstart`: the whole loop, resuming, last screen."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def test_quickstart_runs_the_loop_writes_it_down_and_resumes(lab):
     words = [*SMALL, "--epochs", "1", "--workspace", space]
     first = lab.mu("quickstart", *words)
     assert first.code == 0, first.err
-    for said in ("accuracy in %", "its own model", "similarity (REAL)", "Advice for da-DK", "mu log show"):
-        assert said in first.out
+    for result in ("accuracy in %", "its own model", "similarity (REAL)", "Advice for da-DK", "mu log show"):
+        assert result in first.out
     # Paths and commands are there to be copied.
     assert all(
         len(line) <= 80
@@ -46,7 +46,7 @@ def test_quickstart_runs_the_loop_writes_it_down_and_resumes(lab):
 
 def test_quickstart_refuses_what_cannot_be_a_run(lab):
     space = lab.space.parent / "fresh"
-    for words, said in (
+    for words, result in (
         (["--target", "da-DK", "--source", "da-DK", "--source", "sv-SE"], "da-DK is the target"),
         (["--target", "da-DK", "--source", "sv-SE"], "two sources"),
         (["--option", "trian=3"], "no option 'trian'"),
@@ -54,7 +54,7 @@ def test_quickstart_refuses_what_cannot_be_a_run(lab):
         (["--target", "sw-KE", "--source", "de-DE", "--source", "sv-SE"], "sw-KE"),
     ):
         ran = lab.mu("quickstart", *words, "--workspace", space)
-        assert ran.code == (3 if said == "sw-KE" else 2) and said in ran.err, ran
+        assert ran.code == (3 if result == "sw-KE" else 2) and result in ran.err, ran
         assert not (space / "models").exists()
 
 

@@ -78,8 +78,8 @@ def test_slots_go_from_training_to_advice(lab):
     ran = ok(lab.mu("eval", merged["path"], "--locale", "de-DE", "--against", "sv-SE", "--json")).data[0]
     assert ran["comparison"]["metric"] == "span_f1" and ran["comparison"]["wins"] is None
     assert ran["comparison"]["interval"]["low"] <= ran["comparison"]["difference"]
-    said = ok(lab.mu("eval", merged["path"], "--locale", "de-DE", "--against", "sv-SE")).out
-    assert "span_f1" in said and "pp" in said
+    result = ok(lab.mu("eval", merged["path"], "--locale", "de-DE", "--against", "sv-SE")).out
+    assert "span_f1" in result and "pp" in result
 
     row = ok(lab.mu("eval", merged["path"], "--locale", "de-DE", "--against", "sv-SE", "--row")).out.strip()
     assert "metric=span_f1" in row and "se=" in row and "wins" not in row
@@ -118,6 +118,13 @@ def test_slots_go_from_training_to_advice(lab):
     text = ok(lab.mu("report", *names, "--out", "report", "--workspace", lab.space)).out
     page = (lab.space / "report" / "report.md").read_text(encoding="utf-8")
     assert "accuracy" not in text + page and "percentage points (pp) of span\\_f1" in page
+
+    rounds = ok(lab.mu("iterate", "--target", "de-DE", "--source", "en-US", "--source", "sv-SE", "--epochs", "2",
+                       "--schedule", "gain", "--judge", "target", *lab.study, "--json")).data[0]  # fmt: skip
+    assert rounds["metric"] == "span_f1" and rounds["merged_once"] == pytest.approx(
+        runs[0]["span_f1"], abs=1e-6
+    )
+    assert all("dev_span_f1" in one for r in rounds["rounds"] for one in r["locales"].values())
 
     ok(lab.mu("log", "add", "--title", "Slots", "--type", "Observation", "--summary", "Slots of commands.",
               "--run", names[1], "--workspace", lab.space))  # fmt: skip

@@ -1,4 +1,4 @@
-"""Does `mu log add` check before it writes, and does a correction do what it says?"""
+"""`mu log add`: checks before it writes, and corrections."""
 
 from __future__ import annotations
 
@@ -36,19 +36,27 @@ def entry(tmp_path):
 
 
 def test_a_dry_run_prints_the_entry_as_json_when_asked_and_writes_nothing(mu, bench, entry):
-    told = mu("log", "add", entry, "--dry-run", "--json", "--workspace", bench.root)
-    assert told.code == 0 and told.json["title"] == "A correction" and told.json["rows"][0]["value"] == 0.43
+    result = mu("log", "add", entry, "--dry-run", "--json", "--workspace", bench.root)
+    assert (
+        result.code == 0
+        and result.json["title"] == "A correction"
+        and result.json["rows"][0]["value"] == 0.43
+    )
     assert mu("log", "add", entry, "--dry-run", "--workspace", bench.root).out.strip() == TEXT.strip()
     assert list((bench.root / "experiment_log").rglob("*")) == []
 
 
 def test_a_dry_run_names_the_line_of_the_file_that_it_was_given(mu, bench, entry):
     entry.write_text(TEXT.replace("0.43", "43"))
-    told = mu("log", "add", entry, "--dry-run", "--workspace", bench.root)
-    assert told.code == 1 and f"{entry}:15" in told.err
+    result = mu("log", "add", entry, "--dry-run", "--workspace", bench.root)
+    assert result.code == 1 and f"{entry}:15" in result.err
     entry.write_text(TEXT + "\n## Findings\n\nIt lost by 5%.\n")
-    told = mu("log", "add", entry, "--dry-run", "--json", "--workspace", bench.root)
-    assert told.code == 1 and f"{entry}:19" in told.out + told.err and "lost by 5%" in told.out + told.err
+    result = mu("log", "add", entry, "--dry-run", "--json", "--workspace", bench.root)
+    assert (
+        result.code == 1
+        and f"{entry}:19" in result.out + result.err
+        and "lost by 5%" in result.out + result.err
+    )
     assert list((bench.root / "experiment_log").rglob("*")) == []
 
 
@@ -56,8 +64,8 @@ def test_a_dry_run_finds_the_row_file_beside_the_entry(mu, bench, entry):
     data = b"target,mode,method,value\ncy-GB,ExcTar,ties,0.4\n"
     (entry.parent / "rows.csv").write_bytes(data)
     entry.write_text(f"{TEXT}\nrows: rows.csv sha256:{hashlib.sha256(data).hexdigest()}\n")
-    told = mu("log", "add", entry, "--dry-run", "--json", "--workspace", bench.root)
-    assert [r["target"] for r in told.json["rows"]] == ["sw-KE", "cy-GB"]
+    result = mu("log", "add", entry, "--dry-run", "--json", "--workspace", bench.root)
+    assert [r["target"] for r in result.json["rows"]] == ["sw-KE", "cy-GB"]
 
 
 def test_the_same_file_added_twice_is_refused_the_second_time(mu, bench, entry):
@@ -75,20 +83,20 @@ def test_supersedes_takes_several_ids_with_commas_or_repeated(mu, bench, given):
     bench.entry(row())
     bench.entry(row(), entry=E2)
     flags = [word for ids in given for word in ("--supersedes", ids)]
-    told = mu(
+    result = mu(
         "log", "add", "--title", "T", "--type", "Observation", "--summary", "S.", *flags, "--json",
         "--workspace", bench.root,
     )  # fmt: skip
-    assert told.code == 0 and told.json["supersedes"] == [E1, E2]
+    assert result.code == 0 and result.json["supersedes"] == [E1, E2]
 
 
 def test_one_unknown_id_among_several_is_named(mu, bench):
     bench.entry(row())
-    told = mu(
+    result = mu(
         "log", "add", "--title", "T", "--type", "Observation", "--summary", "S.", "--supersedes", f"{E1},2025-x",
         "--workspace", bench.root,
     )  # fmt: skip
-    assert told.code == 2 and "'2025-x'" in told.err and E1 not in told.err.splitlines()[0]
+    assert result.code == 2 and "'2025-x'" in result.err and E1 not in result.err.splitlines()[0]
 
 
 def test_rows_of_a_superseded_entry_are_shown_as_not_counted(mu, bench):
@@ -113,12 +121,12 @@ def test_the_template_has_a_column_for_everything_that_an_evaluation_tells(mu, b
 
 
 def test_json_of_the_row_that_a_correction_adds_says_its_standard_error(mu, bench):
-    told = mu(
+    result = mu(
         "log", "add", "--title", "T", "--type", "Retrospective", "--summary", "S.", "--n", 50,
         "--row", "target=sw-KE mode=ExcTar method=ties value=0.54 baseline_kind=best_single_source baseline=0.50 "
         'wins=2 losses=0 se="2.50 pp"', "--json", "--context", "a/b", "--workspace", bench.root,
     )  # fmt: skip
-    assert json.loads(told.out)["rows"][0]["se_pp"] == 2.5
+    assert json.loads(result.out)["rows"][0]["se_pp"] == 2.5
 
 
 def test_a_row_without_a_metric_has_the_usual_one_of_its_context(mu, bench):

@@ -95,40 +95,40 @@ def test_accuracies_by_target_and_method_become_rows_with_their_baseline(importe
 
 
 def test_text_is_kept_as_written_and_what_is_not_typed_is_listed_with_its_line(imported, bench):
-    told = imported()
+    result = imported()
 
     body = bench.load().entries[1].body
     assert "**0.4832 (+1.6%)**" in body and "Text under a heading" in body and "| `a.py` | Code |" in body
-    listed = [line.partition("log.md:")[2] for line in told.err.splitlines() if "log.md:" in line]
+    listed = [line.partition("log.md:")[2] for line in result.err.splitlines() if "log.md:" in line]
     assert [line.partition(":")[0] for line in listed] == ["30", "32", "35", "37", "52"]
-    for said in (
+    for ran in (
         "column Other: unknown method",
         "ties on cy-GB",
         "no column Target",
         "unknown type 'Decision'",
     ):
-        assert said in told.err
+        assert ran in result.err
 
 
 def test_open_questions_can_be_followed(imported, bench, mu):
     imported()
 
-    told = mu("log", "questions", "--workspace", bench.root)
-    assert "Why does sw-KE gain?" in told.out and "2 open" in told.err
+    result = mu("log", "questions", "--workspace", bench.root)
+    assert "Why does sw-KE gain?" in result.out and "2 open" in result.err
 
 
 def test_a_second_import_adds_nothing(imported, bench):
     imported()
-    told = imported("--json")
+    result = imported("--json")
 
-    assert told.code == 0 and {one["state"] for one in told.json} == {"skipped"}
+    assert result.code == 0 and {one["state"] for one in result.json} == {"skipped"}
     assert len(bench.load().entries) == 3
 
 
 def test_a_dry_run_writes_nothing(imported, bench):
-    told = imported("--dry-run", "--json")
+    result = imported("--dry-run", "--json")
 
-    assert [one["rows"] for one in told.json] == [0, 3, 0] and bench.load().entries == ()
+    assert [one["rows"] for one in result.json] == [0, 3, 0] and bench.load().entries == ()
 
 
 def test_an_export_can_be_imported(imported, bench, mu, tmp_path):
@@ -137,14 +137,16 @@ def test_an_export_can_be_imported(imported, bench, mu, tmp_path):
     mu("log", "export", "--out", exported, "--workspace", bench.root)
     assert mu("init", "--empty", tmp_path / "other").code == 0
 
-    told = mu("log", "import", exported, "--json", "--workspace", tmp_path / "other")
+    result = mu("log", "import", exported, "--json", "--workspace", tmp_path / "other")
 
-    assert told.code == 0 and [one["title"] for one in told.json] == [e.title for e in bench.load().entries]
+    assert result.code == 0 and [one["title"] for one in result.json] == [
+        e.title for e in bench.load().entries
+    ]
 
 
 def test_a_file_of_another_form_is_refused(mu, bench, tmp_path):
     (tmp_path / "notes.md").write_text("# Notes\n")
 
-    told = mu("log", "import", tmp_path / "notes.md", "--workspace", bench.root)
+    result = mu("log", "import", tmp_path / "notes.md", "--workspace", bench.root)
 
-    assert told.code == 1 and "no heading like" in told.err
+    assert result.code == 1 and "no heading like" in result.err

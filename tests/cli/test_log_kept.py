@@ -1,4 +1,4 @@
-"""Is what `mu log add` refuses kept, on whichever way it came in, and does it land once it is mended?"""
+"""Drafts: whatever `mu log add` refuses is saved, and can be added once it is corrected."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ GIVEN = {
 
 def test_a_refused_entry_is_listed_mended_and_lands_from_its_draft(log, bench, editor):
     wrong = {**GIVEN, "rows": [{**GIVEN["rows"][0], "value": 43}]}
-    assert log("add", "-", said=json.dumps(wrong)).code == 1
+    assert log("add", "-", stdin=json.dumps(wrong)).code == 1
     (draft,) = log("drafts", "--json").json
     assert draft["title"] == "TIES again" and "43" in draft["problem"]
     assert draft["id"] in log("drafts").out
     editor("| 43 ", "| 0.43 ")
-    told = log("add", "--draft", draft["id"][:4], "--edit", "--yes", "--json")
-    assert told.code == 0 and told.json["rows"][0]["value"] == 0.43
+    result = log("add", "--draft", draft["id"][:4], "--edit", "--yes", "--json")
+    assert result.code == 0 and result.json["rows"][0]["value"] == 0.43
     assert log("drafts", "--json").json == []
 
 
@@ -48,8 +48,8 @@ def test_what_was_edited_lands_only_once_it_is_confirmed(log, bench, editor):
         "Findings: F.",
         "--edit",
     )
-    told = log(*words)
-    assert told.code == 1 and "+F, and more." in told.err and "--yes" in told.err
+    result = log(*words)
+    assert result.code == 1 and "+F, and more." in result.err and "--yes" in result.err
     (draft,) = log("drafts", "--json").json
     assert "F, and more." in Path(draft["path"]).read_text()
     assert log(*words, "--yes").code == 0 and "F, and more." in log("export").out
@@ -57,23 +57,23 @@ def test_what_was_edited_lands_only_once_it_is_confirmed(log, bench, editor):
 
 def test_what_was_written_before_the_editor_failed_is_kept(log, editor):
     editor('title: ""', 'title: "T"', code=3)
-    told = log("add")
-    assert told.code == 1 and "exit code 3" in told.err
+    result = log("add")
+    assert result.code == 1 and "exit code 3" in result.err
     assert [draft["title"] for draft in log("drafts", "--json").json] == ["T"]
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     ['{"title": "an hour of work", "summary": "s", }', json.dumps({**GIVEN, "rows": [{"target": "sw-KE"}]})],
 )
-def test_json_that_is_no_entry_is_kept_and_lands_once_mended(log, bench, said):
-    assert log("add", "-", "--dry-run", said=said).code == 2 and log("drafts", "--json").json == []
+def test_json_that_is_no_entry_is_kept_and_lands_once_mended(log, bench, message):
+    assert log("add", "-", "--dry-run", stdin=message).code == 2 and log("drafts", "--json").json == []
     for _ in range(2):
-        told = log("add", "-", said=said)
+        result = log("add", "-", stdin=message)
         (draft,) = log("drafts", "--json").json
-        assert told.code == 2 and draft["path"] in told.err
+        assert result.code == 2 and draft["path"] in result.err
     kept = Path(draft["path"])
-    assert kept.suffix == ".json" and kept.read_text() == said and draft["problem"] in told.err
+    assert kept.suffix == ".json" and kept.read_text() == message and draft["problem"] in result.err
     kept.write_text(json.dumps(GIVEN))
     assert log("add", "--draft", draft["id"]).code == 0 and not kept.exists()
 
@@ -94,11 +94,11 @@ def test_flags_that_make_no_entry_are_kept_and_land_once_mended(log, bench, flag
     bench.entry(row())
     given = ["--title", "T", "--type", "Observation", "--section", "Findings: an hour of text", *flags]
     assert log("add", *given, "--dry-run").code and log("drafts", "--json").json == []
-    told = log("add", *given)
+    result = log("add", *given)
     (draft,) = log("drafts", "--json").json
     kept = Path(draft["path"])
     text = kept.read_text()
-    assert told.code and str(kept) in told.err and "an hour of text" in text
+    assert result.code and str(kept) in result.err and "an hour of text" in text
     assert all(word in text for word in flags[-1].replace("=", " ").split())
     for old, new in corrections:
         assert old in text
@@ -126,7 +126,7 @@ An hour of text. {more}
 
 @pytest.mark.parametrize("path", ["file", "standard input", "json", "editor", "draft"])
 @pytest.mark.parametrize(
-    ("front", "more", "said"),
+    ("front", "more", "message"),
     [
         (f'links: "{E1}, {NOWHERE}"\n', "", "links names"),
         (f'supersedes: "{NOWHERE}"\n', "", "supersedes names"),
@@ -139,33 +139,33 @@ An hour of text. {more}
     ids=["links", "supersedes", "answers", "an entry", "a row", "closed by", "closes"],
 )
 def test_a_text_that_names_what_is_not_there_is_kept_and_does_not_land(
-    log, bench, editor, tmp_path, path, front, more, said
+    log, bench, editor, tmp_path, path, front, more, message
 ):
     bench.entry(row())
     text = TEXT.format(front=front, more=more)
     if path == "file":
         (tmp_path / "entry.md").write_text(text)
-        told = log("add", tmp_path / "entry.md")
+        result = log("add", tmp_path / "entry.md")
     elif path == "standard input":
-        told = log("add", "-", said=text)
+        result = log("add", "-", stdin=text)
     elif path == "json":
         lists = {one.partition(":")[0]: [NOWHERE] for one in front.splitlines()}
         given = {"title": "T", "type": "Observation", "summary": "S.", "date": "2026-01-19", **lists}
         sections = {"Findings": f"An hour of text. {more.partition('##')[0].strip()}"}
         if "##" in more:
             sections["Open questions"] = more.partition("questions")[2].strip()
-        told = log("add", "-", said=json.dumps({**given, "sections": sections}))
+        result = log("add", "-", stdin=json.dumps({**given, "sections": sections}))
     elif path == "editor":
         editor("An hour", "An hour")
-        told = log("add", "-", "--edit", said=text)
+        result = log("add", "-", "--edit", stdin=text)
     else:
         kept = bench.root / "experiment_log" / ".draft" / "0a1b2c3d.md"
         kept.parent.mkdir()
         kept.write_text(text)
-        told = log("add", "--draft", "0a1b")
+        result = log("add", "--draft", "0a1b")
     (draft,) = log("drafts", "--json").json
-    assert told.code == 1 and said in told.err and draft["path"] in told.err
-    assert said in draft["problem"] and "An hour of text." in Path(draft["path"]).read_text()
+    assert result.code == 1 and message in result.err and draft["path"] in result.err
+    assert message in draft["problem"] and "An hour of text." in Path(draft["path"]).read_text()
     assert len(list((bench.root / "experiment_log" / "2026").iterdir())) == 1
 
 
@@ -191,7 +191,7 @@ def test_what_is_no_text_is_kept_byte_by_byte(log, bench, monkeypatch, tmp_path)
 
 
 def test_a_draft_is_discarded_by_its_name_only(log):
-    log("add", "-", said=json.dumps({**GIVEN, "rows": [{**GIVEN["rows"][0], "value": 43}]}))
+    log("add", "-", stdin=json.dumps({**GIVEN, "rows": [{**GIVEN["rows"][0], "value": 43}]}))
     (draft,) = log("drafts", "--json").json
     assert log("drafts", "--discard", "zz").code == 2
     assert log("drafts", "--discard", draft["id"]).out.strip() == draft["id"]
@@ -199,13 +199,13 @@ def test_a_draft_is_discarded_by_its_name_only(log):
 
 
 def test_flags_beside_a_file_are_refused_and_not_ignored(log):
-    told = log("add", "-", "--title", "Other", said=json.dumps(GIVEN))
-    assert told.code == 2 and "cannot be combined with flags" in told.err
+    result = log("add", "-", "--title", "Other", stdin=json.dumps(GIVEN))
+    assert result.code == 2 and "cannot be combined with flags" in result.err
 
 
 @pytest.mark.parametrize("kind", ["Plan", "Observation", "Retrospective", "Troubleshooting"])
 def test_every_type_has_a_form_whose_headings_are_read(log, editor, kind):
     editor('title: ""', 'title: "T"')
-    told = log("add", "--type", kind, "--yes", "--json")
+    result = log("add", "--type", kind, "--yes", "--json")
     # An empty form is no entry; what is missing is named, never a heading that is not read.
-    assert told.code == 1 and "unknown heading" not in told.out
+    assert result.code == 1 and "unknown heading" not in result.out

@@ -32,15 +32,15 @@ PLAN = {
 
 
 def test_an_entry_comes_in_as_json_and_out_as_the_same(log):
-    told = log("add", "-", "--json", said=json.dumps(GIVEN))
-    assert told.code == 0 and told.json["title"] == "TIES again"
-    (found,) = told.json["rows"]
+    result = log("add", "-", "--json", stdin=json.dumps(GIVEN))
+    assert result.code == 0 and result.json["title"] == "TIES again"
+    (found,) = result.json["rows"]
     assert (found["value"], found["n"], found["context"]) == (0.43, 2974, "massive/xlm-roberta-base")
 
 
 def test_a_plan_as_json_states_what_can_be_scored(log):
-    told = log("add", "-", "--json", said=json.dumps(PLAN))
-    (one,) = told.json["expected"]
+    result = log("add", "-", "--json", stdin=json.dumps(PLAN))
+    (one,) = result.json["expected"]
     assert (one["low_pp"], one["high_pp"], one["p_positive"], one["over"]) == (
         1.0,
         None,
@@ -65,8 +65,8 @@ def test_a_plan_as_json_states_what_can_be_scored(log):
     ],
 )
 def test_json_of_another_form_is_refused_with_the_key(log, change, says):
-    told = log("add", "-", "--json", said=json.dumps({**GIVEN, **change}))
-    assert told.code == 2 and f": {says}" in told.err and "mu schema entry" in told.json["hint"]
+    result = log("add", "-", "--json", stdin=json.dumps({**GIVEN, **change}))
+    assert result.code == 2 and f": {says}" in result.err and "mu schema entry" in result.json["hint"]
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,12 @@ def test_json_of_another_form_is_refused_with_the_key(log, change, says):
     ],
 )
 def test_what_is_wrong_in_an_entry_is_told_by_the_key_of_its_json(log, change, key):
-    said = json.dumps({**GIVEN, **change})
-    dry = log("add", "-", "--json", "--dry-run", said=said)
+    ran = json.dumps({**GIVEN, **change})
+    dry = log("add", "-", "--json", "--dry-run", stdin=ran)
     assert dry.code == 1 and dry.json["where"] == key
-    told = log("add", "-", "--json", said=said)
+    result = log("add", "-", "--json", stdin=ran)
     (draft,) = log("drafts", "--json").json
-    assert told.code == 1 and told.json["where"] == f"{draft['path']}: {key}"
+    assert result.code == 1 and result.json["where"] == f"{draft['path']}: {key}"
     assert draft["path"].endswith(".json") and draft["title"] == "TIES again" and draft["problem"]
 
 
@@ -120,8 +120,8 @@ def test_the_schema_and_the_check_agree_with_an_independent_validator(mu):
 
 
 def test_a_question_with_a_line_break_stays_one_item(log):
-    told = log("add", "-", "--json", said=json.dumps({**GIVEN, "questions": ["Why?\n\n## Results"]}))
-    assert [q["text"] for q in told.json["questions"]] == ["Why? ## Results"]
+    result = log("add", "-", "--json", stdin=json.dumps({**GIVEN, "questions": ["Why?\n\n## Results"]}))
+    assert [q["text"] for q in result.json["questions"]] == ["Why? ## Results"]
 
 
 # filters, export
@@ -162,13 +162,13 @@ def test_filters_choose_the_same_entries_for_list_and_export(log, three, words, 
 
 
 def test_a_claim_that_is_not_there_is_named_with_the_nearest(log, three):
-    told = log("list", "--claim", "welsh-gain")
-    assert told.code == 2 and "welsh-gains" in told.err
+    result = log("list", "--claim", "welsh-gain")
+    assert result.code == 2 and "welsh-gains" in result.err
 
 
 def test_the_export_is_one_file_in_order_with_headings_one_level_down(log, three, tmp_path):
-    told = log("export", "--out", tmp_path / "log.md")
-    assert told.out.strip() == str(tmp_path / "log.md")
+    result = log("export", "--out", tmp_path / "log.md")
+    assert result.out.strip() == str(tmp_path / "log.md")
     text = (tmp_path / "log.md").read_text()
     heads = [line for line in text.splitlines() if line.startswith("## ")]
     assert [head[3:13] for head in heads if head != "## code"] == ["2026-01-20", "2026-01-21", "2026-01-22"]
@@ -185,28 +185,28 @@ def test_control_characters_of_an_entry_never_reach_the_terminal(log, three):
 
 
 def test_a_plan_waits_is_answered_from_flags_and_scored(log):
-    assert log("add", "-", said=json.dumps(PLAN)).code == 0
+    assert log("add", "-", stdin=json.dumps(PLAN)).code == 0
     (waiting,) = log("plans", "--today", "2026-01-29", "--json").json
     assert (waiting["state"], waiting["age_days"]) == ("open", 10) and "sw-KE" in waiting["waits_for"][0]
     assert "No plan" in log("calibration").err
-    told = log(
+    result = log(
         "add", "--title", "T", "--type", "Retrospective", "--summary", "S.", "--n", 2974, "--date", "2026-01-20",
         "--answers", "2026-01-19", "--row", "target=sw-KE mode=ExcTar method=ties k=5 value=0.48 "
         "baseline_kind=best_single_source baseline=0.46",
     )  # fmt: skip
-    assert told.code == 0
+    assert result.code == 0
     assert log("plans", "--json").json == []
-    told = log("calibration", "--json").json
-    assert told["summary"]["inside"] == 1 and told["expectations"][0]["actual_pp"] == 2.0
+    result = log("calibration", "--json").json
+    assert result["summary"]["inside"] == 1 and result["expectations"][0]["actual_pp"] == 2.0
     assert "held" in log("calibration").out and "1 of 1 intervals held" in log("calibration").out
 
 
 def test_a_plan_from_flags_is_refused_with_what_was_measured_and_its_json_lists_it(log, bench):
     bench.entry(row(method="ties"))
     words = ("add", "--title", "P", "--type", "Plan", "--summary", "S.", "--expect",
-             "target=sw-KE method=ties similarity=REAL k=5 low_pp=1 high_pp=2")  # fmt: skip
-    told = log(*words, "--json")
-    assert told.code == 1 and told.json["matches"][0]["row"]["ref"] == f"{E1}#r1"
+             "target=sw-KE method=ties similarity=REAL k=4 low_pp=1 high_pp=2")  # fmt: skip
+    result = log(*words, "--json")
+    assert result.code == 1 and result.json["matches"][0]["row"]["ref"] == f"{E1}#r1"
     assert log(*words, "--dry-run").code == 1 and log(*words, "--anyway").code == 0
 
 
@@ -222,14 +222,14 @@ def test_a_question_is_closed_by_a_flag_and_leaves_the_list(log, bench):
 
 def test_what_was_tried_is_told_without_a_plan(log, bench):
     bench.entry(row(method="ties"))
-    told = log("tried", "--target", "sw-KE", "--method", "ties", "--k", 3, "--json").json
-    assert [(m["degree"], m["why"]) for m in told["matches"]] == [("close", "number of sources 5")]
+    result = log("tried", "--target", "sw-KE", "--method", "ties", "--k", 3, "--json").json
+    assert [(m["degree"], m["why"]) for m in result["matches"]] == [("close", "number of sources 5")]
     assert "nothing like it" in log("tried", "--target", "fi-FI", "--method", "ties").err
 
 
 def test_an_entry_from_a_run_says_what_came_out_and_answers_the_plan_that_waited(log, bench):
     pytest.importorskip("torch")  # what reads runs comes with the lab
-    plan = log("add", "-", "--json", said=json.dumps(PLAN)).json
+    plan = log("add", "-", "--json", stdin=json.dumps(PLAN)).json
     folder = bench.root / "runs" / "merge-sw-KE-ties-00000001"
     folder.mkdir(parents=True)
     (folder / "rows.csv").write_text(
@@ -239,10 +239,14 @@ def test_an_entry_from_a_run_says_what_came_out_and_answers_the_plan_that_waited
     )
     (folder / "provenance.yaml").write_text("code: 0.1.0 1f2e3d4c5b6a+\n")
     (folder / "events.jsonl").touch()
-    told = log("add", "--from-run", folder.name, "--json").json
-    assert {row["code"] for row in told["rows"]} == {"1f2e3d4c5b6a+"}
-    assert (told["title"], told["type"], told["answers"]) == ("ties for sw-KE", "Retrospective", [plan["id"]])
-    assert "+2.00 pp" in told["summary"] and "best single source 46.00%" in told["summary"]
-    assert [row["baseline_kind"] for row in told["rows"]] == ["best_single_source", "source_mean"]
+    result = log("add", "--from-run", folder.name, "--json").json
+    assert {row["code"] for row in result["rows"]} == {"1f2e3d4c5b6a+"}
+    assert (result["title"], result["type"], result["answers"]) == (
+        "ties for sw-KE",
+        "Retrospective",
+        [plan["id"]],
+    )
+    assert "+2.00 pp" in result["summary"] and "best single source 46.00%" in result["summary"]
+    assert [row["baseline_kind"] for row in result["rows"]] == ["best_single_source", "source_mean"]
     assert "## Findings" in log("export").out.replace("###", "##") and log("plans", "--json").json == []
     assert log("add", "--from-run", folder.name).code == 2  # its rows are in the log already

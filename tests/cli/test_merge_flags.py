@@ -1,4 +1,4 @@
-"""Does every flag of `mu merge` reach the recipe, the merge and the plan, and is a wrong one answered?"""
+"""Flags of `mu merge` reach recipe, merge and plan; wrong ones are refused."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def test_a_method_reads_the_text_that_it_is_given(trained, tmp_path, method):
         seen[given] = learnt["text"], card.partition("Seen of the target: ")[2].splitlines()[0], scored
     assert [seen[given][0] for given in seen] == ["text.txt", "sources", "sv-SE train"]
     by_method = "unlabelled text, by the method"
-    told = [f"{by_method}; 3 unlabelled sentences (text.txt)", "nothing", by_method]
-    assert [seen[given][1] for given in seen] == told
-    assert [seen[given][2]["saw"] for given in seen] == [told[0], None, told[2]]
+    result = [f"{by_method}; 3 unlabelled sentences (text.txt)", "nothing", by_method]
+    assert [seen[given][1] for given in seen] == result
+    assert [seen[given][2]["saw"] for given in seen] == [result[0], None, result[2]]
     assert "saw='unlabelled text'" in seen["file"][2]["row"] and "saw=nothing" in seen["sources"][2]["row"]
     missing = trained.mu("merge", *flags, "--text", tmp_path / "none.txt")
     assert missing.code == 2 and "none.txt" in missing.err
@@ -68,9 +68,9 @@ def test_a_method_reads_the_text_that_it_is_given(trained, tmp_path, method):
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(trained):
     flags = ("--method", "task_arithmetic", *SOURCES, "--exclude", "*LayerNorm*", "--dry-run")
-    told = trained.mu("merge", *flags).err
+    result = trained.mu("merge", *flags).err
     for word in ("would write", "reads", "merged by task_arithmetic", "kept from the base", "time", "memory"):
-        assert word in told
+        assert word in result
     planned = trained.mu("merge", *flags, "--json").data
     assert sum(planned["how"].values()) == planned["tensors"]
     assert planned["how"]["kept from the base"] == 10
@@ -169,9 +169,9 @@ def test_methods_are_grouped_by_what_they_see_and_show_ranges(lab):
     rows = {row["name"]: row for row in lab.mu("methods", "--json").data}
     assert rows["ties"]["params"][0]["high"] == 1
     assert rows["average"]["weighted"] is False
-    told = lab.mu("methods", "knots_ties").out
+    result = lab.mu("methods", "knots_ties").out
     for word in ("--param density=0.2", "(0 … 1)", "weight matrices", "arXiv:2410.19735", "task vectors"):
-        assert word in told
+        assert word in result
     assert json.loads(lab.mu("methods", "knots_ties", "--json").out)["doc"]
 
 
@@ -183,14 +183,14 @@ def test_a_misspelt_method_is_told_before_sources_are_looked_for(trained):
 
 @pytest.mark.parametrize("k", [(), ("--k", "3"), ("--k", "3", "--mode", "IncTar")])
 def test_without_trained_models_uriel_has_nothing_to_choose_from(lab, k):
-    told = lab.mu("merge", "--method", "similarity", "--similarity", "URIEL", *k, "--target", "da-DK",
+    result = lab.mu("merge", "--method", "similarity", "--similarity", "URIEL", *k, "--target", "da-DK",
                   "--dry-run")  # fmt: skip
-    assert told.code == 3 and "no trained model to choose sources for da-DK from" in told.err
-    assert "matrix" not in told.err and "--source LOCALE=FOLDER" in told.err
+    assert result.code == 3 and "no trained model to choose sources for da-DK from" in result.err
+    assert "matrix" not in result.err and "--source LOCALE=FOLDER" in result.err
 
 
 def test_uriel_says_how_many_models_there_are_to_choose_from(trained):
-    told = trained.mu("merge", "--method", "similarity", "--similarity", "URIEL", "--k", "9", "--target",
+    result = trained.mu("merge", "--method", "similarity", "--similarity", "URIEL", "--k", "9", "--target",
                       "da-DK", "--dry-run")  # fmt: skip
-    assert told.code == 2 and "k is 9, but there are 3 sources to choose from for da-DK: " in told.err
-    assert "matrix" not in told.err
+    assert result.code == 2 and "k is 9, but there are 3 sources to choose from for da-DK: " in result.err
+    assert "matrix" not in result.err

@@ -1,4 +1,4 @@
-"""What does a user of `mu advise`, `skills`, `log` and `lint` see, with good input and with bad?"""
+"""`mu advise`, `skills`, `log` and `lint`, with valid and invalid input."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def started(
 )
 def test_advice_exits_0_for_a_verdict_and_4_for_unknown(mu, study, target, code, verdicts):
     target, *more = target.split()
-    told = mu("advise", "--target", target, *more, "--json", "--workspace", study.root)
-    assert told.code == code and told.json["verdict"] in verdicts and told.err == ""
+    result = mu("advise", "--target", target, *more, "--json", "--workspace", study.root)
+    assert result.code == code and result.json["verdict"] in verdicts and result.err == ""
     assert mu("advise", "--target", target, *more, "--workspace", study.root).code == code
 
 
@@ -73,19 +73,19 @@ def test_two_processes_print_the_same_bytes(study):
 
 @pytest.mark.parametrize("wrong", ["xx-YY", "sw", "", "---", "sw-KE-KE-KE", "日本"])
 def test_an_unknown_locale_exits_2_with_the_way_out(mu, study, wrong):
-    told = mu("advise", f"--target={wrong}", "--workspace", study.root)
-    assert told.code == 2 and told.out == ""
-    assert "unknown locale" in told.err and "like sw-KE" in told.err
+    result = mu("advise", f"--target={wrong}", "--workspace", study.root)
+    assert result.code == 2 and result.out == ""
+    assert "unknown locale" in result.err and "like sw-KE" in result.err
 
 
 def test_an_unknown_locale_is_answered_with_the_nearest_ones(mu, study):
     assert "sw-KE" in mu("advise", "--target", "sw-KX", "--workspace", study.root).err
-    told = mu("advise", "--target", "xx-YY", "--workspace", study.root)
-    assert "Did you mean" not in told.err  # nothing is near
+    result = mu("advise", "--target", "xx-YY", "--workspace", study.root)
+    assert "Did you mean" not in result.err  # nothing is near
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "words"),
     [
         (["--as-of", "20260120"], "is not a date"),
         (["--as-of", "2026-W04-2"], "is not a date"),
@@ -101,41 +101,41 @@ def test_an_unknown_locale_is_answered_with_the_nearest_ones(mu, study):
         (["--nonsense"], "No such option"),
     ],
 )
-def test_a_wrong_option_exits_2_and_says_why_also_as_json(mu, arguments, said):
-    told = mu("advise", "--target", "sw-KE", *arguments)
-    assert told.code == 2 and said in told.err and told.out == ""
-    told = mu("advise", "--target", "sw-KE", "--json", *arguments)
-    assert told.json["exit_code"] == 2 and said in told.json["error"] + (told.json["hint"] or "")
+def test_a_wrong_option_exits_2_and_says_why_also_as_json(mu, arguments, words):
+    result = mu("advise", "--target", "sw-KE", *arguments)
+    assert result.code == 2 and words in result.err and result.out == ""
+    result = mu("advise", "--target", "sw-KE", "--json", *arguments)
+    assert result.json["exit_code"] == 2 and words in result.json["error"] + (result.json["hint"] or "")
 
 
 def test_an_empty_skills_folder_exits_3(mu, bench):
     for path in sorted((bench.root / "skills").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    told = mu("advise", "--target", "sw-KE", "--workspace", bench.root)
-    assert told.code == 3 and "no skill" in told.err and "mu init --restore" in told.err
+    result = mu("advise", "--target", "sw-KE", "--workspace", bench.root)
+    assert result.code == 3 and "no skill" in result.err and "mu init --restore" in result.err
     assert mu("advise", "--target", "sw-KE", "--json", "--workspace", bench.root).json["exit_code"] == 3
 
 
 def test_broken_yaml_is_named_with_file_and_line(mu, bench):
     path = bench.skill()
     path.write_text(path.read_text().replace('version: "1.0.0"', 'version: "1.0.0'))
-    told = mu("advise", "--target", "sw-KE", "--workspace", bench.root)
-    assert told.code == 4 and "1 problem: mu lint" in told.err
-    told = mu("lint", "--workspace", bench.root)
-    assert told.code == 1 and "SKILL.md:" in told.out and "not valid YAML" in told.out
+    result = mu("advise", "--target", "sw-KE", "--workspace", bench.root)
+    assert result.code == 4 and "1 problem: mu lint" in result.err
+    result = mu("lint", "--workspace", bench.root)
+    assert result.code == 1 and "SKILL.md:" in result.out and "not valid YAML" in result.out
 
 
 def test_a_broken_log_is_named_with_file_and_line(mu, bench):
     path = bench.entry(row("sw-KE").replace("0.4800", "48.00"))
-    told = mu("advise", "--target", "sw-KE", "--workspace", bench.root)
-    assert told.code == 4 and "1 problem: mu lint" in told.err
-    told = mu("lint", "--workspace", bench.root)
-    assert told.code == 1 and f"{path.name}:15" in told.out and "fraction or percent?" in told.out
+    result = mu("advise", "--target", "sw-KE", "--workspace", bench.root)
+    assert result.code == 4 and "1 problem: mu lint" in result.err
+    result = mu("lint", "--workspace", bench.root)
+    assert result.code == 1 and f"{path.name}:15" in result.out and "fraction or percent?" in result.out
 
 
 def test_an_empty_log_is_unknown_and_no_error(mu, bench):
-    told = mu("advise", "--target", "sw-KE", "--workspace", bench.root)
-    assert told.code == 4 and "UNKNOWN" in told.out
+    result = mu("advise", "--target", "sw-KE", "--workspace", bench.root)
+    assert result.code == 4 and "UNKNOWN" in result.out
 
 
 # What is imported
@@ -150,29 +150,29 @@ def test_thinking_imports_nothing_heavy(study, arguments):
         "import sys\nfrom merginguriel.cli.main import run\nrun(sys.argv[1:])\n"
         f"print(*[m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
     )
-    told = started(*arguments, code=code, cwd=study.root)
-    heavy = told.stderr.splitlines()[-1]
-    assert not set(heavy.split()) & set(HEAVY) and told.stdout is not None
+    result = started(*arguments, code=code, cwd=study.root)
+    heavy = result.stderr.splitlines()[-1]
+    assert not set(heavy.split()) & set(HEAVY) and result.stdout is not None
 
 
 def test_help_imports_not_even_numpy():
     code = "import sys\nfrom merginguriel.cli.main import run\nrun(['--help'])\nassert 'numpy' not in sys.modules"
-    told = started(code=code)
-    assert told.returncode == 0 and "advise" in told.stdout
+    result = started(code=code)
+    assert result.returncode == 0 and "advise" in result.stdout
 
 
 # mu log
 
 
 def test_an_entry_is_added_from_flags_and_found_again(mu, bench):
-    told = mu(
+    result = mu(
         "log", "add", "--title", 'Welsh, "again"', "--type", "Retrospective", "--summary", "TIES loses.", "--n", 2974,
         "--row", "target=cy-GB mode=ExcTar method=ties sources='de-DE fr-FR' value=0.4008 "
         "baseline_kind=best_single_source baseline=0.4445",
         "--question", "Why?", "--date", "2026-01-20", "--workspace", bench.root,
     )  # fmt: skip
-    assert told.code == 0, told.err
-    entry = told.out.strip()
+    assert result.code == 0, result.err
+    entry = result.out.strip()
     shown = mu("log", "show", entry, "--json", "--workspace", bench.root).json
     assert shown["title"] == 'Welsh, "again"' and shown["rows"][0]["sources"] == ["de-DE", "fr-FR"]
     assert shown["questions"] == [{"text": "Why?", "state": "open", "by": None}]
@@ -186,16 +186,16 @@ def test_an_entry_is_added_from_flags_and_found_again(mu, bench):
 def test_a_refused_entry_is_kept_and_breaks_nothing(mu, bench, tmp_path):
     path = tmp_path / "mine.md"
     path.write_text('---\ntitle: "T"\ntype: "Idea"\ndate: "2026-01-20"\nsummary: "S."\n---\n')
-    told = mu("log", "add", path, "--workspace", bench.root)
-    assert told.code == 1 and "none of Plan" in told.err and "mu log add" in told.err
+    result = mu("log", "add", path, "--workspace", bench.root)
+    assert result.code == 1 and "none of Plan" in result.err and "mu log add" in result.err
     (kept,) = (bench.root / "experiment_log" / ".draft").iterdir()
-    assert kept.read_text() == path.read_text() and f"{kept}:3" in told.err
+    assert kept.read_text() == path.read_text() and f"{kept}:3" in result.err
     assert mu("log", "list", "--workspace", bench.root).code == 0
     assert mu("lint", "--workspace", bench.root).code == 0
 
 
 def test_a_dry_run_writes_nothing(mu, bench):
-    told = mu(
+    result = mu(
         "log",
         "add",
         "--title",
@@ -208,12 +208,12 @@ def test_a_dry_run_writes_nothing(mu, bench):
         "--workspace",
         bench.root,
     )
-    assert told.code == 0 and 'title: "T"' in told.out
+    assert result.code == 0 and 'title: "T"' in result.out
     assert list((bench.root / "experiment_log").iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "words"),
     [
         (["--title", "T"], "needs --title, --type and --summary"),
         (["--title", "T", "--type", "Plan", "--summary", "S.", "--row", "target"], "column=value"),
@@ -227,22 +227,22 @@ def test_a_dry_run_writes_nothing(mu, bench):
         (["no-such-file.md"], "no such file"),
     ],
 )
-def test_a_wrong_call_of_log_add_exits_2(mu, bench, arguments, said):
-    told = mu("log", "add", *arguments, "--workspace", bench.root)
-    assert told.code == 2 and said in told.err
+def test_a_wrong_call_of_log_add_exits_2(mu, bench, arguments, words):
+    result = mu("log", "add", *arguments, "--workspace", bench.root)
+    assert result.code == 2 and words in result.err
 
 
 def test_stray_bytes_in_a_title_are_an_error_and_no_traceback(mu, bench):
-    told = mu(
+    result = mu(
         "log", "add", "--title", "a\udcff", "--type", "Plan", "--summary", "S.", "--workspace", bench.root
     )
-    assert told.code == 1 and "not valid" in told.err
+    assert result.code == 1 and "not valid" in result.err
 
 
 def test_nothing_is_written_into_the_shipped_knowledge(mu, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    told = mu("log", "add", "--title", "T", "--type", "Plan", "--summary", "S.")
-    assert told.code == 2 and "mu init" in told.err
+    result = mu("log", "add", "--title", "T", "--type", "Plan", "--summary", "S.")
+    assert result.code == 2 and "mu init" in result.err
 
 
 def test_the_editor_is_used_and_an_untouched_entry_is_not_added(mu, bench, monkeypatch, tmp_path):
@@ -276,8 +276,8 @@ def test_entries_and_rows_are_listed_and_filtered(mu, study):
 def test_an_entry_is_named_by_any_unique_beginning(mu, study):
     where = ("--workspace", study.root)
     assert "Constructive targets" in mu("log", "show", "2026-01-20-constr", *where).out
-    told = mu("log", "show", "2026-01-20", *where)
-    assert told.code == 2 and "matches" in told.err
+    result = mu("log", "show", "2026-01-20", *where)
+    assert result.code == 2 and "matches" in result.err
     assert mu("log", "show", "2026-01-20-constr#r99", *where).code == 2
     assert "corrected by" in mu("log", "show", "2026-01-20-similarity-ablation", *where).out
 
@@ -293,19 +293,19 @@ def test_skills_are_listed_and_shown(mu, study):
         assert skill["name"] in mu("skills", "show", skill["name"], "--workspace", study.root).out
         shown = mu("skills", "show", skill["name"], "--json", "--workspace", study.root).json
         assert all(c["status"] and c["reason"] for c in shown["claims"])
-    told = mu("skills", "show", "no-such-skill", "--workspace", study.root)
-    assert told.code == 2 and "Known:" in told.err
+    result = mu("skills", "show", "no-such-skill", "--workspace", study.root)
+    assert result.code == 2 and "Known:" in result.err
 
 
 def test_the_shipped_knowledge_has_no_problems(mu, study):
-    told = mu("lint", "--workspace", study.root)
-    assert (told.code, told.out, told.err.splitlines()[0]) == (0, "", "no problems.")
+    result = mu("lint", "--workspace", study.root)
+    assert (result.code, result.out, result.err.splitlines()[0]) == (0, "", "no problems.")
 
 
 def test_lint_exits_1_and_names_file_and_line(mu, bench):
     path = bench.entry(table="| a |")
-    told = mu("lint", "--workspace", bench.root)
-    assert told.code == 1 and told.out.startswith(f"{path.relative_to(bench.root)}:13: ")
+    result = mu("lint", "--workspace", bench.root)
+    assert result.code == 1 and result.out.startswith(f"{path.relative_to(bench.root)}:13: ")
     assert mu("lint", "--json", "--workspace", bench.root).json[0]["where"].endswith(":13")
 
 
@@ -326,8 +326,8 @@ def test_a_terminal_escape_in_a_file_is_shown_and_not_obeyed(mu, bench):
         ["log", "list"], ["log", "show", "2026-01-20"], ["skills", "show", "a-skill"], ["lint"],
         ["advise", "--target", "sw-KE", "--all"], ["log", "show", "\x1b[2J"],
     ):  # fmt: skip
-        told = mu(*command, "--workspace", bench.root)
-        assert not any(c in told.out + told.err for c in "\x1b\x07\x9b"), command
+        result = mu(*command, "--workspace", bench.root)
+        assert not any(c in result.out + result.err for c in "\x1b\x07\x9b"), command
     assert "\\x1b" in mu("log", "list", "--workspace", bench.root).out
 
 
@@ -337,29 +337,29 @@ def test_a_reader_that_leaves_early_is_no_error(study):
         f"'--rows', '--workspace', {str(study.root)!r}], stdout=subprocess.PIPE, stderr=subprocess.PIPE)\n"
         "p.stdout.read(1); p.stdout.close()\nprint(p.stderr.read().decode()); sys.exit(p.wait())"
     )
-    told = started(code=code)
-    assert told.returncode == 0 and told.stdout.strip() == ""
+    result = started(code=code)
+    assert result.returncode == 0 and result.stdout.strip() == ""
 
 
 def test_a_mistyped_command_is_answered_with_its_neighbour(mu):
-    told = mu("advize")
-    assert told.code == 2 and "Did you mean advise" in told.err
+    result = mu("advize")
+    assert result.code == 2 and "Did you mean advise" in result.err
 
 
 def test_the_output_is_utf8_whatever_the_locale_says(study):
-    told = started(
+    result = started(
         "advise", "--target", "sw-KE", "--workspace", study.root, LC_ALL="C", PYTHONIOENCODING="utf-8"
     )
-    assert told.returncode == 0 and "−" in told.stdout
+    assert result.returncode == 0 and "−" in result.stdout
 
 
 # mu init
 
 
 def test_a_workspace_is_made_whole_and_then_answers(mu, tmp_path):
-    told = mu("init", tmp_path / "w", "--json")
-    assert told.code == 0 and "mu.toml" in told.json["files"]
-    names = {n for n in told.json["files"] if n.startswith("experiment_log")}
+    result = mu("init", tmp_path / "w", "--json")
+    assert result.code == 0 and "mu.toml" in result.json["files"]
+    names = {n for n in result.json["files"] if n.startswith("experiment_log")}
     assert len(names) >= 18
     assert mu("init", tmp_path / "w").code == 2
     (tmp_path / "w" / sorted(names)[0]).unlink()
@@ -367,8 +367,8 @@ def test_a_workspace_is_made_whole_and_then_answers(mu, tmp_path):
 
 
 def test_json_is_one_document_on_stdout(study):
-    told = started("log", "list", "--json", "--workspace", study.root)
-    assert isinstance(json.loads(told.stdout), list) and told.stderr == ""
+    result = started("log", "list", "--json", "--workspace", study.root)
+    assert isinstance(json.loads(result.stdout), list) and result.stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -376,13 +376,13 @@ def test_json_is_one_document_on_stdout(study):
     [(None, "sw-KE"), ("massive/some-base", "sw-KE"), ("home/e5-small", "da-DK"), ("files/tiny", "sw-KE")],
 )
 def test_init_proposes_a_target_that_the_context_can_score(mu, tmp_path, context, target):
-    told = mu("init", tmp_path / "a b", *(["--context", context] if context else []))
-    assert told.code == 0 and told.err.endswith(f"'{tmp_path / 'a b'}' && mu advise --target {target}\n")
-    assert "note" not in told.err
+    result = mu("init", tmp_path / "a b", *(["--context", context] if context else []))
+    assert result.code == 0 and result.err.endswith(f"'{tmp_path / 'a b'}' && mu advise --target {target}\n")
+    assert "note" not in result.err
 
 
 def test_init_refuses_a_context_that_is_none_and_notes_a_task_that_is_not_here(mu, tmp_path):
     refused = mu("init", tmp_path / "w", "--context", "foo")
     assert refused.code == 2 and "'foo' is not a context" in refused.err and not (tmp_path / "w").exists()
-    told = mu("init", tmp_path / "w", "--context", "foo/bar")
-    assert told.code == 0 and "unknown task foo" in told.err and (tmp_path / "w" / "mu.toml").is_file()
+    result = mu("init", tmp_path / "w", "--context", "foo/bar")
+    assert result.code == 0 and "unknown task foo" in result.err and (tmp_path / "w" / "mu.toml").is_file()

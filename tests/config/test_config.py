@@ -1,4 +1,4 @@
-"""Is a run's configuration read one way only, and a mistake in it named with key and line?"""
+"""Configuration of runs: one reading, and errors with key and line."""
 
 from __future__ import annotations
 
@@ -176,10 +176,10 @@ def test_every_setting_of_a_training_and_an_iteration_is_a_key():
 def test_config_show_says_where_each_value_comes_from(bench, mu, file):
     (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
     path = file(GOOD)
-    said = mu("config", "show", path, "--set", "k=1", "--workspace", bench.root, "--json").json["keys"]
-    assert said["k"] == {"value": 1, "from": "--set", "doc": said["k"]["doc"]}
-    assert said["task"]["from"] == "mu.toml" and said["target"]["from"] == f"{path}:2"
-    assert said["training.epochs"]["from"] == f"{path}:9" and "mode" not in said
+    output = mu("config", "show", path, "--set", "k=1", "--workspace", bench.root, "--json").json["keys"]
+    assert output["k"] == {"value": 1, "from": "--set", "doc": output["k"]["doc"]}
+    assert output["task"]["from"] == "mu.toml" and output["target"]["from"] == f"{path}:2"
+    assert output["training.epochs"]["from"] == f"{path}:9" and "mode" not in output
     every = mu("config", "show", path, "--all", "--workspace", bench.root, "--json").json["keys"]
     assert every["mode"]["from"] == "default" and set(every) == set(configs.KEYS)
 
@@ -263,13 +263,13 @@ def test_config_show_of_a_sweep_is_what_the_sweep_would_run(bench, mu, path):
 def test_a_sweep_is_not_one_run_and_is_named(bench, mu):
     path = REPOSITORY / "examples" / "dare.yaml"
     for words in (("run", path, "--dry-run"), ("config", "show", path, "--set", "k=3")):
-        told = mu(*words, "--workspace", bench.root)
-        assert told.code == 2 and "sweep" in told.err and "Did you mean" not in told.err
+        result = mu(*words, "--workspace", bench.root)
+        assert result.code == 2 and "sweep" in result.err and "Did you mean" not in result.err
     assert f"mu sweep {path} --dry-run" in mu("run", path, "--workspace", bench.root).err
 
 
 def test_a_method_that_merges_other_numbers_is_told_before_its_parameters(bench, mu, file):
-    told = mu(
+    result = mu(
         "run", file(GOOD), "--dry-run", "--set", "method=slerp", "--set", "k=3", "--workspace", bench.root
     )
-    assert told.code == 1 and "--set: slerp merges exactly 2 sources, and k is 3" in told.err
+    assert result.code == 1 and "--set: slerp merges exactly 2 sources, and k is 3" in result.err

@@ -130,9 +130,10 @@ def test_linear_divides_by_the_sum_of_weights_that_change_with_the_layer(folder)
         np.testing.assert_allclose(found[name], wanted, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("method", ["task_arithmetic", "dare_linear", "della_linear", "breadcrumbs"])
 @pytest.mark.parametrize(("whole", "factor"), [("", 1.0), ("lambda: 0.5", 0.5), ("normalize: true", 1 / 1.3)])
-def test_task_arithmetic_adds_the_weighted_sum_unless_it_is_normalized(folder, whole, factor):
-    text = models("task_arithmetic", ["weight: 0.8", "weight: 0.5"], whole)
+def test_whole_task_vectors_are_added_unless_they_are_normalized(folder, method, whole, factor):
+    text = models(method, ["weight: 0.8", "weight: 0.5"], whole)
     found, of = merged(folder, text), tensors(folder)
     for name in NAMES:
         base = of["base"][name]
@@ -153,6 +154,14 @@ def elected(deltas, weights, density, divide):
     mass = (np.array(weights)[:, None, None] * agrees).sum(axis=0)
     total = (weighted * agrees).sum(axis=0)
     return total / np.where(mass == 0, 1, mass) if divide else total
+
+
+def test_della_divides_by_the_weights_that_agree(folder):
+    found, of = merged(folder, models("della", ["weight: 0.4", "weight: 0.3"])), tensors(folder)
+    for name in NAMES:
+        deltas = [of[model][name] - of["base"][name] for model in "ab"]
+        wanted = of["base"][name] + elected(deltas, [0.4, 0.3], 1, divide=True)
+        np.testing.assert_allclose(found[name], wanted, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("divide", [True, False])

@@ -1,4 +1,4 @@
-"""Does a sweep's file mean the runs that a reader would expect, and say where it is wrong?"""
+"""Sweep files: the runs they mean, and errors with line."""
 
 from __future__ import annotations
 

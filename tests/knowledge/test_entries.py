@@ -13,13 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge.log import append
+from merginguriel.knowledge.log import append, draft_text
 from merginguriel.knowledge.parse import entries, rows
 
 LOG = KNOWLEDGE / "experiment_log"
 SHIPPED = entries.entry_paths(LOG)
 HERE = Path("2026-01-20-test-00000001.md")
-DRAFT = append.Draft("A test", "Retrospective", "2026-01-20", "Made for a test.", "a/b", "accuracy", "100")
+DRAFT = draft_text.Draft(
+    "A test", "Retrospective", "2026-01-20", "Made for a test.", "a/b", "accuracy", "100"
+)
 ROW = rows.ResultRow("a/b", "sw-KE", "ExcTar", "ties", "accuracy", 0.5, n=100)
 
 
@@ -159,7 +161,7 @@ PLAIN = st.text(st.characters(exclude_categories=["Cs"]), max_size=40).filter(la
 @given(PLAIN, PLAIN, st.lists(st.sampled_from(["a", "b c", "d"]), max_size=3))
 def test_an_entry_is_read_back_as_it_was_written(title, summary, tags):
     draft = replace(DRAFT, title=title, summary=summary, tags=", ".join(tags), rows=(ROW,))
-    entry = entries.parse_entry(append.render(draft), HERE)
+    entry = entries.parse_entry(draft_text.render(draft), HERE)
     assert entry.title == " ".join(title.split()) and entry.summary == " ".join(summary.split())
     assert entry.tags == tuple(tags)
     (read,) = entry.rows
@@ -169,7 +171,7 @@ def test_an_entry_is_read_back_as_it_was_written(title, summary, tags):
 @settings(max_examples=100, deadline=None)
 @given(st.text())
 def test_a_slug_always_makes_a_valid_name(title):
-    assert entries.ID.match(f"2026-01-20-{append.slug(title)}-00000001")
+    assert entries.ID.match(f"2026-01-20-{draft_text.slug(title)}-00000001")
 
 
 def test_an_invalid_entry_is_refused_and_its_text_kept(tmp_path):

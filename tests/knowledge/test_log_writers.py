@@ -15,8 +15,8 @@ from conftest import REPOSITORY, row
 
 from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge.lint.runner import problems
-from merginguriel.knowledge.log import append
-from merginguriel.knowledge.log.append import Draft
+from merginguriel.knowledge.log import append, draft_text
+from merginguriel.knowledge.log.draft_text import Draft
 from merginguriel.knowledge.parse import entries
 from merginguriel.knowledge.parse.rows import ResultRow
 
@@ -65,7 +65,7 @@ def test_writers_that_are_killed_at_random_lose_nothing_that_they_acknowledged(t
 
 
 def test_the_same_text_lands_once_under_one_name_whoever_writes_it(tmp_path):
-    text = append.render(DRAFT)
+    text = draft_text.render(DRAFT)
     first = append.add_text(tmp_path / "a", text)
     assert append.add_text(tmp_path / "b", f"\n{text}\n\n".lstrip()).id == first.id
     with pytest.raises(KnowledgeError, match="the log already has this entry"):
@@ -97,17 +97,20 @@ def test_two_branches_that_each_added_entries_merge_without_a_conflict(bench, gi
     log = bench.root / "experiment_log"
     git("checkout", "-qb", "left")
     left = [
-        append.add_text(log, append.render(Draft(f"L{i}", "Observation", "2026-01-21", "S.")))
+        append.add_text(log, draft_text.render(Draft(f"L{i}", "Observation", "2026-01-21", "S.")))
         for i in range(3)
     ]
-    both = append.add_text(log, append.render(Draft("Both", "Observation", "2026-01-21", "S.")))
+    both = append.add_text(log, draft_text.render(Draft("Both", "Observation", "2026-01-21", "S.")))
     git("add", "-A")
     git("commit", "-qm", "left")
     git("checkout", "-q", "main")
     right = [
         append.add(log, Draft(f"R{i}", "Observation", "2026-01-21", "S."), more_rows=[ROW]) for i in range(3)
     ]
-    assert append.add_text(log, append.render(Draft("Both", "Observation", "2026-01-21", "S."))).id == both.id
+    assert (
+        append.add_text(log, draft_text.render(Draft("Both", "Observation", "2026-01-21", "S."))).id
+        == both.id
+    )
     git("add", "-A")
     git("commit", "-qm", "right")
     git("merge", "-q", "left", "-m", "both")
@@ -118,11 +121,11 @@ def test_two_branches_that_each_added_entries_merge_without_a_conflict(bench, gi
 
 def with_rows(folder, title, value, *, name="rows.csv", kind="Observation"):
     """The text of an entry that names a file of rows in `folder`, and that file's bytes."""
-    data = append.rows_csv([replace(ROW, value=value)]).encode()
+    data = draft_text.rows_csv([replace(ROW, value=value)]).encode()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(data)
     named = (name, hashlib.sha256(data).hexdigest())
-    return append.render(replace(DRAFT, title=title, type=kind), named), data
+    return draft_text.render(replace(DRAFT, title=title, type=kind), named), data
 
 
 def test_refused_entries_that_name_the_same_file_each_keep_their_own(tmp_path):
@@ -237,9 +240,9 @@ def test_git_is_asked_a_fixed_number_of_times_however_many_entries_there_are(ben
 
 
 def test_a_draft_refused_twice_is_kept_once_with_its_rows(tmp_path):
-    data = append.rows_csv([ROW]).encode()
+    data = draft_text.rows_csv([ROW]).encode()
     (tmp_path / "rows.csv").write_bytes(data)
-    text = append.render(DRAFT, ("rows.csv", hashlib.sha256(data).hexdigest())).replace(
+    text = draft_text.render(DRAFT, ("rows.csv", hashlib.sha256(data).hexdigest())).replace(
         '"Observation"', '"Idea"'
     )
     for _ in range(2):

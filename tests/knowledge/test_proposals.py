@@ -68,4 +68,5 @@ def test_an_unknown_proposal_is_refused_with_a_suggestion(gains, mu):
 
 def test_proposals_are_the_same_in_json(gains, mu):
     (found,) = mu("skills", "propose", "--json", "--workspace", gains.root).json
-    assert found["id"] == GAIN and set(found) == {"id", "kind", "skill", "what", "diff"}
+    assert found["id"] == GAIN and set(found) == {"id", "kind", "skill", "what", "diff", "evidence"}
+    assert found["evidence"] == [f"2026-01-20-test-00000001#r{n}" for n in range(1, 5)]

@@ -31,7 +31,7 @@ def text(title="A finding", summary="It holds.", body="Text."):
     ],
 )
 def test_what_no_entry_may_contain_is_refused_and_kept(log, bench, entry, said):
-    told = log("add", "-", said=entry)
+    told = log("add", "-", stdin=entry)
 
     assert told.code == 1 and said in told.err and len(told.err) < 2000
     assert bench.load().entries == () and len(list(bench.root.glob("experiment_log/.draft/*.md"))) == 1
@@ -41,7 +41,7 @@ def test_what_no_entry_may_contain_is_refused_and_kept(log, bench, entry, said):
     "summary", ["On massive/xlm-roberta-base it holds.", "For and/or 3.5 of 4 models.", "As e.g. TIES."]
 )
 def test_a_context_or_a_fraction_is_no_pointer(log, summary):
-    assert log("add", "-", said=text(summary=summary)).code == 0
+    assert log("add", "-", stdin=text(summary=summary)).code == 0
 
 
 def blocked(root):
@@ -62,7 +62,7 @@ def test_a_workspace_that_cannot_be_written_keeps_the_text_elsewhere_and_names_t
         pytest.skip("root may write everything")
     close(bench.root)
 
-    told = log("add", "-", said=entry)
+    told = log("add", "-", stdin=entry)
 
     assert told.code == 1
     place = told.err.rpartition("run: mu log add ")[2].strip()
@@ -72,11 +72,11 @@ def test_a_workspace_that_cannot_be_written_keeps_the_text_elsewhere_and_names_t
 
 
 def test_a_draft_is_removed_when_its_corrected_text_lands_from_elsewhere(log, bench):
-    assert log("add", "-", said=text(body="It gains 5% more.")).code == 1
-    log("add", "-", said=text(title="Another", body="It gains 5% more."))
+    assert log("add", "-", stdin=text(body="It gains 5% more.")).code == 1
+    log("add", "-", stdin=text(title="Another", body="It gains 5% more."))
     assert len(drafts.listed(bench.load_space())) == 2
 
-    assert log("add", "-", said=text(body="It gains 5 pp more.")).code == 0
+    assert log("add", "-", stdin=text(body="It gains 5 pp more.")).code == 0
 
     assert [draft.title for draft in drafts.listed(bench.load_space())] == ["Another"]
 
@@ -89,10 +89,10 @@ def test_a_draft_in_json_is_removed_too(log, bench):
         "sections": {"Findings": "5% more."},
     }
     given["sections"]["Findings"] = "It gains 5% more."
-    assert log("add", "-", said=json.dumps(given, indent=2)).code == 1
+    assert log("add", "-", stdin=json.dumps(given, indent=2)).code == 1
 
     given["sections"]["Findings"] = "It gains 5 pp more."
-    assert log("add", "-", said=json.dumps(given, indent=2)).code == 0
+    assert log("add", "-", stdin=json.dumps(given, indent=2)).code == 0
 
     assert drafts.listed(bench.load_space()) == []
 

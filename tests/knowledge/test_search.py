@@ -313,7 +313,7 @@ def test_the_three_commands_are_one_search_and_agree(bench, mu):
 
 def test_nothing_found_is_said_and_no_error(bench, mu):
     said = mu("search", "unheardof", "--workspace", bench.root)
-    assert (said.code, said.out, said.err) == (0, "", "nothing found.\n")
+    assert (said.code, said.out, said.err) == (0, "", "nothing found. --rerank searches by meaning too.\n")
 
 
 # mu lint, kept

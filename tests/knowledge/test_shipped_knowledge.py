@@ -80,7 +80,7 @@ def grown(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture(params=["live", "grown"])
+@pytest.fixture(params=["live", pytest.param("grown", marks=pytest.mark.slow)])
 def root(request) -> Path:
     return request.getfixturevalue(request.param)
 

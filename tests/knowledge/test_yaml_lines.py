@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
-from merginguriel.knowledge.log.append import quoted
+from merginguriel.knowledge.log.draft_text import quoted
 from merginguriel.knowledge.parse.yaml_lines import read_front_matter, read_text, read_yaml
 
 HERE = Path("a.yaml")

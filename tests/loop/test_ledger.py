@@ -71,6 +71,7 @@ def ask(root, target):
     ledger.answered(load(workspace.find(explicit=root)), Question(target))
 
 
+@pytest.mark.slow
 def test_processes_that_ask_at_once_tear_no_line(bench):
     elsewhere(bench)
     targets = ("sw-KE", "de-DE", "fr-FR", "nl-NL")

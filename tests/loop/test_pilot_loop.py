@@ -3,34 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from lab_fixtures import elsewhere
 
 from merginguriel import workspace
 from merginguriel.knowledge.base import load
-from merginguriel.knowledge.log.append import Draft, add
-from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.loop import ledger
-
-CONTEXT = "rooms/tiny-bert"
-
-
-def elsewhere(lab, gain=0.03):
-    """Log two arms on other targets, so that the context is known."""
-    workspace.seed(lab.space, empty=True)
-    named = lab.mu("tasks", "add", "rooms", "--data", lab.sentences, "--workspace", lab.space)
-    assert named.code == 0, named
-    rows = [
-        ResultRow(
-            CONTEXT, target, "ExcTar", method, "accuracy", 0.60 + gain + i / 200, n=400, similarity="REAL", k=2,
-            sources=("de-DE", "en-US"), baseline_kind="best_single_source", baseline=0.60,
-        )
-        for i, target in enumerate(("fr-FR", "it-IT", "es-ES", "pl-PL", "nl-NL"))
-        for method in ("similarity", "ensemble_soft")
-    ]  # fmt: skip
-    draft = Draft(
-        title="Other targets", type="Observation", date="2026-01-20", summary="Two arms.", context=CONTEXT,
-        metric="accuracy", sections=(("What it is", "Rows for a test."),), rows=tuple(rows),
-    )  # fmt: skip
-    add(workspace.find(lab.space).log, draft)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Does a slip in --only or --figure end in words that say what was meant?"""
+"""Errors of --only and --figure."""
 
 from __future__ import annotations
 

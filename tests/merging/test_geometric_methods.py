@@ -20,7 +20,7 @@ from merginguriel.merging.methods.layers import weights_at
 from merginguriel.merging.recipe import Recipe, Source, check, dump_recipe, load_recipe
 
 SPECTRAL = ("tsv", "iso_c", "iso_cts", "wudi")
-ON_TASK_VECTORS = (*SPECTRAL, "model_stock", "directional_consensus", "neuromerging")
+ON_TASK_VECTORS = (*SPECTRAL, "doge", "model_stock", "directional_consensus", "neuromerging")
 ALL = (*ON_TASK_VECTORS, "slerp", "nuslerp", "karcher", "layer_swap")
 SHAPES = st.sampled_from([(6, 9), (9, 6), (7, 7)])
 
@@ -64,8 +64,8 @@ def close(one: np.ndarray, two: np.ndarray, tolerance: float = 2e-5) -> None:
 def test_a_model_merged_with_itself_is_itself(name: str, shape: tuple[int, ...], seed: int) -> None:
     base, tensors, _ = models(shape, 2, seed)
     params: dict[str, registry.Value] = {}
-    if name in ("iso_c", "iso_cts", "tsv"):
-        pytest.skip("changes the spectrum of a single model too")
+    if name in ("iso_c", "iso_cts", "tsv", "doge"):
+        pytest.skip("changes the spectrum or the length of a single task vector too")
     if name == "neuromerging":
         params = {"mask_rate": 0.0, "lambda_1": 1.0}
     close(apply(name, base, np.stack([tensors[0]] * 2), **params), tensors[0], 1e-4)
@@ -84,11 +84,11 @@ def test_the_order_of_sources_does_not_matter(name: str, shape: tuple[int, ...],
 @pytest.mark.parametrize("name", [name for name in ON_TASK_VECTORS if name != "model_stock"])
 def test_a_scale_of_zero_gives_the_base(name: str) -> None:
     base, tensors, weights = models((6, 9), 3, 0)
-    factor = "alpha" if name in ("iso_c", "iso_cts") else "scale"
+    factor = {"iso_c": "alpha", "iso_cts": "alpha", "doge": "eta"}.get(name, "scale")
     np.testing.assert_array_equal(apply(name, base, tensors, weights, **{factor: 0.0}), base)
 
 
-@pytest.mark.parametrize("name", [*SPECTRAL, "neuromerging"])
+@pytest.mark.parametrize("name", [*SPECTRAL, "doge", "neuromerging"])
 def test_what_is_no_matrix_of_a_dense_layer_gets_the_weighted_mean(name: str) -> None:
     for shape, tensor in (((12,), "norm.weight"), ((8, 4), "embeddings.word_embeddings.weight")):
         base, tensors, weights = models(shape, 3, 1)
@@ -315,6 +315,37 @@ def test_two_like_sources_are_merged_by_tsv_as_one_direction_each() -> None:
     base, tensors, _ = models((6, 9), 1, 7)
     u, s, v = np.linalg.svd((tensors[0] - base).astype(float), full_matrices=False)
     close(apply("tsv", base, np.stack([tensors[0]] * 2)), base + u[:, :3] * s[:3] @ v[:3], 1e-4)
+
+
+def torch_doge(deltas: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """DOGE TA with torch's SVD, gradients and Adam: 100 steps, a subspace of half the rank, the trim in each matrix."""
+    vectors = torch.tensor(deltas, dtype=torch.float64)
+    count, rank = len(vectors), min(vectors.shape[1:])
+    factors = torch.tensor(0.07 * count * weights) / vectors.flatten(1).norm(dim=1)
+    own = [torch.linalg.svd(v, full_matrices=False)[0][:, : rank // count] for v in vectors]
+    shared = torch.linalg.svd(torch.cat(own, dim=1), full_matrices=False)[0][:, : rank // 2]
+    change = torch.zeros_like(vectors[0], requires_grad=True)
+    optimiser = torch.optim.Adam([change], lr=1e-3)
+    for _ in range(100):
+        optimiser.zero_grad()
+        merged = (factors[:, None, None] * (vectors + change)).sum(dim=0)
+        (vectors * (vectors - merged)).sum(dim=2).square().sum().backward()
+        assert change.grad is not None
+        change.grad -= shared @ (shared.T @ change.grad)
+        optimiser.step()
+    merged = torch.zeros_like(vectors[0])
+    for factor, vector in zip(factors, vectors, strict=True):
+        threshold = vector.abs().flatten().topk(int(0.3 * vector.numel())).values[-1]
+        merged += factor * (vector + change.detach()) * (vector.abs() >= threshold)
+    return merged.numpy()
+
+
+@settings(deadline=None, max_examples=20)
+@given(shape=st.sampled_from([(12, 18), (18, 12)]), seed=st.integers(0, 999))
+def test_doge_is_the_algorithm_of_its_authors(shape: tuple[int, ...], seed: int) -> None:
+    base, tensors, weights = models(shape, 3, seed)
+    merged = apply("doge", base, tensors, weights, subspace=2, steps=100, lr=1e-3)
+    close(merged, base + torch_doge(tensors - base, weights), 1e-4)
 
 
 @pytest.mark.slow

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from merginguriel.errors import UsageError
 from merginguriel.evaluation.across_targets import over_seeds, over_targets
 from merginguriel.evaluation.significance import compare, value_interval
-from merginguriel.knowledge.parse import row_parser
-from merginguriel.knowledge.parse.rows import ResultRow, row_cells
 from merginguriel.metrics import base
 
 TAGS = st.lists(
@@ -139,32 +137,6 @@ def test_two_arms_that_answer_alike_are_not_told_apart():
     statistics = base.find("span_f1").statistics(gold, gold)
     found = compare(statistics, statistics, metric="span_f1")
     assert (found.difference, found.se, found.p, found.wins) == (0, None, 1, None)
-
-
-@pytest.fixture
-def error_rate():
-    """A metric as one new file would register it: lower is better."""
-
-    @base.metric("error_rate", doc="share of wrong labels", higher_is_better=False)
-    def rate(gold, predicted):
-        return np.array([a != b for a, b in zip(gold, predicted, strict=True)], dtype=bool)
-
-    yield "error_rate"
-    del base._registry["error_rate"]
-
-
-def test_a_new_metric_is_one_registration(error_rate):
-    assert error_rate in base.metrics()
-    gold = ["a", "b"] * 50
-    rate = base.find(error_rate)
-    good = rate.statistics(gold, ["a"] * 90 + gold[90:])
-    bad = rate.statistics(gold, ["a"] * 100)
-    found = compare(good, bad, metric=error_rate)
-    assert found.difference < 0 and found.better
-    row = ResultRow("home/e5-small", "de-DE", "ExcTar", "ties", error_rate, rate.value(good), 100,
-                    baseline_kind="best_single_source", baseline=rate.value(bad), se_pp=2.0)  # fmt: skip
-    read = row_parser.parse_row(row_cells(row), {}, "x.md:1")
-    assert read.difference_pp == pytest.approx(-5.0) and read.gain_pp == pytest.approx(5.0)
 
 
 def test_an_unknown_metric_is_answered_with_the_nearest():

@@ -1,4 +1,4 @@
-"""Does a report say what the rows say: numbers by hand, nothing called a win that is noise, any name on any page?"""
+"""Reports: numbers by hand, verdicts within noise, names on every page."""
 
 from __future__ import annotations
 
@@ -257,9 +257,10 @@ def test_three_targets_are_too_few_for_wilcoxon_and_the_report_says_so(tmp_path)
 def test_two_targets_tell_nothing_of_another_one_whatever_their_values(tmp_path):
     report = build(study(tmp_path, ("da-DK", "fi-FI"), gain=0.2))
     assert "2 targets: too few" in report.short[1]
-    said = text_of(report)
+    output = text_of(report)
     assert not any(
-        word in said for word in ("Over targets against", "Friedman's test", "over 2 targets", "5 against 3")
+        word in output
+        for word in ("Over targets against", "Friedman's test", "over 2 targets", "5 against 3")
     )
     (setting,) = report.tables()["settings"].records
     assert (setting["targets"], setting["p"], setting["verdict"]) == (2, None, "untested")
@@ -404,9 +405,9 @@ def test_the_log_is_reported_through_the_command(bench, mu, tmp_path):
     bench.entry(
         row("sw-KE"), row("cy-GB", 0.41, 0.44), row("sw-KE", 0.47, k=3), row("cy-GB", 0.42, 0.44, k=3)
     )
-    told = mu("report", "--workspace", bench.root, "--log", "2026-01-20-test", "--json")
-    assert told.code == 0 and len(told.json["tables"]["comparisons"]) == 4
-    assert [r["difference_pp"] for r in told.json["tables"]["settings"]] == [0.0]
+    ran = mu("report", "--workspace", bench.root, "--log", "2026-01-20-test", "--json")
+    assert ran.code == 0 and len(ran.json["tables"]["comparisons"]) == 4
+    assert [r["difference_pp"] for r in ran.json["tables"]["settings"]] == [0.0]
     out = tmp_path / "out"
     assert mu("report", "--workspace", bench.root, "--log", "2026-01-20-test", "--out", out).code == 0
     assert mu("report", "--workspace", bench.root, "--log", "2026-01-20-test", "--out", out).code == 1
@@ -437,8 +438,8 @@ def test_a_folder_that_is_no_report_is_not_replaced(bench, mu, tmp_path):
 
 
 def test_without_runs_the_command_says_how_to_get_some(bench, mu):
-    told = mu("report", "--workspace", bench.root)
-    assert told.code == 2 and "mu run" in told.err
+    ran = mu("report", "--workspace", bench.root)
+    assert ran.code == 2 and "mu run" in ran.err
     assert mu("report", "nope", "--workspace", bench.root).code == 2
     assert mu("report", "--sweep", "nope", "--workspace", bench.root).code == 2
 

@@ -1,4 +1,4 @@
-"""What do tests of runs share? A run's YAML for the small study, and waiting for what a run does."""
+"""YAML of runs for the small study, and waiting for what a run does."""
 
 from __future__ import annotations
 

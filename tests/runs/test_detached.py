@@ -1,4 +1,4 @@
-"""Does a run outlive what started it, hear what it is asked, and is a killed one seen as dead and gone on with?"""
+"""Runs in processes of their own: requests, kills, resuming."""
 
 from __future__ import annotations
 

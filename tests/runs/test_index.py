@@ -1,4 +1,4 @@
-"""Does the index say what the folders say, whatever becomes of it, and can it only be read?"""
+"""SQLite index of runs: agrees with the folders, survives damage, is read-only."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def test_numbers_are_numbers_and_what_is_not_known_is_null(stored):
 def test_sql_reads_and_does_nothing_else(stored, mu, query, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = index.listed(stored)
-    said = mu("runs", "sql", query, "--workspace", stored.root)
-    assert said.code == 2 and said.out == "" and "Tables and columns" in said.err
+    result = mu("runs", "sql", query, "--workspace", stored.root)
+    assert result.code == 2 and result.out == "" and "Tables and columns" in result.err
     assert index.listed(stored) == before and not list(tmp_path.glob("*.sqlite"))
 
 
@@ -118,8 +118,8 @@ def test_list_shows_the_newest_first_and_filters(stored, mu):
 def test_rows_leave_as_parquet_csv_and_latex_and_are_the_same(stored, mu, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     for ending in ("parquet", "csv", "tex"):
-        said = mu("runs", "export", tmp_path / f"rows.{ending}", "--workspace", stored.root, "--json")
-        assert said.json["rows"] == 2
+        result = mu("runs", "export", tmp_path / f"rows.{ending}", "--workspace", stored.root, "--json")
+        assert result.json["rows"] == 2
     table = parquet.read_table(tmp_path / "rows.parquet").to_pylist()
     assert [row["value"] for row in table] == [0.75, 0.5] and table[0]["wins"] is None
     with (tmp_path / "rows.csv").open(newline="") as file:
@@ -140,8 +140,8 @@ def test_rows_leave_as_parquet_csv_and_latex_and_are_the_same(stored, mu, tmp_pa
     ],
 )
 def test_what_cannot_be_exported_is_said(stored, mu, tmp_path, words, says):
-    said = mu("runs", "export", tmp_path / words[0], *words[1:], "--workspace", stored.root)
-    assert said.code == 2 and says in said.err and not list(tmp_path.glob("x.*"))
+    result = mu("runs", "export", tmp_path / words[0], *words[1:], "--workspace", stored.root)
+    assert result.code == 2 and says in result.err and not list(tmp_path.glob("x.*"))
 
 
 def test_folders_that_an_export_makes_are_told(stored, mu, tmp_path):
@@ -175,18 +175,18 @@ def test_the_list_shows_how_sources_were_chosen_and_fits_a_narrow_terminal(store
         "run", "state", "target", "similarity", "k", "accuracy", "n", "seconds", "created",
     ]  # fmt: skip
     assert "REAL" in whole.out.splitlines()[1].split() and "too narrow" not in whole.err
-    lines, said = at(62)
-    assert max(map(len, lines)) <= 62 and "created, seconds" in said
+    lines, result = at(62)
+    assert max(map(len, lines)) <= 62 and "created, seconds" in result
     assert lines[0].split()[:2] == ["run", "state"] and "accuracy" in lines[0]
-    lines, said = at(200)
-    assert lines == whole.out.splitlines() and "too narrow" not in said
+    lines, result = at(200)
+    assert lines == whole.out.splitlines() and "too narrow" not in result
 
 
 def test_a_run_is_found_by_the_end_of_its_id_and_a_wrong_one_is_named(stored, mu):
     run = run_store.listed(stored)[0]
     assert mu("runs", "show", run.id[-8:], "--workspace", stored.root, "--json").json["run"] == run.id
-    said = mu("runs", "show", "merge-da-DK-ties-00000000", "--workspace", stored.root)
-    assert said.code == 2 and "Did you mean" in said.err
+    result = mu("runs", "show", "merge-da-DK-ties-00000000", "--workspace", stored.root)
+    assert result.code == 2 and "Did you mean" in result.err
     assert "2 runs" in mu("runs", "show", "merge-", "--workspace", stored.root).err.replace(
         "3 runs", "2 runs"
     )
@@ -201,8 +201,8 @@ def test_gc_removes_what_was_given_up_and_nothing_else(stored, mu):
     planned = mu("runs", "gc", "--workspace", stored.root, "--json").json
     assert {one["why"] for one in planned} == {"cancelled", "left half"} and waiting.folder.is_dir()
     assert mu("runs", "gc", "--older-than", "1", "--yes", "--workspace", stored.root, "--json").json == []
-    said = mu("runs", "gc", "--yes", "--workspace", stored.root)
-    assert said.code == 0 and "2 removed" in said.err
+    result = mu("runs", "gc", "--yes", "--workspace", stored.root)
+    assert result.code == 0 and "2 removed" in result.err
     assert (
         not waiting.folder.exists()
         and not list(stored.runs.glob(".*"))
@@ -248,8 +248,8 @@ def test_the_mode_and_the_items_of_every_kind_of_run_are_those_of_its_rows(store
 
 
 def test_a_workspace_without_runs_says_how_to_begin_one(bench, mu):
-    said = mu("runs", "list", "--workspace", bench.root)
-    assert said.code == 0 and said.out == "" and "mu run" in said.err
+    result = mu("runs", "list", "--workspace", bench.root)
+    assert result.code == 0 and result.out == "" and "mu run" in result.err
     assert mu("runs", "list", "--workspace", bench.root, "--json").json == []
     assert not (bench.root / "runs").exists()
 

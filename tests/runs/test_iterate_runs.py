@@ -1,4 +1,4 @@
-"""Does a run of the kind iterate put its results where those of merges lie, for a sweep over many targets?"""
+"""Runs of kind `iterate`: results, baselines, choice of sources."""
 
 from __future__ import annotations
 

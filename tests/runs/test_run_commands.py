@@ -1,4 +1,4 @@
-"""Do the commands about runs show what a run holds, and are two runs compared as pairs?"""
+"""Commands about runs: what they show, and paired comparison."""
 
 from __future__ import annotations
 
@@ -8,32 +8,42 @@ import shutil
 import pytest
 import yaml
 from conftest import KNOWLEDGE
-from run_files import config_file
+from lab_fixtures import Lab
+from run_files import config_file, space_of
 
+from merginguriel.config import run_config as configs
 from merginguriel.report.run_comparison import compared
-from merginguriel.runs import run_store
+from merginguriel.runs import run_store, worker
 
 pytestmark = pytest.mark.lab
 
 
+@pytest.fixture(scope="module")
+def made_two(tmp_path_factory, made, sentences, encoder):
+    """A workspace with two finished runs, and their ids; copied, not used."""
+    lab = Lab(tmp_path_factory.mktemp("two") / "space", sentences, encoder, None)
+    shutil.copytree(made, lab.space)
+    files = [
+        config_file(lab, f"{method}.yaml", training=None, method=method) for method in ("average", "ties")
+    ]
+    return lab.space, [worker.carry_out(space_of(lab), configs.load(file)).id for file in files]
+
+
 @pytest.fixture
-def two(trained):
+def two(tmp_path, made_two, sentences, encoder, capsys):
     """Two finished runs that differ in their method."""
-    found = []
-    for method in ("average", "ties"):
-        path = config_file(trained, training=None, method=method)
-        assert trained.mu("run", path, "--workspace", trained.space).code == 0
-        found.append(trained.mu("run", path, "--dry-run", "--workspace", trained.space, "--json").data["run"])
-    return trained, [run_store.get(run_store.workspace.find(trained.space), name) for name in found]
+    shutil.copytree(made_two[0], tmp_path / "space")
+    lab = Lab(tmp_path / "space", sentences, encoder, capsys)
+    return lab, [run_store.get(space_of(lab), name) for name in made_two[1]]
 
 
 def test_runs_are_compared_item_by_item_and_shown_with_what_tells_them_apart(two):
     lab, found = two
-    said = lab.mu("runs", "compare", *(run.id for run in found), "--workspace", lab.space, "--json").data
-    assert [one["settings"] for one in said] == [{"method": "average"}, {"method": "ties"}]
-    seen = said[1]["comparison"]
-    assert said[0]["comparison"] is None and seen["n"] == 28
-    assert seen["difference"] == pytest.approx(100 * (said[1]["accuracy"] - said[0]["accuracy"]))
+    output = lab.mu("runs", "compare", *(run.id for run in found), "--workspace", lab.space, "--json").data
+    assert [one["settings"] for one in output] == [{"method": "average"}, {"method": "ties"}]
+    seen = output[1]["comparison"]
+    assert output[0]["comparison"] is None and seen["n"] == 28
+    assert seen["difference"] == pytest.approx(100 * (output[1]["accuracy"] - output[0]["accuracy"]))
     beside = run_store.result(found[1])["baselines"]["average_merge"]["comparison"]
     assert (seen["wins"], seen["losses"]) == (
         beside["wins"],
@@ -48,11 +58,11 @@ def test_a_run_on_other_items_is_shown_and_not_compared(two):
     path = config_file(lab, training=None, method="average", target="de-DE")
     assert lab.mu("run", path, "--workspace", lab.space).code == 0
     other = next(run for run in run_store.listed(found[0].space) if run.config.target == "de-DE")
-    said = compared([found[0], other])
+    output = compared([found[0], other])
     assert (
-        said[1].found is None
-        and said[1].why == "other target, test sentences"
-        and said[1].settings == {"target": "de-DE"}
+        output[1].found is None
+        and output[1].why == "other target, test sentences"
+        and output[1].settings == {"target": "de-DE"}
     )
 
 
@@ -68,8 +78,8 @@ def test_runs_whose_items_only_have_the_same_names_are_not_paired(two, key, othe
     _, found = two
     path = found[1].folder / "result.json"
     path.write_text(json.dumps({**run_store.result(found[1]), key: other}))
-    said = compared(found)
-    assert said[1].found is None and said[1].why == f"other {word}"
+    output = compared(found)
+    assert output[1].found is None and output[1].why == f"other {word}"
 
 
 def test_show_and_logs_say_what_was_done(two):
@@ -96,8 +106,8 @@ def test_a_result_that_is_damaged_is_named(two):
     (other.folder / "items.npz").write_bytes(b"no")
     assert lab.mu("runs", "show", run.id, "--workspace", lab.space).code == 1
     (run.folder / "result.json").write_text('{"accuracy": 0.5}')
-    said = lab.mu("runs", "compare", run.id, other.id, "--workspace", lab.space)
-    assert said.code == 1 and "items.npz" in said.err
+    output = lab.mu("runs", "compare", run.id, other.id, "--workspace", lab.space)
+    assert output.code == 1 and "items.npz" in output.err
 
 
 def test_the_rows_of_runs_land_in_the_log_as_they_are(two, tmp_path):

@@ -1,4 +1,4 @@
-"""What is left of a run that is killed at any moment, whose disk is full, or that is started twice? Nothing half, or twice."""
+"""Runs that are killed at any moment, on full disks, or started twice."""
 
 from __future__ import annotations
 

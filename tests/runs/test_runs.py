@@ -1,4 +1,4 @@
-"""Does a run do what its configuration says, once, and is what it found all there?"""
+"""Runs of kinds `merge`, `train`, `nxn` and `iterate`: carried out once, complete results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from run_files import QUICK, config_file, made_run, names, only_run
 from merginguriel.merging.recipe import Recipe, Source, check, dump_recipe, load_recipe
 from merginguriel.report import loading
 from merginguriel.runs import run_store, worker
-from merginguriel.study import study as studies
+from merginguriel.study import merge_store
 
 pytestmark = pytest.mark.lab
 
@@ -48,8 +48,10 @@ def test_a_run_from_nothing_trains_merges_and_compares_with_every_baseline(lab):
     assert together == {f"ensemble_{name}": round(v, 6) for name, v in found["ensembles"].items()}
     # The similarity that chose the sources chose the ensembles' too, by labels of the target.
     assert {(row["similarity"], row["saw"]) for row in rows} == {("REAL", "labels")}
-    told = loading.from_runs([run.folder])
-    assert not told.notes and all(arm.right is not None for arm in told.arms if arm.row.method != "single")
+    output = loading.from_runs([run.folder])
+    assert not output.notes and all(
+        arm.right is not None for arm in output.arms if arm.row.method != "single"
+    )
     items = np.load(run.folder / "items.npz")
     assert len(items["ids"]) == found["n"] and items["merge"].mean() == found["accuracy"]
     assert items["ensemble_soft"].mean() == found["ensembles"]["soft"]
@@ -142,14 +144,14 @@ def test_processes_that_find_a_merge_outdated_at_once_make_it_once_and_leave_it_
     models = trained.root
     sources = tuple(Source(name, models / name) for name in ("de-DE", "en-US"))
     recipe = check(Recipe("average", sources, base=models / "base", target="sv-SE"))
-    out = studies.merge_once(recipe, models / "merged" / "one")
+    out = merge_store.merge_once(recipe, models / "merged" / "one")
     made = load_recipe(out / "recipe.yaml")
     weights = dict.fromkeys(made.sources[0].sha256, "0" * 64)
     old = replace(made, sources=(replace(made.sources[0], sha256=weights), *made.sources[1:]))
     (out / "recipe.yaml").write_text(dump_recipe(old))
     (models / "recipe.yaml").write_text(dump_recipe(recipe))
     code = (
-        "import sys; from pathlib import Path; from merginguriel.study.study import merge_once; "
+        "import sys; from pathlib import Path; from merginguriel.study.merge_store import merge_once; "
         "from merginguriel.merging.recipe import load_recipe; "
         "print(merge_once(load_recipe(Path(sys.argv[1])), Path(sys.argv[2])))"
     )
@@ -157,7 +159,7 @@ def test_processes_that_find_a_merge_outdated_at_once_make_it_once_and_leave_it_
     begun = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     assert [one.communicate(timeout=120)[0].strip() for one in begun] == [str(out)] * 4
     assert load_recipe(out / "recipe.yaml").sources == made.sources
-    assert studies.is_current(out) and not list(out.parent.glob(".*"))
+    assert merge_store.is_current(out) and not list(out.parent.glob(".*"))
 
 
 @pytest.mark.slow
@@ -238,7 +240,7 @@ def test_a_process_that_only_looks_at_a_run_does_not_keep_it_from_starting(train
     thread.start()
     assert not entered.wait(0.7)
     os.close(descriptor)
-    assert entered.wait(60)
+    assert entered.wait(120)
     thread.join()
 
 

@@ -1,4 +1,4 @@
-"""Are the models of one study kept apart from those of another whose base has the same name?"""
+"""Studies whose bases have the same name are separate."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def namesake(trained, tmp_path):
 )
 def test_models_of_another_base_of_the_same_name_are_not_taken(trained, namesake, command, more):
     trained.encoder, first = namesake, trained.encoder
-    said = trained.mu(command, *more)
-    assert said.code == 1 and str(first) in said.err and str(namesake) in said.err
-    assert "another name" in said.err and "rooms/tiny-bert" in said.err
+    result = trained.mu(command, *more)
+    assert result.code == 1 and str(first) in result.err and str(namesake) in result.err
+    assert "another name" in result.err and "rooms/tiny-bert" in result.err
 
 
 def test_a_run_on_another_base_of_the_same_name_is_refused_before_it_begins(trained, namesake):

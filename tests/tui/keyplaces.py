@@ -9,7 +9,10 @@ from keyrows import middle
 from looking import notes
 from merginguriel_tui.dialogs import Confirm, HelpScreen, JumpScreen, WordsScreen
 from merginguriel_tui.screens.compose_entry import ComposeScreen
+from merginguriel_tui.screens.evidence import EvidenceScreen
 from merginguriel_tui.screens.launch import LaunchScreen
+from merginguriel_tui.screens.ledger import LedgerScreen
+from merginguriel_tui.screens.pilot import PilotScreen
 from merginguriel_tui.screens.run import RunScreen
 from merginguriel_tui.widgets.choice import Pick
 from merginguriel_tui.widgets.heat import Heat
@@ -28,6 +31,7 @@ def on(kind):
 
 
 PLACES = {
+    "home": Place("home", (), lambda app: app.screen.lines),
     "advise": Place("advise", (), lambda app: app.screen.advice, ("gl-ES",)),
     "advise, the field": Place("advise", ("slash",), what=("gl-ES",)),
     "advise, what if": Place("advise", ("w",), what=("gl-ES",)),
@@ -36,6 +40,9 @@ PLACES = {
     "the words": Place("advise", ("e",), on(WordsScreen), ("gl-ES",)),
     "the help": Place("advise", ("question_mark",), on(HelpScreen), ("gl-ES",)),
     "the letters": Place("advise", ("ctrl+o",), on(JumpScreen), ("gl-ES",)),
+    "a pilot": Place("advise", ("p",), on(PilotScreen), ("gl-ES",)),
+    "the evidence": Place("advise", ("v",), on(EvidenceScreen), ("gl-ES",)),
+    "the ledger": Place("advise", ("l",), on(LedgerScreen), ("gl-ES",)),
     "skills": Place("skills", (), lambda app: app.screen.name_, ("source-selection-cross-lingual",)),
     "skills, the text": Place("skills", ("t",), lambda app: len(app.focused.drawn.links) > 2),
     "skills, the claims": Place("skills", ("c",), lambda app: len(app.focused.root.children) > 1),
@@ -53,7 +60,7 @@ PLACES = {
 
 
 def again_advise(screen):
-    if screen.given() != screen.open:
+    if screen.what_if.given() != screen.open:
         screen.action_open()
     screen.query_one("#reasons").focus()
 
@@ -97,7 +104,7 @@ def again_matrix(screen):
 
 
 RESET = {
-    "advise": again_advise, "skills": again_skills, "log": again_log, "runs": again_runs,
+    "home": lambda screen: screen.query_one("#lines").focus(), "advise": again_advise, "skills": again_skills, "log": again_log, "runs": again_runs,
     "compare": again_compare, "matrix": again_matrix,
 }  # fmt: skip
 

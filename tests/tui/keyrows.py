@@ -7,7 +7,12 @@ from typing import Any, NamedTuple
 
 from looking import notes
 from merginguriel_tui.dialogs import Confirm, HelpScreen, JumpScreen, WordsScreen
+from merginguriel_tui.proposals import ProposalsScreen
+from merginguriel_tui.screens.compose_entry import ComposeScreen
+from merginguriel_tui.screens.evidence import EvidenceScreen
 from merginguriel_tui.screens.launch import LaunchScreen
+from merginguriel_tui.screens.ledger import LedgerScreen
+from merginguriel_tui.screens.pilot import PilotScreen
 from merginguriel_tui.screens.run import RunScreen
 from merginguriel_tui.screens.why import WhyTree
 from merginguriel_tui.widgets.choice import Choice, Pick
@@ -94,7 +99,7 @@ def moves(by):
 
 
 READ = {
-    "advise": lambda s: s.knowledge, "skills": lambda s: s.knowledge, "log": lambda s: s.knowledge,
+    "home": lambda s: s.knowledge, "advise": lambda s: s.knowledge, "skills": lambda s: s.knowledge, "log": lambda s: s.knowledge,
     "runs": lambda s: s.table.pages, "compare": lambda s: s.found, "matrix": lambda s: s.seen,
 }  # fmt: skip
 anew = Row(lambda app: READ[app.screen.NAME](app.screen), lambda before, after: before is not after and after)
@@ -109,7 +114,7 @@ def forget(app):
     app.copy_to_clipboard("")
 
 
-GO = ("advise", "skills", "log", "runs", "compare", "matrix")
+GO = ("home", "advise", "skills", "log", "runs", "compare", "matrix")
 # What is the same everywhere: pressed on every screen.
 SHARED = {
     "down": moves(1), "up": moves(-1), "first": moves(-1), "last": moves(1), "page.down": moves(1),
@@ -251,12 +256,16 @@ def answered_of(app):
 
 # (place, id) → what must have happened. A place has a way in, below.
 ROWS: dict[str, dict[str, Row]] = {
+    "home": {"leave": Row(lambda app: app.screen, lambda before, after: before is after)},  # it has no field
+    "a pilot": {"pilot.choose": differs(lambda app: len(app.screen.chosen)), "pilot.go": says("Not every chosen target"), "pilot.back": closes()},
+    "the evidence": {"evidence.sort": becomes(lambda app: app.screen.order, "gain"), "evidence.back": closes()},
+    "the ledger": {"ledger.back": closes()},
     "advise": {
         "leave": focus("targets", ("slash",)), "advise.find": focus("find"), "advise.whatif": focus("mode"),
         "advise.explain": opens(WordsScreen),
         "advise.mode": becomes(answered_of, "IncTar"), "advise.open": becomes(answered_of, "ExcTar", ("m",)),
         "advise.save": says("The recipe is in recipes/"), "advise.run": opens(Confirm),
-        "advise.pilot": says("mu pilot --target"),
+        "advise.pilot": opens(PilotScreen), "advise.evidence": opens(EvidenceScreen), "advise.ledger": opens(LedgerScreen),
         "advise.next": Row(lambda app: app.clipboard, lambda b, a: not b and a.startswith("mu "), forget),
     },
     "advise, the field": {"advise.list": focus("targets")},
@@ -270,7 +279,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "skills.find": focus("find"), "skills.text": becomes(pane, "text", ("c",)),
         "skills.claims": becomes(pane, "claims"), "skills.history": becomes(pane, "history"),
         "skills.diff": becomes(pane, "diff"), "skills.contents": differs(lambda app: app.screen.query_one("#contents").display),
-        "skills.edit": says("no editor is set"),
+        "skills.edit": says("no editor is set"), "skills.proposals": opens(ProposalsScreen),
         "skills.back": Row(lambda app: app.screen.name_, lambda b, a: b == "advise" != a, lambda app: app.screen.open("advise")),
         "skills.leave": focus("skills", ("slash",)),
     },
@@ -301,6 +310,8 @@ ROWS: dict[str, dict[str, Row]] = {
         "runs.again": becomes(lambda app: isinstance(app.screen, LaunchScreen) and app.screen.like is not None, True),
         "runs.mark": becomes(lambda app: len(app.screen.table.marked), 1),
         "runs.compare": becomes(lambda app: app.current_mode, "compare", ("space", "space")),
+        "runs.archive": differs(lambda app: app.screen.table.count, on_finished),
+        "runs.undo": differs(lambda app: app.screen.table.count),
         "runs.order": becomes(lambda app: app.screen.order, "best"), "runs.cancel": opens(Confirm, on_waiting),
         "runs.pause": Row(states, lambda b, a: a == (b[0] - 1, b[1] + 1), on_waiting),
         "runs.resume": says("cannot resume", marked_finished),  # one that waits would begin
@@ -308,15 +319,17 @@ ROWS: dict[str, dict[str, Row]] = {
     "should it be cancelled": {"confirm.yes": closes(), "confirm.no": closes()},
     "one run": {
         "run.back": closes(), "run.find": focus("logfind"), "run.follow": says("Not following the log."),
-        "run.before": becomes(pane, "machine"), "run.next": becomes(pane, "metrics"),
+        "run.before": becomes(pane, "machine"), "run.next": becomes(pane, "log"),
+        "run.write": opens(ComposeScreen), "run.advice": becomes(lambda app: app.current_mode, "advise"),
         "run.again": opens(LaunchScreen),
     },
     "the form of a run": {
-        "launch.go": says("cannot be launched yet"), "launch.save": says("cannot be saved yet"), "launch.back": closes(),
+        "launch.pick": opens(Pick, lambda app: app.screen.query_one("#key-method").focus()),
+        "launch.all": differs(lambda app: app.screen.every), "launch.go": says("cannot be launched yet"), "launch.save": says("cannot be saved yet"), "launch.back": closes(),
     },
     "compare": {
         "compare.find": focus("find"), "compare.first": Row(lambda app: app.screen.names, lambda b, a: a == (*b[1:], b[0])),
-        "compare.open": opens(RunScreen), "compare.back": becomes(lambda app: app.current_mode, "runs"),
+        "compare.flips": says("no test items in common"), "compare.open": opens(RunScreen), "compare.back": becomes(lambda app: app.current_mode, "runs"),
     },
     "compare, the field": {"compare.list": focus("offered"), "compare.back": focus("main")},
     "matrix": {

@@ -1,4 +1,4 @@
-"""How does a test wait for a screen, read what it shows, and reach its controls?"""
+"""Waiting for a screen, reading it, and pressing its keys."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ async def press(app, pilot, *keys: str) -> None:
     """Press keys. What is typed into a field is waited for at its end; of any other key, what it opened or loaded is."""
     typed = field = False
     for key in keys:
-        said = " " if key == "space" else key
-        typed = len(said) == 1
+        result = " " if key == "space" else key
+        typed = len(result) == 1
         field = isinstance(app.focused, Input | TextArea)
-        app.post_message(events.Key(_character_to_key(said) if typed else key, said if typed else None))
+        app.post_message(events.Key(_character_to_key(result) if typed else key, result if typed else None))
         await pilot.pause(0.01)
         if not (typed and field):
             await settled(app, pilot)

@@ -1,4 +1,4 @@
-"""How does a test play on a terminal? On the real program in a terminal of Textual's own, with a workspace of its own."""
+"""The real program in Textual's test terminal, with a workspace of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which screens are there to be looked at, all of them? The six, and what opens over them, on a workspace with something in each."""
+"""All screens, and what opens over them, on a workspace with something in each."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 from looking import SIZES, press, settled
@@ -42,14 +43,18 @@ def waiting(space, target, **more):
     return run_store.create(space, configs.from_table({**table, "target": target, **more}))
 
 
-def finished(space, target, right, **more):
-    """A run that has finished: `right` [n] says which items its merge got."""
+def finished(space, target, right, *, over=None, **more):
+    """A run that has finished: `right` [n] says which items its merge got; `over` (wins, losses): against sv-SE alone."""
     run = waiting(space, target, **more)
     right = np.array(right, dtype=bool)
     value, n = float(right.mean()), len(right)
     names = [f"i{i}" for i in range(n)]
     row = ResultRow("home/e5-small", target, "ExcTar", run.config.method, "accuracy", value, n, k=2,
                     sources=("de-DE", "sv-SE"), seed=run.config.seed, run=run.id)  # fmt: skip
+    if over:
+        wins, losses = over
+        row = replace(row, baseline_kind="best_single_source", baseline=value - (wins - losses) / n, wins=wins,
+                      losses=losses, note="sv-SE, the best on the test items")  # fmt: skip
     with (run.folder / "rows.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()

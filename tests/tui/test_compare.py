@@ -9,7 +9,10 @@ import pytest
 from pilot import play
 from run_screens import SIZES, finished, press, settled, shown, until
 
+from merginguriel import workspace
 from merginguriel.report.run_comparison import by_seed, compared
+from merginguriel.runs import run_store
+from merginguriel.study import item_file
 
 
 @pytest.fixture
@@ -68,6 +71,7 @@ def test_the_next_run_can_be_the_first_and_others_can_be_named(space):
     play(space, script, screen="compare")
 
 
+@pytest.mark.slow
 def test_seeds_are_taken_together_as_the_core_does(space, mu):
     found = [finished(space, "da-DK", answers(0.5, s), seed=s) for s in (1, 2, 3)]
     found += [finished(space, "da-DK", answers(0.8, 10 + s), seed=s, method="average") for s in (1, 2, 3)]
@@ -106,8 +110,7 @@ def recipe(space, name, target="da-DK", method="ties"):
     return path
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_a_recipe_is_compared_by_its_settings_and_by_its_run_where_that_has_finished(space, mu, size):
+def test_a_recipe_is_compared_by_its_settings_and_by_its_run_where_that_has_finished(space, mu):
     run = finished(space, "da-DK", answers(0.5, 1), method="average")
     done = finished(space, "da-DK", answers(0.8, 2))
     recipe(space, "done")
@@ -127,7 +130,7 @@ def test_a_recipe_is_compared_by_its_settings_and_by_its_run_where_that_has_fini
         assert app.current_mode == "compare"
         assert any("not run yet: mu run" in note.message for note in app._notifications)
 
-    play(space, script, size=size, screen="compare", what=[run.id, "recipes/done.yaml", "recipes/new.yaml"])
+    play(space, script, screen="compare", what=[run.id, "recipes/done.yaml", "recipes/new.yaml"])
 
     words = shlex.split(seen["command"])[1:]
     printed = mu(*words, "--json", "--workspace", space.root).json
@@ -183,8 +186,7 @@ def test_what_is_no_configuration_of_a_run_is_named_and_what_was_shown_stays(spa
     play(space, script, screen="compare", what=[a.id, b.id])
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_the_field_offers_recipes_and_runs_and_what_is_picked_is_compared(space, size):
+def test_the_field_offers_recipes_and_runs_and_what_is_picked_is_compared(space):
     run = finished(space, "da-DK", answers(0.5, 1))
     recipe(space, "two words [red]", method="slerp")
 
@@ -204,4 +206,34 @@ def test_the_field_offers_recipes_and_runs_and_what_is_picked_is_compared(space,
         await press(app, pilot, "slash", "down", "escape")
         assert app.focused.id == "main" and not app.screen.query_one("#offered").display
 
-    play(space, script, size=size, screen="compare")
+    play(space, script, screen="compare")
+
+
+@pytest.mark.slow
+@pytest.mark.lab
+def test_sentences_that_flip_and_labels_that_change_are_those_of_the_items(trained):
+    where = ("--workspace", trained.space)
+    assert trained.mu("tasks", "add", "rooms", "--data", trained.sentences, *where).code == 0
+    for method in ("average", "ties"):
+        keys = ("kind=merge", "task=rooms", f"base={trained.encoder}", "target=sv-SE", f"method={method}")
+        chosen = ("sources=de-DE en-US", "ensembles=false")
+        ran = trained.mu("run", *(word for key in (*keys, *chosen) for word in ("--set", key)), *where)
+        assert ran.code == 0, ran
+    space = workspace.find(explicit=trained.space)
+    runs = run_store.listed(space)
+    first, second = (item_file.read(run.folder / "items.npz").arms["merge"] for run in runs)
+    seen = {}
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: app.screen.found)
+        await press(app, pilot, "d")
+        await until(app, pilot, lambda: app.screen.flips)
+        seen.update(flips=app.screen.flips, text=app.screen.copied("text"))
+
+    play(space, script, size=(120, 40), screen="compare", what=[run.id for run in runs])
+    flips, counts = seen["flips"]
+    assert len(flips) == (first != second).sum() > 0
+    assert sum(flip.gained for flip in flips) == (second & ~first).sum()
+    assert sum(count.n for count in counts) == len(first)
+    assert sum(count.change for count in counts) == second.sum() - first.sum()
+    assert all(flip.text[:40] in seen["text"] for flip in flips[:5])

@@ -1,4 +1,4 @@
-"""Does the form say what `mu run` would say, launch what it showed, and leave it to a process of its own?"""
+"""The launch form says what `mu run` says, and starts a process of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from looking import notes
 from merginguriel_tui.screens.launch import LaunchScreen
 from merginguriel_tui.screens.run import RunScreen
 from pilot import play
-from run_screens import SIZES, press, settled, shown, until, waiting
+from run_screens import press, settled, shown, until, waiting
 from textual.widgets import Input
 
 from merginguriel.config.schema import KEYS
@@ -24,8 +24,7 @@ def space(bench):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", SIZES)
-def test_the_form_has_every_key_and_says_at_once_what_cannot_stand(space, mu, size):
+def test_the_form_has_every_key_and_says_at_once_what_cannot_stand(space, mu):
     seen = {}
 
     async def script(app, pilot):
@@ -49,7 +48,7 @@ def test_the_form_has_every_key_and_says_at_once_what_cannot_stand(space, mu, si
         await settled(app, pilot)
         seen.update(command=form.command, run=form.checked.run, text=form.copied("text"))
 
-    play(space, script, size=size, screen="runs")
+    play(space, script, screen="runs")
     assert "--set params.density=0.3" in seen["command"] and seen["command"].endswith("--dry-run")
     printed = mu(*shlex.split(seen["command"])[1:], "--workspace", space.root).out
     assert printed.splitlines()[0] == f"{seen['run']}  new" and printed.startswith(
@@ -131,13 +130,13 @@ async def form_like(app, pilot, run):
 @pytest.mark.slow
 def test_a_run_that_is_launched_while_one_is_elsewhere_changes_nothing_there(space, monkeypatch):
     run, go = waiting(space, "sw-KE"), threading.Event()
-    monkeypatch.setattr(worker, "start", lambda run: go.wait(30))
+    monkeypatch.setattr(worker, "start", lambda run: go.wait(120))
 
     async def script(app, pilot):
         form = await form_like(app, pilot, run)
         await pilot.press("ctrl+l")
         app.action_go("skills")
-        await pilot.pause(0.1)
+        await until(app, pilot, lambda: app.current_mode == "skills")
         go.set()
         await until(app, pilot, lambda: f"launched: {run.id}" in notes(app))
         assert app.current_mode == "skills" and len(app.screen_stack) == 1

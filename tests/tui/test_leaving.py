@@ -1,4 +1,4 @@
-"""Is what one has written safe when it lands slowly, the disk refuses, or one is elsewhere by then?"""
+"""Text in the editor is safe when it lands slowly, the disk refuses, or the user is elsewhere."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def held_up(monkeypatch, module, name):
 
     def slow(*given, **named):
         began.set()
-        assert go.wait(30)
+        assert go.wait(120)
         return real(*given, **named)
 
     monkeypatch.setattr(module, name, slow)
@@ -90,7 +90,7 @@ def test_an_entry_that_lands_while_one_is_elsewhere_leaves_its_own_screen_alone(
         await land(app, pilot)
         await until(app, pilot, began.is_set)
         app.action_go("skills")
-        await pilot.pause(0.1)
+        await until(app, pilot, lambda: app.current_mode == "skills")
         go.set()
         await until(app, pilot, lambda: "added to the log" in notes(app))
         assert app.current_mode == "skills" and len(app.screen_stack) == 1
@@ -184,7 +184,7 @@ def test_a_draft_that_is_being_kept_does_not_come_back_after_the_end(space, monk
     async def script(app, pilot):
         screen = await compose(app, pilot)
         screen.area.load_text(GOOD.format(body="y"))
-        await pilot.pause(0.5)
+        await settled(app, pilot)
         await until(app, pilot, lambda: screen.entry is not None)
         screen.keep()
         await until(app, pilot, began.is_set)

@@ -1,4 +1,4 @@
-"""Do the table of runs and the matrix go on after a look that fails, and stay at the run that one was at?"""
+"""The table of runs and the matrix survive a failed look and keep their position."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Does the Log screen show and narrow the log as `mu log` does, and does what is written in it land, or is it kept?"""
+"""The Log screen filters as `mu log` does; what is written in it lands or is saved."""
 
 from __future__ import annotations
 
 import pytest
 from beside import of_cli, ready
-from looking import SIZES, notes, press, settled, shipped_copy, text_of
+from looking import notes, press, settled, shipped_copy, text_of
 from merginguriel_tui.screens.compose_entry import ComposeScreen
 from merginguriel_tui.screens.log import LogScreen
 from merginguriel_tui.widgets.choice import Choice, Pick
@@ -43,8 +43,7 @@ def space(bench):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", SIZES)
-def test_filters_narrow_the_timeline_as_the_command_does(shared, mu, size):
+def test_filters_narrow_the_timeline_as_the_command_does(shared, mu):
     async def script(app, pilot):
         await ready(app, pilot)
         screen = app.screen
@@ -55,20 +54,18 @@ def test_filters_narrow_the_timeline_as_the_command_does(shared, mu, size):
         screen.query_one("#type", Choice).take("Retrospective")
         for name, value in steps:
             screen.query_one(f"#{name}", Input).value = value
-            await pilot.pause(0.3)
             await settled(app, pilot)
-            told = of_cli(screen.command, shared, "--json").json
-            assert [one.id for one in reversed(screen.found)] == [one["id"] for one in told]
+            result = of_cli(screen.command, shared, "--json").json
+            assert [one.id for one in reversed(screen.found)] == [one["id"] for one in result]
         assert 0 < len(screen.found) < every
         await press(app, pilot, "x")
         assert len(screen.found) == every and screen.command == "mu log list"
 
-    play(shared, script, size=size, screen="log")
+    play(shared, script, screen="log")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", SIZES)
-def test_every_key_of_the_screen(shared, mu, size):
+def test_every_key_of_the_screen(shared, mu):
     async def script(app, pilot):
         await ready(app, pilot)
         screen = app.screen
@@ -83,8 +80,8 @@ def test_every_key_of_the_screen(shared, mu, size):
         assert screen.query_one("#type", Choice).value == "Plan"
         assert {one.type for one in screen.found} == {"Plan"}
         await press(app, pilot, "x", "o")
-        told = of_cli(screen.command, shared, "--json").json
-        assert [one.id for one in reversed(screen.found)] == [one["id"] for one in told]
+        result = of_cli(screen.command, shared, "--json").json
+        assert [one.id for one in reversed(screen.found)] == [one["id"] for one in result]
         assert all(one.id in screen.marks for one in screen.found) and "?" in text_of(app)
         await press(app, pilot, "o", "slash")
         assert screen.focused.id == "find"
@@ -92,7 +89,7 @@ def test_every_key_of_the_screen(shared, mu, size):
         await until(app, pilot, lambda: isinstance(app.screen, Pick))
         await press(app, pilot, "escape")
 
-    play(shared, script, size=size, screen="log")
+    play(shared, script, screen="log")
 
 
 def test_a_deep_link_opens_an_entry_and_its_links_lead_on_and_back(shared):
@@ -135,7 +132,7 @@ def test_a_retrospective_begins_with_the_rows_of_a_run_and_lands(space, mu):
         assert "outside" in screen.text and "answers:" in screen.text
         assert screen.entry.rows[0].run == run.id
         screen.area.text = screen.text.replace("## Findings", "## What failed\n\nNothing.\n\n## Findings")
-        await pilot.pause(0.6)
+        await settled(app, pilot)
         await until(app, pilot, lambda: screen.entry is not None)
         await press(app, pilot, "f2")
         assert "+Nothing." in text_of(app)  # the diff before it lands
@@ -154,18 +151,17 @@ def test_a_retrospective_begins_with_the_rows_of_a_run_and_lands(space, mu):
 
 def test_the_command_begins_the_same_text(space, mu):
     run = finished(space, "sw-KE", [1, 1, 1, 0])
-    told = mu(
+    result = mu(
         "log", "add", "--run", run.id, "--dry-run", "--json", "--workspace", str(space.root)
     ).json["text"]  # fmt: skip
     text = entry_draft.retrospective(space, run.id)
     assert [line for line in text.splitlines() if line.strip() and "rows:" not in line and line != "## Results"] == [
-        line for line in told.splitlines() if line.strip()
+        line for line in result.splitlines() if line.strip()
     ]  # fmt: skip
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", SIZES)
-def test_what_is_wrong_stands_below_while_one_types_and_the_draft_survives(space, size):
+def test_what_is_wrong_stands_below_while_one_types_and_the_draft_survives(space):
     async def first(app, pilot):
         await ready(app, pilot)
         await press(app, pilot, "n", *"observ", "enter")
@@ -178,7 +174,6 @@ def test_what_is_wrong_stands_below_while_one_types_and_the_draft_survives(space
         await settled(app, pilot)
         assert [one.title for one in drafts.listed(space)] == ["An [i]idea[/i]"]  # as after a crash
         screen.area.text = screen.text.replace('summary: ""', 'summary: "It may work."')
-        await pilot.pause(0.6)
         await settled(app, pilot)
         await press(app, pilot, "f4")
         assert screen.anyway
@@ -199,8 +194,8 @@ def test_what_is_wrong_stands_below_while_one_types_and_the_draft_survives(space
         await press(app, pilot, "y")
         assert isinstance(app.screen, LogScreen) and not drafts.listed(space)
 
-    play(space, first, size=size, screen="log")
-    play(space, second, size=size, screen="log")
+    play(space, first, screen="log")
+    play(space, second, screen="log")
 
 
 def test_what_was_only_filled_in_leaves_nothing_behind(space):
@@ -222,7 +217,6 @@ def test_an_unknown_entry_and_a_wrong_date_are_notes(shared):
         await ready(app, pilot)
         assert "no entry id starts with" in notes(app)
         app.screen.query_one("#since", Input).value = "2026-13-99"
-        await pilot.pause(0.3)
         await settled(app, pilot)
         assert "is not a date" in notes(app) and app.screen.found
 

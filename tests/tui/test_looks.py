@@ -1,4 +1,4 @@
-"""Is what one saw there again, does what is shown leave by a key, and does a wide terminal show more?"""
+"""Sessions, copies, and what a wide terminal shows in addition."""
 
 from __future__ import annotations
 

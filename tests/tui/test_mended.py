@@ -1,4 +1,4 @@
-"""Do the screens stand what files and other programs do meanwhile: odd sessions, entries that go, looks that fail?"""
+"""Screens survive odd sessions, entries that disappear, and looks that fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does docs/tui.md tell every key there is, and no other?"""
+"""docs/tui.md lists exactly the keys that exist."""
 
 from __future__ import annotations
 

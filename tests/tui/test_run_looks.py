@@ -1,4 +1,4 @@
-"""Does the screen of one run go on after a look that failed, and after metrics that are no numbers?"""
+"""The screen of one run survives a failed look and metrics that are not numbers."""
 
 from __future__ import annotations
 

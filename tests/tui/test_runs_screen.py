@@ -38,7 +38,7 @@ def test_the_table_shows_what_the_command_below_prints(space, mu, size):
     command, *lines = seen
     printed = mu(*shlex.split(command)[1:], "--json", "--workspace", space.root).json
     for row in printed:
-        (line,) = [line for line in lines if row["id"] in line]
+        (line,) = [line for line in lines if row["id"] in line[:60]]  # the preview is right of it
         assert row["state"] in line
         assert row["best"] is None or f"{100 * row['best']:.2f}%" in line
     assert {row["state"] for row in printed} == {"finished", "queued", "dead"}
@@ -55,7 +55,7 @@ def test_typing_finds_and_s_orders_as_the_command_does(space, mu):
             seen[app.screen.command] = [row["id"] for row in app.screen.table.in_view()]
             await press(app, pilot, "escape", "escape", "s")
         assert list(seen) == ["mu runs list --find 'nb fin'", "mu runs list --order best"]
-        await press(app, pilot, "s", "s")
+        await press(app, pilot, "s", "s", "s", "s")
         assert app.screen.command == "mu runs list"
 
     play(space, script, screen="runs")
@@ -160,7 +160,7 @@ def test_text_of_a_run_is_shown_and_not_obeyed(space):
     async def script(app, pilot):
         await settled(app, pilot)
         assert "[/nothing] \\x1b" in shown(app)
-        await press(app, pilot, "slash", *"da-DK", "enter", "enter")
+        await press(app, pilot, "slash", *"da-DK", "enter", "enter", "right_square_bracket")
         assert "[red]not red[/red] \\x1b[31mnor this\\x07" in shown(app)
 
     play(space, script, size=(160, 50), screen="runs")
@@ -176,14 +176,15 @@ def test_a_run_is_opened_by_its_name_and_every_pane_of_it_says_what_the_files_sa
         await until(
             app, pilot, lambda: app.screen.command == f"mu runs show {run.id}" and "75.00%" in shown(app)
         )
+        await press(app, pilot, "right_square_bracket")  # of a finished run, the result comes first
         await until(app, pilot, lambda: "merge de-DE, sv-SE by ties" in shown(app))
         await press(app, pilot, "slash", *"told", "enter")
         await until(app, pilot, lambda: "by ties" not in app.screen.copied("text"))
         assert "accuracy told" in shown(app)
         await press(app, pilot, "f", "f")
         seen = {}
-        panes = {"metrics": "accuracy\t0.75", "events": "created", "config": "target: nb-NO", "result": "n = 40",
-                 "machine": "packages:", "log": "accuracy told"}  # fmt: skip
+        panes = {"metrics": "accuracy\t0.75", "events": "created", "config": "target: nb-NO", "machine": "packages:",
+                 "result": "n = 40", "log": "accuracy told"}  # fmt: skip
         for pane, words in panes.items():
             await press(app, pilot, "right_square_bracket")
             await until(app, pilot, lambda words=words: words in app.screen.copied("text"))
@@ -220,3 +221,45 @@ def test_a_workspace_without_runs_and_one_that_disappears_are_no_end(bench):
         await until(app, pilot, lambda: "merge-sw-KE" not in shown(app))
 
     play(bench.load_space(), script, screen="runs")
+
+
+def test_columns_are_filtered_by_name_and_a_gain_has_its_interval(space, mu):
+    finished(space, "is-IS", [1, 1, 1, 0] * 10, over=(12, 2))
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        (line,) = [line for line in shown(app).splitlines() if "merge-is-IS" in line[:60]]
+        assert "▲ +25.0  +8.4 … +41.6" in line and "sv-SE" in line
+        await press(app, pilot, "slash", *"target:is-IS", "space", *"state:finished", "enter")
+        assert app.screen.table.count == 1 and app.focused is app.screen.table
+        await press(app, pilot, "slash", "escape")
+        assert app.screen.table.count == 5 and app.screen.text == ""
+
+    play(space, script, size=(160, 50), screen="runs")
+    found = mu("runs", "list", "--find", "method:ties state:queued", "--json", "--workspace", space.root).json
+    assert [row["state"] for row in found] == ["queued"]
+
+
+def test_several_runs_are_archived_at_once_and_come_back(space):
+    async def script(app, pilot):
+        await settled(app, pilot)
+        await press(app, pilot, "space", "space", "a")
+        assert app.screen.table.count == 2 and len(list((space.runs / ".archive").iterdir())) == 2
+        await press(app, pilot, "u")
+        assert app.screen.table.count == 4 and not list((space.runs / ".archive").iterdir())
+
+    play(space, script, screen="runs")
+
+
+def test_the_tab_counts_runs_at_work_and_the_bell_rings_at_an_end(space):
+    run = waiting(space, "et-EE")
+    run_store.Events(run.folder).add("started", pid=1)
+    rung = []
+
+    async def script(app, pilot):
+        app.bell = lambda: rung.append(True)
+        with run_store.claimed(run):
+            await until(app, pilot, lambda: "4 runs ▶1" in shown(app))
+        await until(app, pilot, lambda: rung and "4 runs]" in shown(app))
+
+    play(space, script, screen="runs")

@@ -1,4 +1,4 @@
-"""Does the Skills screen show what is known, lead along its links, and say which command prints the same?"""
+"""The Skills screen: knowledge, links, and the command that prints the same."""
 
 from __future__ import annotations
 
@@ -28,13 +28,12 @@ def space(tmp_path_factory):
 
 
 def git(root, *words):
-    told = ["git", "-C", str(root), "-c", "user.name=a", "-c", "user.email=a@b.c", *words]
-    subprocess.run(told, check=True, capture_output=True)
+    result = ["git", "-C", str(root), "-c", "user.name=a", "-c", "user.email=a@b.c", *words]
+    subprocess.run(result, check=True, capture_output=True)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", SIZES)
-def test_the_list_has_grade_and_freshness_as_the_command_prints_them(space, mu, size):
+def test_the_list_has_grade_and_freshness_as_the_command_prints_them(space, mu):
     async def script(app, pilot):
         await ready(app, pilot)
         knowledge = load(space)
@@ -44,12 +43,14 @@ def test_the_list_has_grade_and_freshness_as_the_command_prints_them(space, mu, 
             s.name: (*skill_grade(s, knowledge), fresh[s.name].text) for s in knowledge.skills
         }
         assert "grade" in text_of(app)
-        told = of_cli("mu skills list", space, "--json").json
-        assert [(one["name"], one["grade"]) for one in told] == [(n, g[0]) for n, g in screen.grades.items()]
+        result = of_cli("mu skills list", space, "--json").json
+        assert [(one["name"], one["grade"]) for one in result] == [
+            (n, g[0]) for n, g in screen.grades.items()
+        ]
         assert screen.command == f"mu skills show {screen.name_}"
         assert "General Description" in of_cli(screen.command, space).out
 
-    play(space, script, size=size, screen="skills")
+    play(space, script, screen="skills")
 
 
 @pytest.mark.slow
@@ -78,8 +79,8 @@ def test_claims_stand_as_the_command_says_and_open_down_to_their_rows(space, mu)
         await ready(app, pilot)
         screen = app.screen
         tree = screen.query_one(WhyTree)
-        told = of_cli(f"mu skills show {SKILL} --claims", space, "--json").json["claims"]
-        for one, node in zip(told, tree.root.children, strict=True):
+        result = of_cli(f"mu skills show {SKILL} --claims", space, "--json").json["claims"]
+        for one, node in zip(result, tree.root.children, strict=True):
             assert one["status"] in node.label.plain and one["grade"]["level"] in node.label.plain
         node = next(n for n in tree.root.children if n.data[1] == CLAIM)
         walked = of_cli(f"mu why {CLAIM}", space, "--json").json
@@ -104,10 +105,10 @@ def test_search_finds_as_one_types_what_the_command_finds(space, mu):
         await ready(app, pilot)
         screen = app.screen
         await press(app, pilot, "slash", *"URIEL")
-        told = of_cli(screen.command, space, "--json").json
-        assert screen.listed == [one["name"] for one in told] and len(told) > 1
+        result = of_cli(screen.command, space, "--json").json
+        assert screen.listed == [one["name"] for one in result] and len(result) > 1
         await press(app, pilot, "enter", "enter")
-        assert told[0]["name"] in (screen.claim, screen.name_)
+        assert result[0]["name"] in (screen.claim, screen.name_)
         await press(app, pilot, "escape", "escape")
         assert screen.query_one("#find", Input).value == "" and screen.listed == list(screen.grades)
 
@@ -154,8 +155,8 @@ def test_history_and_diff_are_those_of_git(tmp_path, mu):
         await ready(app, pilot)
         screen = app.screen
         await press(app, pilot, "i")
-        told = of_cli(screen.command, space, "--json").json
-        assert screen.commits == [one["commit"] for one in told] and len(told) == 2
+        result = of_cli(screen.command, space, "--json").json
+        assert screen.commits == [one["commit"] for one in result] and len(result) == 2
         assert "second [b]" in text_of(app)
         await press(app, pilot, "down", "enter")
         assert screen.pane == "diff"
@@ -174,8 +175,8 @@ def test_without_git_the_history_says_so(space):
     play(space, script, screen="skills", what=(SKILL,))
 
 
-@pytest.mark.parametrize("editor, said", [("vim '", "no closing quotation"), ("  ", "no editor is set")])
-def test_an_editor_that_cannot_be_read_is_a_note_and_the_screen_stays(space, monkeypatch, editor, said):
+@pytest.mark.parametrize("editor, message", [("vim '", "no closing quotation"), ("  ", "no editor is set")])
+def test_an_editor_that_cannot_be_read_is_a_note_and_the_screen_stays(space, monkeypatch, editor, message):
     monkeypatch.delenv("VISUAL", raising=False)
     monkeypatch.setenv("EDITOR", editor)
 
@@ -183,7 +184,7 @@ def test_an_editor_that_cannot_be_read_is_a_note_and_the_screen_stays(space, mon
         await ready(app, pilot)
         screen = app.screen
         await press(app, pilot, "e")
-        assert said in notes(app) and app.screen is screen
+        assert message in notes(app) and app.screen is screen
 
     play(space, script, screen="skills", what=(SKILL,))
 

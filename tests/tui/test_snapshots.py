@@ -24,8 +24,8 @@ HEAT = 400  # pixels from the top that the heat map takes; the words below it ar
 def content(svg):
     """[(x, y, text, style)] and the coloured boxes: what is seen, without the ids that differ each time."""
     styles = {
-        name.rpartition("-")[2]: said.strip()
-        for name, said in re.findall(r"\.([\w-]+-r\d+) \{([^}]*)\}", svg)
+        name.rpartition("-")[2]: result.strip()
+        for name, result in re.findall(r"\.([\w-]+-r\d+) \{([^}]*)\}", svg)
     }
     found = []
     for one in ElementTree.fromstring(svg).iter():
@@ -49,8 +49,7 @@ def test_the_matrix_looks_as_it_did(bench, monkeypatch, tmp_path):
         async with app.run_test(size=(80, 24)) as pilot:
             await settled(app, pilot)
             await until(app, pilot, lambda: ready(app.screen))
-            await pilot.pause(0.4)  # the matrix chooses sources once its cursor rests
-            await settled(app, pilot)
+            await settled(app, pilot)  # the matrix chooses sources once its cursor rests
             return app.export_screenshot(title="mu-tui")
 
     now, kept = asyncio.run(look()), KEPT / "matrix.svg"

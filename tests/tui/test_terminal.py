@@ -1,4 +1,4 @@
-"""Does a run outlive the program that launched it, and does what is written of it change the advice? In a real terminal."""
+"""The loop in a real terminal: home, advice, pilot, SIGKILL, reattach, retrospective, advice before and after."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import sys
 import time
 
 import pytest
-from looking import shipped_copy
-from run_screens import waiting
+from lab_fixtures import elsewhere
+from merginguriel_tui.screens import answer
 
 from merginguriel import workspace
 from merginguriel.knowledge.base import load
@@ -25,9 +25,6 @@ pytestmark = [
     pytest.mark.lab,
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
 ]
-
-
-QUICK = {"epochs": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "batch_size": 8, "bf16": False}
 
 
 def until(screen, *words, seconds=120.0):
@@ -74,13 +71,10 @@ def tmux(tmp_path):
     subprocess.run(["tmux", "-L", name, "kill-server"], capture_output=True, check=False)
 
 
-def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advice(lab, tmux):
-    shipped_copy(lab.space, (lab.space / "mu.toml").read_text())
-    space = workspace.find(explicit=lab.space)
-    study = {"task": "rooms", "data": str(lab.sentences), "base": str(lab.encoder), "training": QUICK}
-    # What is to be launched: the form is filled as this one is.
-    waiting(space, "sv-SE", method="average", candidates=["de-DE"], similarity="URIEL", k=1, **study)
-    program = shlex.join([sys.executable, "-m", "merginguriel_tui.main", "--workspace", str(lab.space)])
+def test_the_loop_is_closed_by_keys_though_the_program_is_killed(trained, tmux):
+    elsewhere(trained)
+    space = workspace.find(explicit=trained.space)
+    program = shlex.join([sys.executable, "-m", "merginguriel_tui.main", "--workspace", str(space.root)])
 
     def screen(session="mu"):
         return tmux("capture-pane", "-p", "-t", session)
@@ -92,35 +86,33 @@ def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advic
         tmux("send-keys", "-t", session, *names)
 
     def advised():
-        return lab.mu("advise", "--target", "sv-SE", "--json", "--workspace", lab.space).data
+        return trained.mu("advise", "--target", "sv-SE", "--json", "--workspace", space.root).data
 
     before = advised()
-    tmux("new-session", "-d", "-s", "mu", "-x", "120", "-y", "40", f"{program} advise sv-SE")
+    tmux("new-session", "-d", "-s", "mu", "-x", "120", "-y", "40", f"{program} home")
+    until(screen, "[0 home]", "models", "rooms/tiny-bert  3 models")
+    keys("1")
+    until(screen, "[1 advise]", "Choose a target")  # the field has the focus
+    keys("-l", "sv-SE")
+    keys("Enter")
     until(screen, "sv-SE  ExcTar", *card(before))
-    assert not before["evidence"] or all(one["kind"] == "prior" for one in before["evidence"])
-    keys("4")
-    until(screen, "queued")
-    keys("e")
-    until(screen, "ctrl+l launches it")
+    keys("p")
+    until(screen, "sv-SE  advised: ", "pieces of work", "ctrl+l launches the pilot")
     keys("C-l")
     until(screen, "▶ running")
-    (run,) = [run for run in run_store.listed(space) if "average" in run.id]
+    (run,) = run_store.listed(space)
     os.kill(int(tmux("display-message", "-p", "-t", "mu", "#{pane_pid}")), signal.SIGKILL)
     until(
         lambda: " ".join(tmux("list-sessions", "-F", "#{session_name}", check=False).split()) or "none",
         "none",
     )
     assert run_store.state(run) in ("running", "finished")
+
     tmux("new-session", "-d", "-s", "again", "-x", "120", "-y", "40", f"{program} runs {run.id[-8:]}")
     until(again, "✓ finished", seconds=300)
-    assert f"{100 * run_store.result(run)['accuracy']:.2f}%" in again()
+    until(again, answer.sentence(run_store.result(run))[:60])
     assert [e["event"] for e in run_store.events(run)].count("started") == 1  # nobody began it a second time
-
-    keys("3", session="again")
-    until(again, "entries")
-    keys("n", session="again")
-    until(again, "Begin an entry from", run.id)
-    keys("run", "Enter", session="again")
+    keys("w", session="again")
     until(again, "✓ valid: ", run.id)  # filled in from the run
     still(again)
     for name in ("Down", "End"):
@@ -133,16 +125,14 @@ def test_a_run_outlives_the_terminal_and_what_is_written_of_it_changes_the_advic
     keys("C-s", session="again")
     until(again, "to the log?", "as a trial", "-title:", "+title:")
     keys("y", session="again")
-    until(again, "[3 log]", "mu log show", "as a trial")
+    until(again, "In the log: ", "expected gain: ", " measured ")
     (entry,) = (one.id for one in load(space).entries if any(row.run == run.id for row in one.rows))
 
     after = advised()
-    keys("1", session="again")
-    until(again, "[1 advise]", "Choose a target")  # the field has the focus
-    keys("-l", "sv-SE", session="again")
-    keys("Enter", session="again")
-    until(again, "sv-SE  ExcTar", *card(after))
+    keys("a", session="again")
+    until(again, "[1 advise]", "sv-SE  ExcTar", *card(after))
     assert not set(card(after)) <= set(card(before))
     assert any(one["ref"].startswith(entry) for one in (*after["evidence"], *after["dissent"]))
-    until(again, f"{entry.rpartition('-')[0]}#r1")
+    keys("l", session="again")
+    until(again, "asked", "measured afterwards")
     keys("C-q", session="again")

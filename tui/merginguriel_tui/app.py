@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual import events
-from textual.app import SystemCommand
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
@@ -17,17 +17,25 @@ from merginguriel.errors import USER_ERRORS, MuError, as_mu_error
 from merginguriel.workspace import Workspace
 
 from . import gc_pause, registry, session
-from .base import Client, MuScreen
+from .base import Client, MuScreen, Tabs
 from .registry import SCREENS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from textual.command import Provider
 
     from merginguriel.knowledge.problems import Problem
     from merginguriel.runs.progress import EndWatch
 
 SWITCH = 0.001  # thread switch interval in seconds: a reading thread delays drawing at most so long (default 0.005)
 EVERY = 2.0  # seconds between two checks for runs that have ended
+
+
+def _places() -> type[Provider]:
+    from .palette import Places
+
+    return Places
 
 
 class MuApp(Client):
@@ -42,12 +50,13 @@ class MuApp(Client):
 
     TITLE = "MergingUriel"
     CSS_PATH = "mu.tcss"
+    COMMANDS = App.COMMANDS | {_places}
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(str(number), f"go('{name}')", f"Go to {name}", id=f"go.{name}", show=False)
-            for number, name in enumerate(SCREENS, start=1)
+            for number, name in enumerate(SCREENS)
         ),
-        Binding("ctrl+p", "command_palette", "Palette", id="palette", show=False, tooltip="Command palette: every screen and every action"),
+        Binding("ctrl+p", "command_palette", "Palette", id="palette", show=False, tooltip="Command palette: screens, actions, locales, runs, entries, skills and claims"),
         Binding("ctrl+o", "jump", "Jump", id="jump", show=False, tooltip="Show a letter on each part of the screen; press one to focus it"),
         Binding("question_mark,f1", "keys", "Keys", id="keys", show=False, tooltip="Show the keys that work here, with their ids"),
         Binding("y", "copy('text')", "Copy", id="copy.text", show=False, tooltip="Copy the content of the screen as text"),
@@ -67,9 +76,9 @@ class MuApp(Client):
         self, space: Workspace, *, screen: str | None = None, what: tuple[str, ...] = (), demo: bool = False
     ) -> None:
         state = session.read(space)
-        start = screen or str(state.get("screen", "advise"))
+        start = screen or str(state.get("screen", "home"))
         # The first screen is the default mode: switching to it later would paint an empty screen first.
-        vars(self)["DEFAULT_MODE"] = start if start in SCREENS else "advise"
+        vars(self)["DEFAULT_MODE"] = start if start in SCREENS else "home"
         super().__init__(space, state, demo=demo)
         if screen and what:
             self.what[screen] = what
@@ -208,7 +217,7 @@ class MuApp(Client):
 
     async def action_quit(self) -> None:
         """Save the session and quit. Runs continue."""
-        session.write(self.space, {**self.kept, "screen": self.current_mode})
+        session.write(self.space, {**self.saved_state, "screen": self.current_mode})
         self.exit()
 
     def _look_at_runs(self) -> None:
@@ -219,7 +228,9 @@ class MuApp(Client):
             self.run_worker(self._ended, thread=True, group="watch")
 
     def _ended(self) -> None:
+        from merginguriel.runs import run_store
         from merginguriel.runs.progress import EndWatch
+        from merginguriel.runs.run_store import Run
 
         if self.watch_runs is None:
             self.watch_runs = EndWatch(self.space)
@@ -231,10 +242,17 @@ class MuApp(Client):
             result = []  # tried again at the next check; the runs screen shows the error
         finally:
             self.looking = False
-        for name, state in result:
-            self.call_from_thread(
-                self.notify,
-                f"{name} is {state}.",
-                severity="information" if state == "finished" else "warning",
-                markup=False,
-            )
+        at_work = sum(run_store.held(Run(name, self.space.runs / name)) for name in self.watch_runs.live)
+        self.call_from_thread(self._show_ended, result, at_work)
+
+    def _show_ended(self, ended: list[tuple[str, str]], at_work: int) -> None:
+        """Say which runs have ended, with the terminal's bell, and count the running ones."""
+        for name, state in ended:
+            severity: Literal["information", "warning"] = "information" if state == "finished" else "warning"
+            self.notify(f"{name} is {state}.", severity=severity, markup=False)
+        if ended:
+            self.bell()
+        if at_work != self.at_work:
+            self.at_work = at_work
+            for tabs in self.screen.query(Tabs):
+                tabs.refresh()

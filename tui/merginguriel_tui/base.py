@@ -55,14 +55,16 @@ TAKES_LINE = {
 class Client(App[None]):
     """State and services of the application that its screens use."""
 
-    def __init__(self, space: Workspace, kept: dict[str, Any], *, demo: bool = False) -> None:
+    def __init__(self, space: Workspace, saved_state: dict[str, Any], *, demo: bool = False) -> None:
         super().__init__()
-        self.space, self.kept, self.demo = space, kept, demo
+        self.space, self.saved_state, self.demo = space, saved_state, demo
         self.what: dict[str, tuple[str, ...]] = {}  # screen → what to open when it is next shown
         self.elsewhere = "" if _is_nearest(space) else f" --workspace {shlex.quote(str(space.root))}"
         self.drafts_outside: list[Path] = []  # drafts that could not be saved in the workspace
         self.noted: tuple[Problem, ...] = ()  # problems of files that were last reported
         self.begun: set[str] = set()  # runs started here since the last check
+        self.landed = 0  # entries added to the log here
+        self.at_work = 0  # running runs, by the last check
 
     def action_go(self, name: str, *what: str) -> None:
         """Switch to the screen `name` and open `what` there."""
@@ -70,7 +72,7 @@ class Client(App[None]):
         if what:
             self.what[name] = what
         self.switch_mode(name)
-        self.kept["screen"] = name
+        self.saved_state["screen"] = name
         while what and len(self.screen_stack) > 1 and not getattr(self.screen, "holding", False):
             self.pop_screen()  # `what` is shown by the screen itself, not by one on top of it
         screen = self.screen
@@ -141,7 +143,7 @@ def _is_nearest(space: Workspace) -> bool:
 
 
 class Tabs(Widget):
-    """The six screens with their numbers, the workspace, and the key that opens the help. A click works too."""
+    """The screens with their numbers, the workspace, and the key that opens the help. A click works too."""
 
     def __init__(self, current: str) -> None:
         super().__init__(id="tabs")
@@ -150,8 +152,11 @@ class Tabs(Widget):
     def labels(self) -> list[tuple[str, str]]:
         """Return (screen, label) for each screen; in a narrow terminal the label is the number alone."""
         result = []
-        for number, name in enumerate(SCREENS, start=1):
-            label = f"{number} {name}" if self.size.width >= 64 or name == self.current else str(number)
+        assert isinstance(self.app, Client)
+        for number, name in enumerate(SCREENS):
+            label = f"{number} {name}" if self.size.width >= 72 or name == self.current else str(number)
+            if name == "runs" and self.app.at_work:
+                label += f" ▶{self.app.at_work}"
             # Brackets beside the colour: colour must never be the only signal.
             result.append((name, f"[{label}]" if name == self.current else f" {label} "))
         return result
@@ -283,8 +288,10 @@ class MuScreen(Screen[None]):
         self.set_focus(self.query_one("#find"))
 
     def action_leave(self) -> None:
-        """Leave an input field, so that letters are commands again."""
+        """Leave an input field, so that letters are commands again; clear a search."""
         if self.in_field():
+            if isinstance(self.focused, Input) and self.focused.id == "find":
+                self.focused.value = ""
             result = self.query(f"#{self.LEAVE_TO}") if self.LEAVE_TO else None
             self.set_focus(result.first() if result else None)
 
@@ -314,12 +321,12 @@ class MuScreen(Screen[None]):
 
     def remembered(self) -> dict[str, Any]:
         """Return this screen's state from the last session. It comes from a file: check every value."""
-        result = self.mu.kept.get(self.NAME)
+        result = self.mu.saved_state.get(self.NAME)
         return result if isinstance(result, dict) else {}
 
     def remember(self, **what: Any) -> None:
         """Add values to the state that the next session gets."""
-        self.mu.kept[self.NAME] = {**self.remembered(), **what}
+        self.mu.saved_state[self.NAME] = {**self.remembered(), **what}
 
     def copied(self, how: str) -> str:
         """Return what `y` (text), `M` (markdown), `C` (csv) or `Y` (command) copies; empty: nothing."""

@@ -137,7 +137,7 @@ def is_idle(node: DOMNode, binding: Binding) -> bool:
     name = f"action_{binding.action}"
     if not isinstance(node, Widget) or not name.startswith(("action_scroll_", "action_page_")):
         return False
-    if getattr(type(node), name, None) is not getattr(Widget, name):
+    if getattr(type(node), name, None) is not getattr(Widget, name, None):
         return False
     sideways = name.endswith(("left", "right"))
     return not (node.allow_horizontal_scroll if sideways else node.allow_vertical_scroll)

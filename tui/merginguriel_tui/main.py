@@ -16,7 +16,7 @@ from merginguriel.errors import USER_ERRORS, as_mu_error
 
 from . import gc_pause
 
-SCREENS = ("advise", "skills", "log", "runs", "compare", "matrix")
+SCREENS = ("home", "advise", "skills", "log", "runs", "compare", "matrix")
 
 
 HELP = """Ask, launch, watch, compare and log from one terminal screen.

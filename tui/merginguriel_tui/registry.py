@@ -17,6 +17,7 @@ from merginguriel.text.suggest import suggest
 
 # name → (module of screens/, class, description in the palette)
 SCREENS = {
+    "home": ("home", "HomeScreen", "What to do next"),
     "advise": ("advise", "AdviseScreen", "Advice: merge or not, how, from which sources, and how sure"),
     "skills": ("skills", "SkillsScreen", "Skills and their claims, with the evidence of each"),
     "log": ("log", "LogScreen", "Experiment log: what was tried and what came out"),
@@ -29,6 +30,9 @@ INNER = {
     "run": ("run", "RunScreen"),
     "launch": ("launch", "LaunchScreen"),
     "compose": ("compose_entry", "ComposeScreen"),
+    "pilot": ("pilot", "PilotScreen"),
+    "ledger": ("ledger", "LedgerScreen"),
+    "evidence": ("evidence", "EvidenceScreen"),
 }
 
 
@@ -48,7 +52,7 @@ def modules() -> list[str]:
 
 def bindings() -> list[tuple[type, Binding]]:
     """Return (class, binding) of every binding that mu.toml can change. Imports all screens."""
-    for name in modules():
+    for name in (*modules(), "landing"):
         importlib.import_module(f"{__package__}.screens.{name}")
     for name in ("app", "dialogs"):
         importlib.import_module(f"{__package__}.{name}")

@@ -60,9 +60,9 @@ def read(space: Workspace) -> dict[str, Any]:
     return result if isinstance(result, dict) else {}
 
 
-def write(space: Workspace, kept: dict[str, Any]) -> None:
+def write(space: Workspace, state: dict[str, Any]) -> None:
     """Save the session. If the folder is not writable, the session is lost and nothing else."""
     try:
-        write_text(path(space), json.dumps(kept, ensure_ascii=False))
+        write_text(path(space), json.dumps(state, ensure_ascii=False))
     except (MuError, OSError):
         return

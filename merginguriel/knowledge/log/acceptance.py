@@ -11,6 +11,7 @@ from pathlib import Path
 from merginguriel.errors import KnowledgeError, MuError, UsageError
 from merginguriel.knowledge.base import Knowledge, load_readable
 from merginguriel.knowledge.parse.entries import Entry, entry_paths
+from merginguriel.knowledge.parse.expectations import Expectation
 from merginguriel.knowledge.parse.invalidation import Selector
 from merginguriel.knowledge.parse.prose_numbers import named_entries
 from merginguriel.knowledge.parse.row_parser import CellError, is_future
@@ -19,6 +20,7 @@ from merginguriel.workspace import Workspace
 
 from . import append, commits, prior_attempts, takes_back, vocabulary
 
+Ordered = Callable[[Knowledge, Expectation], bool]
 EXPECTED = """\
 ## Expected
 
@@ -88,6 +90,7 @@ def preview(
     repository: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
     verdicts: takes_back.Verdicts | None = None,
+    ordered: Ordered | None = None,
 ) -> tuple[Entry, str]:
     """Return the entry that `accept` would make of a text, and its Markdown; write nothing.
 
@@ -98,8 +101,9 @@ def preview(
         markdown = commits.resolved(source.markdown, space.root, repository, tell)
         entry = append.check_text(space.log, markdown, file)
         found = check(
-            space, entry, anyway=anyway, knowledge=knowledge, program=program, tell=tell, verdicts=verdicts
-        )
+            space, entry, anyway=anyway, knowledge=knowledge, program=program, tell=tell, verdicts=verdicts,
+            ordered=ordered,
+        )  # fmt: skip
         if found.rows:
             tell(found.text())
     return entry, markdown
@@ -116,6 +120,7 @@ def accept(
     repository: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
     verdicts: takes_back.Verdicts | None = None,
+    ordered: Ordered | None = None,
     report: Callable[[takes_back.TakenBack], None] | None = None,
 ) -> Entry:
     """Check an entry's text against itself and the log, and write it into the log; keep a refused text as a draft.
@@ -132,6 +137,7 @@ def accept(
         repository: Where ranges of commits that the entry invalidates are looked up; see `commits.resolved`.
         tell: Called with a line for each new name, each such range, and what the entry takes back.
         verdicts: Counts the verdicts that the entry changes, where it takes rows back.
+        ordered: Whether an expectation is the pilot that the advice asks for, which no earlier attempt forbids.
         report: Called with what the entry took back once it is in the log.
 
     Returns:
@@ -154,7 +160,15 @@ def accept(
             markdown = commits.resolved(markdown, space.root, repository, tell)
             entry = _checked(space, markdown, beside, invalid_is_error=source.keys is not None)
             if entry is not None:
-                found = check(space, entry, anyway=anyway, program=program, tell=tell, verdicts=verdicts)
+                found = check(
+                    space,
+                    entry,
+                    anyway=anyway,
+                    program=program,
+                    tell=tell,
+                    verdicts=verdicts,
+                    ordered=ordered,
+                )
     except MuError as error:
         attached = append.row_files(markdown, beside)
         if source.keys is None:
@@ -192,6 +206,7 @@ def check(
     program: vocabulary.Program | None = None,
     tell: Callable[[str], None] = lambda text: None,
     verdicts: takes_back.Verdicts | None = None,
+    ordered: Ordered | None = None,
 ) -> takes_back.TakenBack:
     """Return what an entry takes back; raise KnowledgeError if it does not fit the log.
 
@@ -206,6 +221,7 @@ def check(
         program: Merging methods of the program, each with its parameters; None: only names of the log are known.
         tell: Called with a line for each new name.
         verdicts: Counts the verdicts that the entry changes, where it takes rows back.
+        ordered: Whether an expectation is the pilot that the advice asks for, which no earlier attempt forbids.
     """
     plan = entry.type == "Plan"
     append.check_head(entry)
@@ -233,6 +249,9 @@ def check(
     check_text(knowledge, entry)
     if plan and not anyway:
         result = prior_attempts.tried_by_plan(knowledge, entry.expected)
+        if result and ordered:
+            other = [one for one in entry.expected if not ordered(knowledge, one)]
+            result = prior_attempts.tried_by_plan(knowledge, other)
         if result:
             raise prior_attempts.TriedAlready(result, where=str(entry.path))
     found = takes_back.taken_back(knowledge, entry, verdicts)

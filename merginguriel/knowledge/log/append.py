@@ -3,120 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
-import io
 import os
 import re
 import secrets
 import tempfile
-import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from merginguriel import cache, files
 from merginguriel.errors import KnowledgeError, MuError
-from merginguriel.knowledge.parse import rows
 from merginguriel.knowledge.parse.entries import Entry, parse_entry
-from merginguriel.knowledge.parse.markdown import format_table
 from merginguriel.knowledge.parse.prose_numbers import NAME_THE_UNIT, bare_differences
-from merginguriel.knowledge.parse.rows import ResultRow, row_cells
+from merginguriel.knowledge.parse.rows import ResultRow
+
+from .draft_text import Draft, render, rows_csv, slug
 
 MOST_TITLE, MOST_SUMMARY = 200, 1000  # characters
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _FILE = re.compile(r"(?<![\w:/.@-])[\w./~+=-]*[\w-]\.(?:csv|tsv|jsonl?|npz|npy|png|pdf|db|sqlite|parquet|safetensors|xlsx|ya?ml|log|txt|pkl|md)\b")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Draft:
-    """An entry before it has a name. `sections` are (heading, Markdown) in order, without Results."""
-
-    title: str
-    type: str
-    date: str
-    summary: str
-    context: str = ""
-    metric: str = ""
-    n: str = ""
-    seed: str = ""
-    code: str = ""
-    supersedes: str = ""
-    links: str = ""
-    answers: str = ""
-    tags: str = ""
-    origin: str = ""
-    sections: tuple[tuple[str, str], ...] = ()
-    rows: tuple[ResultRow, ...] = ()
-
-
-def slug(title: str) -> str:
-    """Return a title as part of a file name: `The Merging Effect (Why?)` → `the-merging-effect-why`."""
-    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    words = re.findall(r"[a-z0-9]+", plain)
-    text = ""
-    for word in words:
-        if len(text) + len(word) > 47:
-            break
-        text = f"{text}-{word}" if text else word
-    return text or "entry"
-
-
-def quoted(text: str) -> str:
-    """Return a YAML double-quoted scalar on one line that is read back as the same words."""
-    plain = " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')
-    # YAML refuses control characters; escaped, they are harmless.
-    return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in plain) + '"'
-
-
-def render(draft: Draft, rows_file: tuple[str, str] | None = None, *, raw_table: str = "") -> str:
-    """Return the Markdown text of an entry.
-
-    `rows_file`: name and sha256 of a CSV that holds further rows. `raw_table`: a Results table as text, not yet
-    checked, in place of `draft.rows`.
-    """
-    front = {
-        "title": draft.title, "type": draft.type, "date": draft.date, "summary": draft.summary,
-        "context": draft.context, "metric": draft.metric, "n": draft.n, "seed": draft.seed, "code": draft.code, "supersedes": draft.supersedes,
-        "links": draft.links, "answers": draft.answers, "tags": draft.tags, "origin": draft.origin,
-    }  # fmt: skip
-    lines = ["---", *(f"{key}: {quoted(value)}" for key, value in front.items() if value), "---", ""]
-    before = [s for s in draft.sections if s[0] in ("What was tried", "Expected", "Error pattern")]
-    after = [s for s in draft.sections if s not in before]
-    for heading, text in before:
-        lines += [f"## {heading}", "", text.strip(), ""]
-    if draft.rows or rows_file or raw_table:
-        lines += ["## Results", ""]
-        if draft.rows or raw_table:
-            lines += [raw_table or results_table(draft.rows, front), ""]
-        if rows_file:
-            lines += [f"rows: {rows_file[0]} sha256:{rows_file[1]}", ""]
-    for heading, text in after:
-        lines += [f"## {heading}", "", text.strip(), ""]
-    return "\n".join(lines)
-
-
-def results_table(result: Sequence[ResultRow], front: Mapping[str, str]) -> str:
-    """Return the Results table: columns that any row fills and the front matter does not give for all."""
-    cells = [row_cells(row) for row in result]
-    common = {c for c in rows.DEFAULTED if front.get(c) and all(row[c] == front[c] for row in cells)}
-    columns = [
-        c
-        for c in rows.COLUMNS
-        if c in rows.REQUIRED or (c not in common and any(row[c] != "-" for row in cells))
-    ]
-    return format_table(columns, [[row[c] for c in columns] for row in cells])
-
-
-def rows_csv(result: Sequence[ResultRow]) -> str:
-    """Return rows as CSV text with the table's columns."""
-    cells = [row_cells(row) for row in result]
-    columns = [c for c in rows.COLUMNS if c in rows.REQUIRED or any(row[c] != "-" for row in cells)]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([row[c] for c in columns] for row in cells)
-    return text.getvalue()
 
 
 def add(
@@ -134,23 +40,7 @@ def add(
         KnowledgeError: If the text is not a valid entry; it is then kept under experiment_log/.draft/ with its CSV
             and figure beside it, so that the corrected text finds them; nothing is left in the log.
     """
-    name = f"{draft.date}-{slug(draft.title)}-{secrets.token_hex(4)}"
-    rows_file = None
-    path = log / draft.date[:4] / f"{name}.md"
-    if more_rows:
-        data = rows_csv(more_rows)
-        rows_file = (f"{name}.csv", hashlib.sha256(data.encode("utf-8")).hexdigest())
-        files.write_text(path.with_suffix(".csv"), data, exclusive=True)
-    if figure:
-        files.write_bytes(path.with_suffix(".png"), figure[1].read_bytes(), exclusive=True)
-        section = ("Figure", f"![{figure[0]}]({name}.png)")
-        draft = replace(draft, sections=(*draft.sections, section))
-    written = [path.with_suffix(suffix) for suffix in (".csv", ".png")]
-    try:
-        return _land(log, path, render(draft, rows_file), [file for file in written if file.is_file()])
-    except BaseException:
-        _withdraw(path, written)
-        raise
+    return add_text(log, staged(log, draft, more_rows, figure), beside=log / ".draft")
 
 
 def staged(
@@ -256,9 +146,9 @@ def _id_in_use(path: Path) -> KnowledgeError:
     owner = f"of {owners[0]}" if owners else "that no entry names, left by a writer that was killed"
     hint = "Give the file another name, here and where the text names it."
     return KnowledgeError(
-        f"{path}already exists with other content: a file  {owner}.",
+        f"{path} already exists with other content: a file {owner}.",
         where=str(path),
-        hint=hint if owners else f"{hint}Or inspect the existing one and remove it.",
+        hint=hint if owners else f"{hint} Or inspect the existing one and remove it.",
     )
 
 

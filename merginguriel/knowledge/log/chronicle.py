@@ -19,7 +19,7 @@ from merginguriel.knowledge.parse.prose_numbers import bare_differences
 from merginguriel.knowledge.parse.row_parser import is_day, parse_row
 from merginguriel.knowledge.parse.rows import ResultRow
 
-from .append import Draft, render
+from .draft_text import Draft, render
 
 HEADING = re.compile(r"^## (\d{4}-\d{2}-\d{2})\s+[–—-]+\s+(?:(\w+):\s*)?(.+?)\s*$")
 FIELD = re.compile(r"^\*\*([\w ]+):\*\*\s*(.*?)\s*$")

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.json_schema import GenerateJsonSchema
+from typing_extensions import TypeAliasType
 
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.parse import expectations, rows
@@ -21,7 +22,7 @@ from merginguriel.knowledge.parse.expectations import table as expected_table
 from merginguriel.knowledge.parse.markdown import format_table, item, sections
 from merginguriel.text.suggest import suggest
 
-from .append import Draft, render
+from .draft_text import Draft, render
 
 FORM = "Schema: mu schema entry"
 
@@ -30,12 +31,22 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-Cell = str | int | float | None
+Cell = TypeAliasType("Cell", str | int | float | None)
+CHOICES = {"mode": ["ExcTar", "IncTar"], "baseline_kind": rows.BASELINE_KINDS, "over": rows.BASELINE_KINDS}
 _PP: Any = (int | float | None, Field(None, description="Percentage points; null or absent: open."))
 
 
 def _cells(columns: Iterable[str], required: Iterable[str]) -> dict[str, Any]:
-    return {name: (Cell, ... if name in required else None) for name in columns}
+    return {
+        name: (
+            Cell,
+            Field(
+                ... if name in required else None,
+                json_schema_extra={"examples": list(CHOICES[name])} if name in CHOICES else None,
+            ),
+        )
+        for name in columns
+    }
 
 
 Row: Any = create_model("Row", __base__=_Model, **_cells(rows.COLUMNS, rows.REQUIRED))

@@ -17,7 +17,7 @@ from merginguriel.knowledge.parse.rows import COLUMNS, metric_of
 from merginguriel.text.suggest import suggest
 from merginguriel.workspace import Workspace
 
-from .append import Draft, render
+from .draft_text import Draft, render
 
 FRONT = """\
 ---

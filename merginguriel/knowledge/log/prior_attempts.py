@@ -10,6 +10,7 @@ from merginguriel import locales
 from merginguriel.errors import KnowledgeError, UsageError
 from merginguriel.knowledge.parse.expectations import Expectation
 from merginguriel.knowledge.parse.rows import SUPERSEDED, ResultRow, distinct, format_value, is_merge
+from merginguriel.text.differences import KIND_WORDS
 
 from . import plan_scores
 
@@ -52,14 +53,15 @@ class Match:
         }
 
     def line(self) -> str:
-        """Return `same: 2026-…#r1 sw-KE ties REAL 5 on massive/xlm-roberta-base: 0.4297 against 0.4670, −3.73 pp`."""
+        """Return `same: 2026-…#r1 sw-KE ExcTar ties REAL 5 on massive/xlm-roberta-base: 0.4297, −3.73 pp against …`."""
         row = self.row
-        label = " ".join(str(x) for x in (row.target, row.method, row.similarity, row.k) if x)
+        label = " ".join(str(x) for x in (row.target, row.mode, row.method, row.similarity, row.k) if x)
         text = f"{self.degree}: {row.ref} {label} on {row.context}: {format_value(row, row.value)}"
-        if row.baseline is not None:
-            text += f" against {format_value(row, row.baseline)} {row.baseline_kind}"
         if row.difference_pp is not None:
             text += f", {row.difference_pp:+.2f} {row.points}".replace("-", "−")
+        if row.baseline is not None:
+            kind = KIND_WORDS.get(row.baseline_kind or "", row.baseline_kind or "baseline")
+            text += f" against the {kind}, {format_value(row, row.baseline)}"
         if row.status != "current":
             text += f" ({row.status})"
         return text + (f" [{self.why}]" if self.why else "")

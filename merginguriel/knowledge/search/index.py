@@ -316,8 +316,7 @@ def _write(connection: sqlite3.Connection, judgements: list[Judged]) -> None:
 
 def _of_skill(name: str, statuses: list[str]) -> Judged:
     summary = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
-    worth = [TRUST.get(status, 0.5) for status in statuses]
-    return "", summary or "no claims", sum(worth) / len(worth) if worth else 0.9, "skill", name
+    return "", summary or "no claims", 1.0, "skill", name
 
 
 def _of_entry(entry: Entry, knowledge: Knowledge) -> tuple[str, str, float]:

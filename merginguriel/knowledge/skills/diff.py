@@ -38,12 +38,12 @@ class Change:
 
     kind: str
     what: str
-    said: str
+    text: str
     evidence: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Return the change as JSON-ready data."""
-        return {"kind": self.kind, "what": self.what, "said": self.said, "evidence": list(self.evidence)}
+        return {"kind": self.kind, "what": self.what, "said": self.text, "evidence": list(self.evidence)}
 
 
 def compare(old: Skill, new: Skill, before: Knowledge, after: Knowledge) -> list[Change]:

@@ -43,7 +43,10 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Proposal:
-    """One change to a skill. `kind`: comparison (a claim to add), evidence (rows to cite) or status (to review)."""
+    """One change to a skill. `kind`: comparison (a claim to add), evidence (rows to cite) or status (to review).
+
+    `evidence` has the ids of the rows that it follows from.
+    """
 
     id: str
     kind: str
@@ -51,10 +54,14 @@ class Proposal:
     what: str
     claims: str  # claims.yaml after acceptance
     diff: str
+    evidence: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Return the proposal as JSON-ready data, without the whole file."""
-        return {key: value for key, value in vars(self).items() if key != "claims"}
+        return {
+            **{key: value for key, value in vars(self).items() if key != "claims"},
+            "evidence": [*self.evidence],
+        }
 
 
 def proposals(knowledge: Knowledge, today: date | None = None) -> list[Proposal]:
@@ -138,7 +145,7 @@ def _comparisons(knowledge: Knowledge, day: str) -> Iterator[Proposal]:
                 if standing(claim, [r for r in ours if r.ref in used], ours, {}).status == "supported":
                     text = f"{_claims_text(skill).rstrip()}\n\n{_yaml(claim)}".lstrip()
                     what = f"{claim.text} No claim states it ({len(used)} rows)."
-                    yield _proposal(claim.id, "comparison", skill, what, text)
+                    yield _proposal(claim.id, "comparison", skill, what, text, used)
 
 
 def _candidates(rows: Sequence[ResultRow], day: str) -> Iterator[Claim]:
@@ -252,7 +259,8 @@ def _uncited(knowledge: Knowledge) -> Iterator[Proposal]:
             what = f"{claim.id}: {len(new)} rows in its scope, cited by nothing, say {pooled(new).mean:+.1f} pp.".replace(
                 "-0", "−0"
             ).replace(" -", " −")
-            yield _proposal(f"cite-{claim.id}", "evidence", skill, what, text)
+            used = {row.ref for difference in new for row in difference[2]}
+            yield _proposal(f"cite-{claim.id}", "evidence", skill, what, text, used)
 
 
 def _moved(knowledge: Knowledge) -> Iterator[Proposal]:
@@ -307,8 +315,10 @@ def _yaml(claim: Claim) -> str:
     )
 
 
-def _proposal(ident: str, kind: str, skill: Skill, what: str, claims: str) -> Proposal:
+def _proposal(
+    ident: str, kind: str, skill: Skill, what: str, claims: str, used: Iterable[str] = ()
+) -> Proposal:
     name = f"skills/{skill.name}/claims.yaml"
     old = _claims_text(skill).splitlines(keepends=True)
     diff = "".join(difflib.unified_diff(old, claims.splitlines(keepends=True), name, name, n=1))
-    return Proposal(ident, kind, skill.name, what, claims, diff)
+    return Proposal(ident, kind, skill.name, what, claims, diff, tuple(sorted(used)))

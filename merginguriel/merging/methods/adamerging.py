@@ -8,7 +8,7 @@ import numpy as np
 
 from merginguriel.merging.registry import Param, method
 
-from .averaging import weighted_sum
+from .averaging import added
 from .ties import largest
 
 # What the search for coefficients needs; the merge itself reads them from the recipe.
@@ -49,9 +49,7 @@ def adamerging(
     returns       [*s]
     """
     del weights
-    merged = weighted_sum(deltas, coefficients)
-    merged += base
-    return merged
+    return added(base, deltas, coefficients, 1)
 
 
 @method(
@@ -71,11 +69,7 @@ def adamerging_plus_plus(
 
     The sign is that of Σ wᵢ δᵢ by the recipe's weights, as in `ties`; the coefficients do not change it.
 
-    base          [*s] pretrained weights, float32
-    deltas        [k, *s] task vectors, trimmed
-    weights       [k], non-negative, sum 1
-    coefficients  [k], of this tensor
-    returns       [*s]
+    Arguments as for `adamerging`.
     """
     shares = weights.reshape(-1, *[1] * base.ndim)
     elected = np.sign((deltas * shares).sum(0))

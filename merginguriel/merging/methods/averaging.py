@@ -46,3 +46,11 @@ def weighted_sum(tensors: np.ndarray, weights: np.ndarray) -> np.ndarray:
         tensor *= weight
         total += tensor
     return total
+
+
+def added(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, scale: float) -> np.ndarray:
+    """Return base + scale · Σ wᵢδᵢ, [*s]."""
+    merged = weighted_sum(deltas, weights)
+    merged *= np.float32(scale)
+    merged += base
+    return merged

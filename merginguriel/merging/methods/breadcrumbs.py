@@ -6,7 +6,7 @@ import numpy as np
 
 from merginguriel.merging.registry import Param, method
 
-from .averaging import weighted_sum
+from .averaging import added
 from .ties import NORMALIZE, agreeing_mean
 
 PAPER = "Davari & Belilovsky 2023, arXiv:2312.06795, section 3"
@@ -47,10 +47,7 @@ def breadcrumbs(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, al
     weights  [k], non-negative, sum 1
     returns  [*s]
     """
-    merged = weighted_sum(deltas, weights)
-    merged *= np.float32(alpha * len(deltas))
-    merged += base
-    return merged
+    return added(base, deltas, weights, alpha * len(deltas))
 
 
 @method(
@@ -72,9 +69,6 @@ def breadcrumbs_ties(
     The trim is that of `breadcrumbs`, signs and mean are those of `ties`. mergekit's default is
     `normalize: false`; here it is true.
 
-    base     [*s] pretrained weights, float32
-    deltas   [k, *s] task vectors, trimmed
-    weights  [k], non-negative, sum 1
-    returns  [*s]
+    Arguments as for `breadcrumbs`.
     """
     return agreeing_mean(base, deltas, weights, scale, normalize)

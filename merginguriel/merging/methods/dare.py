@@ -6,7 +6,7 @@ import numpy as np
 
 from merginguriel.merging.registry import Dice, Param, method
 
-from .averaging import weighted_sum
+from .averaging import added
 from .ties import NORMALIZE, agreeing_mean
 
 PAPER = "Yu et al. 2023, arXiv:2311.03099, section 3"
@@ -41,10 +41,7 @@ def dare_linear(
     returns  [*s]
     """
     dropped(deltas, density, rescale, dice)
-    merged = weighted_sum(deltas, weights)
-    merged *= np.float32(scale)
-    merged += base
-    return merged
+    return added(base, deltas, weights, scale)
 
 
 @method(
@@ -74,10 +71,7 @@ def dare_ties(
     default (its `normalize: false`); here, as in TIES, it is divided by the weights that agree. What is dropped,
     and the default for how much, are the same as for `dare_linear`.
 
-    base     [*s] pretrained weights, float32
-    deltas   [k, *s] task vectors
-    weights  [k], non-negative, sum 1
-    returns  [*s]
+    Arguments as for `dare_linear`.
     """
     dropped(deltas, density, rescale, dice)
     return agreeing_mean(base, deltas, weights, scale, normalize)

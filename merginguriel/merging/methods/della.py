@@ -6,7 +6,7 @@ import numpy as np
 
 from merginguriel.merging.registry import Dice, Param, method
 
-from .averaging import weighted_sum
+from .averaging import added
 from .dare import RESCALE
 from .ties import NORMALIZE, agreeing_mean
 
@@ -85,16 +85,10 @@ def della_linear(
 
     What is dropped is the same as for `della`. With ε = 0 this is `dare_linear`, to the byte.
 
-    base     [.., rows, width] pretrained weights, float32
-    deltas   [k, .., rows, width] task vectors
-    weights  [k], non-negative, sum 1
-    returns  [.., rows, width]
+    Arguments as for `della`.
     """
     magprune(deltas, density, epsilon, rescale, dice)
-    merged = weighted_sum(deltas, weights)
-    merged *= np.float32(scale)
-    merged += base
-    return merged
+    return added(base, deltas, weights, scale)
 
 
 def magprune(deltas: np.ndarray, density: float, epsilon: float, rescale: bool, dice: Dice) -> None:

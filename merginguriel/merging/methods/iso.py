@@ -52,10 +52,7 @@ def iso_cts(
     with the leading directions of what the common ones leave of it. All are made orthogonal and get the mean of
     their singular values. Embeddings, biases and norms get the weighted mean.
 
-    base     [m, n] pretrained weights, float32
-    deltas   [k, m, n] task vectors
-    weights  [k], non-negative, sum 1
-    returns  [m, n]
+    Arguments as for `iso_c`.
     """
     rank = min(base.shape)
     own = int(round((1 - common) * rank, 9)) // len(deltas)

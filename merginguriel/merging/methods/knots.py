@@ -9,6 +9,7 @@ import numpy as np
 from merginguriel.merging.registry import Param, method
 
 from .ties import agreeing_mean, largest
+from .tsv import leading
 
 SKETCH = 256  # directions that a sketch finds
 OUTSIDE = 1e-6  # share of the squares that may lie outside them
@@ -31,16 +32,15 @@ def knots_ties(
     Low-rank updates of different sources change different directions, so that their entries hardly overlap and
     TIES elects signs of noise. With [Δ₁ … Δₖ] = U Σ [V₁ … Vₖ]ᵀ, what is merged are the Σ Vᵢᵀ = Uᵀ Δᵢ, as in the
     authors' program. The paper trims over the whole model, this trims each matrix. Biases, norms and embeddings
-    get the weighted mean of the sources. Whole fine-tunes cost one symmetric eigenproblem of the matrix's height
-    each, adapters almost nothing.
+    get the weighted mean of the sources. Whole fine-tunes cost one symmetric eigenproblem of the matrix's height, or of
+    k times its width if that is less; adapters almost nothing.
 
     base     [rows, columns] pretrained weights, float32
     deltas   [k, rows, columns] task vectors
     weights  [k], non-negative, sum 1
     returns  [rows, columns]
     """
-    # One order of sources whatever the recipe's, so that rounding turns the basis the same way.
-    order = sorted(range(len(deltas)), key=lambda i: (sha256(deltas[i].tobytes()).digest(), weights[i]))
+    order = fixed_order(deltas, weights)
     basis = shared_basis(np.concatenate([deltas[i] for i in order], axis=1))
     if not basis.size:
         return base
@@ -51,8 +51,13 @@ def knots_ties(
     return base + basis @ merged
 
 
+def fixed_order(deltas: np.ndarray, weights: np.ndarray) -> list[int]:
+    """Return one order of the sources whatever the recipe's, so that rounding is the same."""
+    return sorted(range(len(deltas)), key=lambda i: (sha256(deltas[i].tobytes()).digest(), weights[i]))
+
+
 def shared_basis(wide: np.ndarray) -> np.ndarray:
-    """Left singular vectors of [rows, columns]: [rows, r] float32, longest last, without those of length zero.
+    """Return the left singular vectors of [rows, columns] without those of length zero: [rows, r] float32.
 
     If nearly all of it lies within a few directions, as with adapters, only those are looked at: a sketch by
     random columns (Halko et al. 2011, arXiv:0909.4061) finds them in a hundredth of the time.
@@ -65,9 +70,12 @@ def shared_basis(wide: np.ndarray) -> np.ndarray:
         inner = outer.T @ whole
         if np.square(inner).sum() < (1 - OUTSIDE) * np.square(whole).sum():
             inner, outer = whole, None
-    # Eigenvalues of the Gram matrix are squares of singular values, at a fraction of the cost.
-    squares, basis = np.linalg.eigh(inner @ inner.T)
-    basis = basis[:, squares > max(squares[-1], 0) * 1e-12]
+    if inner.shape[0] > inner.shape[1]:
+        basis = leading(inner, inner.shape[1])[0]
+    else:
+        # Eigenvalues of the Gram matrix are squares of singular values, at a fraction of the cost.
+        squares, basis = np.linalg.eigh(inner @ inner.T)
+        basis = basis[:, squares > max(squares[-1], 0) * 1e-12]
     return np.ascontiguousarray(basis if outer is None else outer @ basis, np.float32)
 
 

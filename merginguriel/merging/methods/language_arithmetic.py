@@ -6,7 +6,7 @@ import numpy as np
 
 from merginguriel.merging.registry import Param, method
 
-from .averaging import weighted_sum
+from .averaging import added
 
 
 @method(
@@ -33,7 +33,4 @@ def language_arithmetic(
     weights  [k], of any sign
     returns  [*s]
     """
-    merged = weighted_sum(deltas, weights)
-    merged *= np.float32(scale)
-    merged += base
-    return merged
+    return added(base, deltas, weights, scale)

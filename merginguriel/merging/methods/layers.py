@@ -10,7 +10,7 @@ import numpy as np
 from merginguriel.errors import UsageError
 from merginguriel.merging.registry import Method, Param, Place, method
 
-from .averaging import weighted_sum
+from .averaging import added, weighted_sum
 
 
 @method(
@@ -89,10 +89,7 @@ def lines(
     returns  [*s]
     """
     depth = place.layer / max(place.layers - 1, 1) if 0 <= place.layer < place.layers else 0.0
-    merged = weighted_sum(deltas, weights)
-    merged *= np.float32((1 - depth) * first + depth * last * len(deltas))
-    merged += base
-    return merged
+    return added(base, deltas, weights, (1 - depth) * first + depth * last * len(deltas))
 
 
 # --- weights by layer, for any method with weights ---

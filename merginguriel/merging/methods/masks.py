@@ -52,6 +52,7 @@ def consensus(
     paper=PAPER + ", section 4.1 (TALL-masks)",
     unit="entry",
     saw="labels",
+    heads="average",
     strictness=STRICTNESS,
     scale=Param(1.0, doc="factor on the masked sum of the task vectors"),
 )
@@ -70,10 +71,7 @@ def localise(
     paper's TALL-mask, and its sum of task vectors if the weights are equal. The result comes near the target's own
     model, with what the others agree with added.
 
-    base     [*s] pretrained weights, float32
-    deltas   [k, *s] task vectors, in the order of place.names
-    weights  [k], non-negative, sum 1
-    returns  [*s]
+    Arguments as for `consensus`.
 
     Raises UsageError if the recipe names no target, or one without a source.
     """

@@ -7,7 +7,7 @@ import numpy as np
 from merginguriel.merging.registry import method
 
 
-@method("model_stock", paper="Jang et al. 2024, arXiv:2403.19522, sections 4.1 and 4.2")
+@method("model_stock", paper="Jang et al. 2024, arXiv:2403.19522, sections 4.1 and 4.2", heads="average")
 def model_stock(base_gram: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Go from the base towards the sources' mean by the share that the angle between task vectors gives.
 

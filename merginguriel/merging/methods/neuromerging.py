@@ -14,6 +14,7 @@ from .ties import agreeing_mean
     paper="Fang et al. 2025, arXiv:2503.05320, section 4",
     unit="row",
     matrices=True,
+    heads="average",
     mask_rate=Param(
         0.15, low=0, high=1, doc="share of each neuron's task vector, its smallest entries, set to 0"
     ),

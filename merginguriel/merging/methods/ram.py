@@ -43,10 +43,7 @@ def ram_plus(
     files; here, as mergekit counts in each tensor, each row of a matrix is counted by itself (a bias is one row). The
     defaults are those of the authors' README (rescale factor 1.2).
 
-    base     [.., rows, width] pretrained weights, float32
-    deltas   [k, .., rows, width] task vectors
-    weights  [k], non-negative, sum 1
-    returns  [.., rows, width]
+    Arguments as for `ram`.
     """
     changed = np.abs(deltas) > np.float32(threshold)
     alone = changed & (changed.sum(axis=0) == 1)

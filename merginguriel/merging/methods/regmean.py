@@ -53,10 +53,7 @@ def regmean_plus_plus(
     The layers are merged from the first to the last: the inputs of a transformer layer are what the merged layers
     below give, and go through the source's own layer. The Gram matrices are written while that is done.
 
-    tensors  [k, out, in] weights of one linear layer, float32
-    weights  [k], non-negative, sum 1
-    grams    [k, in, in] mean of x xᵀ over the layer's inputs x
-    returns  [out, in]
+    Arguments as for `regmean`.
     """
     return least_squares(tensors, weights, grams, alpha, ridge)
 

@@ -49,23 +49,20 @@ def sce(
     squares = np.einsum("krn,krn->kr", rows, rows) * weights[:, None]
     total = squares.sum(axis=0)
     shares = np.divide(squares, total, out=np.zeros_like(squares), where=total > 0)
-    out = rows[0]
-    compiled_loops.agreeing_mean_of_rows(
-        base.reshape(-1, width), rows, weights, shares, np.float32(scale), out
+    compiled_loops.agreeing_mean(
+        base.reshape(-1, width), rows, weights, shares, np.float32(scale), True, rows[0]
     )
-    return out
+    return rows[0]
 
 
 def select(rows: np.ndarray, share: float) -> None:
-    """Zero all but the entries of largest variance in each row of [k, rows, width], in place."""
-    from merginguriel.merging import compiled_loops
-
-    spread = np.empty(rows.shape[1:], np.float32)
-    compiled_loops.variance(rows.reshape(len(rows), -1), spread.reshape(-1))
+    """Zero all but the entries of largest variance in each row of [k, rows, width], in place; of equals the first stay."""
+    spread = rows.var(axis=0)
     ranked = np.sort(spread, axis=-1)
-    wanted = (np.count_nonzero(spread, axis=-1) * share).astype(np.int64)
+    wanted = (np.count_nonzero(spread, axis=-1, keepdims=True) * share).astype(np.int64)
     first = np.minimum(ranked.shape[-1] - wanted, ranked.shape[-1] - 1)
-    limits = np.take_along_axis(ranked, first[:, None], axis=-1)[:, 0]
+    limits = np.take_along_axis(ranked, first, axis=-1)
     limits[wanted == 0] = np.inf
-    above = (ranked > limits[:, None]).sum(axis=1)
-    compiled_loops.keep_selected(rows, spread, limits, wanted - above)
+    kept, equal = spread > limits, spread == limits
+    kept |= equal & (np.cumsum(equal, axis=-1) <= wanted - kept.sum(axis=-1, keepdims=True))
+    rows *= kept

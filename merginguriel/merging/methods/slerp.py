@@ -41,9 +41,7 @@ def nuslerp(gram: np.ndarray, weights: np.ndarray) -> np.ndarray:
     depend on the order of the sources, and this does not. mergekit's nuslerp takes two sources and agrees.
     Where directions cancel, the result is the weighted mean.
 
-    gram     [k, k] inner products of the sources, float64
-    weights  [k], non-negative, sum 1
-    returns  [k] coefficients
+    Arguments as for `slerp`.
     """
     if len(weights) == 2:
         return arc(gram, weights)

@@ -6,7 +6,7 @@ import numpy as np
 
 from merginguriel.merging.registry import Param, method
 
-from .averaging import weighted_sum
+from .averaging import added
 
 
 @method(
@@ -26,7 +26,4 @@ def task_arithmetic(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *
     weights  [k], non-negative, sum 1
     returns  [*s]
     """
-    merged = weighted_sum(deltas, weights)
-    merged *= np.float32(scale)
-    merged += base
-    return merged
+    return added(base, deltas, weights, scale)

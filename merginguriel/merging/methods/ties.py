@@ -53,13 +53,8 @@ def agreeing_mean(
     """
     from merginguriel.merging import compiled_loops
 
-    out = deltas[0]
+    rows = deltas.reshape(len(deltas), 1, -1)
     compiled_loops.agreeing_mean(
-        base.reshape(-1),
-        deltas.reshape(len(deltas), -1),
-        weights,
-        np.float32(scale),
-        normalize,
-        out.reshape(-1),
+        base.reshape(1, -1), rows, weights, weights[:, None], np.float32(scale), normalize, rows[0]
     )
-    return out
+    return rows[0].reshape(base.shape)

@@ -31,24 +31,28 @@ def wudi(
     returns  [m, n]
     """
     from scipy.linalg import cho_factor, cho_solve
+    from scipy.linalg.blas import dsyrk
 
     rows, width = base.shape
-    curvature = np.zeros((width, width))  # Σ wᵢ τᵢᵀτᵢ / ‖τᵢ‖², of trace 1
+    lengths = [float(np.linalg.norm(delta.astype(np.float64))) for delta in deltas]
+    moved = [
+        (d, w / size**2, float(w)) for d, w, size in zip(deltas, weights, lengths, strict=True) if size > 0
+    ]
+    if not moved:
+        return base
+    curvature = np.zeros((width, width), order="F")  # upper triangle of Σ wᵢ τᵢᵀτᵢ / ‖τᵢ‖², of trace 1
     wanted = np.zeros((rows, width))  # Σ wᵢ τᵢ τᵢᵀτᵢ / ‖τᵢ‖²
     start = np.zeros((rows, width))
-    for delta, weight in zip(deltas, weights, strict=True):
+    for delta, share, weight in moved:
         own = delta.astype(np.float64)
-        norm = np.linalg.norm(own)
-        if norm == 0:
-            continue
-        start += float(weight) * own
-        unit = own / norm
-        inner = unit.T @ unit
-        # The same product from the cheaper side.
-        wanted += float(weight) * ((own @ unit.T) @ unit if rows < width else own @ inner)
-        curvature += float(weight) * inner
-    if not curvature.any():
-        return base
+        start += weight * own
+        if rows < width:  # from the cheaper side
+            dsyrk(share, own.T, beta=1, c=curvature, overwrite_c=True)
+            wanted += (share * own @ own.T) @ own
+        else:
+            inner = share * own.T @ own
+            curvature += inner
+            wanted += own @ inner
     pull = ridge * np.trace(curvature) / width
     curvature[np.diag_indices(width)] += pull
     factor = cho_factor(curvature, overwrite_a=True, check_finite=False)

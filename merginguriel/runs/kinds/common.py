@@ -19,10 +19,10 @@ from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.models import build_record
 from merginguriel.runs import run_store
 from merginguriel.runs.run_store import Run
-from merginguriel.runs.worker import Tell
+from merginguriel.runs.worker import Outcome, Tell
 from merginguriel.study import item_file, registered
 from merginguriel.study import study as studies
-from merginguriel.study.results import comparison_dict
+from merginguriel.study.results import compare_all, compared_rows, comparison_dict
 from merginguriel.study.study import Study
 from merginguriel.tasks.base import TaskData, fingerprint
 from merginguriel.training.settings import dev_score
@@ -126,6 +126,42 @@ def scored_result(
         "ci95": list(value_interval(right, groups, metric=row.metric)),
         "baselines": {kind: baseline_dict(found, compared.get(kind)) for kind, found in beat.items()},
     }
+
+
+def outcome(
+    study: Study,
+    row: ResultRow,
+    right: np.ndarray,
+    beat: Mapping[str, Baseline],
+    test: Matrix,
+    data: TaskData,
+    tell: Tell,
+    more: Mapping[str, Any],
+    others: Mapping[str, tuple[ResultRow, np.ndarray]] | None = None,
+) -> Outcome:
+    """Return the outcome of a run: a scored arm against its baselines, on the test items of its target.
+
+    Args:
+        study: Of the run.
+        row: Row of the arm, without a baseline.
+        right: Statistics of the metric, [n] or [n, S].
+        beat: Kind → baseline.
+        test: Matrix of the single models on test data.
+        data: Of the target.
+        tell: Is told the value.
+        more: Further entries of result.json.
+        others: Name → row and statistics of other arms, which are compared with the same baselines.
+    """
+    groups = test.groups[data.locale]
+    compared = compare_all(right, groups, beat, row.metric)
+    rows = compared_rows(row, beat, compared)
+    arms = arms_of(right, beat, test, data.locale)
+    for name, (other, found) in (others or {}).items():
+        rows += compared_rows(other, beat, compare_all(found, groups, beat, row.metric))
+        arms[name] = found
+    tell.metric(row.metric, row.value)
+    result = {"kind": more["kind"], **scored_result(study, row, data, groups, right, beat, compared), **more}
+    return Outcome(result, rows, [item.id for item in data.test], groups, arms)
 
 
 def arms_of(

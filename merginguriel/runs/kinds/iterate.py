@@ -17,14 +17,13 @@ from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Outcome, Tell
 from merginguriel.similarity import choice
 from merginguriel.study import iterate_study
-from merginguriel.study.results import compare_all
 from merginguriel.study.statistics_file import read_for
 from merginguriel.study.study import Study
 from merginguriel.training.settings import IterateSettings
 from merginguriel.workspace import Workspace
 
-from .common import arms_of, half, make_models, scored_result
-from .merge import all_baselines, other_rows, right_of
+from .common import half, make_models, outcome
+from .merge import all_baselines, right_of
 
 # Keys of `training` that rounds do not use: `iterate` has its own epochs and patience.
 NOT_OF_ROUNDS = (
@@ -70,29 +69,25 @@ def scored(run: Run, study: Study, settings: IterateSettings, path: Path, tell: 
     dev = nxn(models, {target: data}, split="dev", cache=study.cache, on_progress=half(tell.progress, 0))
     test = nxn(models, {target: data}, split="test", cache=study.cache, on_progress=half(tell.progress, 1))
     own = nxn({path.name: path}, {target: data}, cache=study.cache)
-    right, groups = own.correct[path.name, target], own.groups[target]
+    right = own.correct[path.name, target]
 
     tell.step("compare with the baselines, and with merging once after the training")
     equal = once(study, config, dict.fromkeys(sources, 1.0), "linear")
     beat = all_baselines(study, equal, dev, test, data, tell)
-    compared = compare_all(right, groups, beat, test.metric)
     weighed = weights_once(study, settings, sources, dev)
     recipe = once(study, config, weighed, settings.method)
     merged_once = right_of(study, read_for(study, recipe, progress=tell.progress), data, tell)
-    arms = arms_of(right, beat, test, target) | {"merged_once": merged_once}
     row = iterate_study.row_of(study, settings, path, right, run.id, test.metric)
-    tell.metric(row.metric, row.value)
-    result = {
+    more = {
         "kind": "iterate",
-        **scored_result(study, row, data, groups, right, beat, compared),
         "merged_once": find(row.metric).value(merged_once),
         "merged_once_weights": {source.name: round(source.weight, 6) for source in recipe.sources},
         "failed": made.get("failed") or {},
         "rounds": made["rounds"],
         "path": study.space.display(path),
     }
-    rows = other_rows([row], set(), beat, compared)
-    return Outcome(result, rows, [item.id for item in data.test], groups, arms)
+    found = outcome(study, row, right, beat, test, data, tell, more)
+    return replace(found, arms={**found.arms, "merged_once": merged_once})
 
 
 def settings_from(config: Config) -> IterateSettings:
@@ -128,7 +123,9 @@ def weights_once(
     With REAL, the weights are the scores of the single models on the target's development data.
     """
     if settings.similarity == "REAL" and settings.method == "linear" and not settings.weights:
-        return choice.shares({name: dev.value(name, str(settings.target)) for name in sources}, list(sources))
+        benefit = find(dev.metric).benefit
+        scores = {name: benefit(dev.value(name, str(settings.target))) for name in sources}
+        return choice.shares(scores, list(sources))
     shares = settings.weights or iterate_study.shares(study, settings) or dict.fromkeys(sources, 1.0)
     return {name: shares[name] for name in sources}
 

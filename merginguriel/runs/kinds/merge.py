@@ -15,9 +15,8 @@ from merginguriel.evaluation import ensemble, predict
 from merginguriel.evaluation import predictions as stored
 from merginguriel.evaluation.baselines import Baseline, baselines
 from merginguriel.evaluation.nxn import Matrix, nxn
-from merginguriel.evaluation.significance import Comparison
 from merginguriel.files import sha256
-from merginguriel.knowledge.parse.rows import BASELINE_KINDS, ResultRow
+from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.merging import engine
 from merginguriel.merging.inplace import merge_into
 from merginguriel.merging.recipe import Recipe, Source, check, dump_recipe
@@ -29,15 +28,15 @@ from merginguriel.runs.worker import Outcome, Tell
 from merginguriel.similarity import choice
 from merginguriel.similarity.choice import Choice
 from merginguriel.similarity.registry import sees_labels
-from merginguriel.study import joint, source_choice
+from merginguriel.study import joint, merge_store, source_choice
 from merginguriel.study import study as studies
-from merginguriel.study.results import compare_all, merge_rows
+from merginguriel.study.results import merge_row
 from merginguriel.study.statistics_file import read_for
 from merginguriel.study.study import Study
 from merginguriel.tasks.base import Item, TaskData
 from merginguriel.workspace import Workspace
 
-from .common import arms_of, goal_dict, half, make_models, scored_result
+from .common import goal_dict, half, make_models, outcome
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
@@ -57,37 +56,28 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     tell.step(f"merge {', '.join(chosen.names)} by {config.method}")
     recipe = recipe_of(study, config, chosen, tell)
     if config.keep:
-        tell.note(f"kept in {space.display(studies.merge_once(recipe, study.merged(recipe)))}")
+        tell.note(f"kept in {space.display(merge_store.merge_once(recipe, study.merged(recipe)))}")
     right = right_of(study, recipe, data, tell)
 
     tell.step("compare with the baselines")
     beat = all_baselines(study, recipe, dev, test, data, tell)
-    groups = test.groups[target]
     together = ensembles(study, config, recipe, dev, data, tell) if config.ensembles else {}
-    compared = compare_all(right, groups, beat, test.metric)
-    arms = arms_of(right, beat, test, target)
-    arms |= {ensemble.logged(name): found for name, found in together.items()}
-    metric = test.metric
-    rows = merge_rows(recipe, right, beat, compared, context=study.context, run=run.id, metric=metric)
-    rows += other_rows(rows[:1], {row.baseline_kind for row in rows}, beat, compared)
-    tell.metric(metric, rows[0].value)
-    result = {
+    row = merge_row(recipe, right, study.context, test.metric, run.id)
+    more = {
         "kind": "merge",
-        **scored_result(study, rows[0], data, groups, right, beat, compared),
         "params": dict(recipe.params),
         "models": {source.name: stored.fingerprint(source.path) for source in recipe.sources},
-        "ensembles": {name: find(metric).value(found) for name, found in together.items()},
-        "goal": goal_dict(config.mode, right, beat, groups, metric),
+        "ensembles": {name: find(test.metric).value(found) for name, found in together.items()},
+        "goal": goal_dict(config.mode, right, beat, test.groups[target], test.metric),
         "singles": {
             name: {"dev": dev.value(name, target), "test": test.value(name, target)} for name in models
         },
         "path": space.display(study.merged(recipe)) if config.keep else None,
     }
-    for name, found in together.items():
-        row = ensemble_row(rows[0], name, found)
-        versus = compare_all(found, groups, beat, metric)
-        rows += other_rows([row], set(), beat, versus)
-    return Outcome(result, rows, [item.id for item in data.test], groups, arms)
+    others = {
+        ensemble.logged(name): (ensemble_row(row, name, found), found) for name, found in together.items()
+    }
+    return outcome(study, row, right, beat, test, data, tell, more, others)
 
 
 def choose(study: Study, config: Config, models: Mapping[str, Path], dev: Matrix, tell: Tell) -> Choice:
@@ -249,28 +239,3 @@ def ensemble_row(merge: ResultRow, name: str, right: np.ndarray) -> ResultRow:
         weights=(),
         saw="labels" if by_labels or ensemble.METHODS[name].weights in ("REAL", "any") else "nothing",
     )
-
-
-def other_rows(
-    like: Sequence[ResultRow],
-    named: set[str | None],
-    beat: dict[str, Baseline],
-    compared: dict[str, Comparison],
-) -> list[ResultRow]:
-    """Return the row `like`, if there is one, against every baseline that a row can name and that is not in `named`."""
-    more = []
-    for kind in BASELINE_KINDS:
-        if like and kind in beat and kind not in named:
-            found = compared.get(kind)
-            more.append(
-                replace(
-                    like[0],
-                    baseline_kind=kind,
-                    baseline=beat[kind].value,
-                    wins=found.wins if found else None,
-                    losses=found.losses if found else None,
-                    se_pp=found.se if found else None,
-                    note=f"{beat[kind].model}, {beat[kind].note}" if kind == "best_single_source" else "",
-                )
-            )
-    return more

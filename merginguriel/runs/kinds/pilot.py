@@ -35,7 +35,7 @@ from merginguriel.similarity import choice
 from merginguriel.similarity.choice import Choice
 from merginguriel.similarity.registry import sees_labels
 from merginguriel.study import source_choice
-from merginguriel.study.results import compare_all, logged_params, merge_rows
+from merginguriel.study.results import compare_all, compared_rows, logged_params, merge_rows
 from merginguriel.study.study import Study
 from merginguriel.tasks.base import Item, TaskData
 from merginguriel.version import measured_by
@@ -279,7 +279,6 @@ def rows_of(
     arm, names = winner.arm, tuple(winner.chosen.names)
     if winner.recipe is not None:
         rows = merge_rows(winner.recipe, right, beat, compared, context=study.context, run=run, metric=metric)
-        rows += merge.other_rows(rows[:1], {row.baseline_kind for row in rows}, beat, compared)
         return [replace(row, similarity=row.similarity or arm.similarity) for row in rows]
     config = arm.config
     by_labels = config.mode == "IncTar" or sees_labels(arm.similarity)
@@ -289,7 +288,7 @@ def rows_of(
         value=find(metric).value(right), n=len(right), similarity=arm.similarity, k=len(names), sources=names,
         seed=config.seed, saw="labels" if by_labels else "nothing", run=run, code=measured_by(),
     )  # fmt: skip
-    return merge.other_rows([row], set(), beat, compared)
+    return compared_rows(row, beat, compared)
 
 
 def described(trial: Trial, won: bool, margin_pp: float) -> dict[str, Any]:

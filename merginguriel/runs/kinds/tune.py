@@ -25,14 +25,14 @@ from merginguriel.metrics.base import find
 from merginguriel.runs.resolve import study_of
 from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Outcome, Tell
-from merginguriel.study import study as studies
-from merginguriel.study.results import compare_all, merge_rows
+from merginguriel.study import merge_store
+from merginguriel.study.results import merge_row
 from merginguriel.tasks.base import Item, TaskData
 from merginguriel.tasks.base import fingerprint as items_fingerprint
 from merginguriel.workspace import Workspace
 
-from .common import arms_of, goal_dict, make_models, scored_result
-from .merge import all_baselines, choose, fingerprint, other_rows, recipe_of, right_of
+from .common import goal_dict, make_models, outcome
+from .merge import all_baselines, choose, fingerprint, recipe_of, right_of
 
 JOURNAL = "evaluations.jsonl"  # of the run's folder: what an interrupted search has done
 UNTUNED = "untuned_merge"
@@ -58,30 +58,25 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     recipe = tuned(around, done, data)
     files.write_text(run.folder / "recipe.yaml", dump_recipe(recipe, run.folder.absolute()))
     if config.keep:
-        tell.note(f"kept in {space.display(studies.merge_once(recipe, study.merged(recipe)))}")
+        tell.note(f"kept in {space.display(merge_store.merge_once(recipe, study.merged(recipe)))}")
 
     tell.step("score the best on test data, and compare with the baselines")
-    right, groups, metric = right_of(study, recipe, data, tell), test.groups[target], test.metric
+    right = right_of(study, recipe, data, tell)
     beat = all_baselines(study, before, dev, test, data, tell)
-    beat[UNTUNED] = handed_in(UNTUNED, right_of(study, before, data, tell), len(right), metric)
-    compared = compare_all(right, groups, beat, metric)
-    rows = merge_rows(recipe, right, beat, compared, context=study.context, run=run.id, metric=metric)
-    rows += other_rows(rows[:1], {row.baseline_kind for row in rows}, beat, compared)
-    row = rows[0]
-    tell.metric(metric, row.value)
-    result = {
+    beat[UNTUNED] = handed_in(UNTUNED, right_of(study, before, data, tell), len(right), test.metric)
+    more = {
         "kind": "tune",
-        **scored_result(study, row, data, groups, right, beat, compared),
         "params": dict(recipe.params),
         "layer_weights": {name: list(found) for name, found in recipe.layer_weights.items()},
         "models": {source.name: stored.fingerprint(source.path) for source in recipe.sources},
-        "goal": goal_dict(config.mode, right, beat, groups, metric),
+        "goal": goal_dict(config.mode, right, beat, test.groups[target], test.metric),
         "tuned": dict(recipe.learnt),
         "dropped": sum(not one.complete for one in done),
         "recipe": space.display(run.folder / "recipe.yaml"),
         "path": space.display(study.merged(recipe)) if config.keep else None,
     }
-    return Outcome(result, rows, [item.id for item in data.test], groups, arms_of(right, beat, test, target))
+    row = merge_row(recipe, right, study.context, test.metric, run.id)
+    return outcome(study, row, right, beat, test, data, tell, more)
 
 
 def ranges_of(settings: Tune) -> dict[str, tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""Home screen: choose a target, read the advice, vary the question, save or run the recipe."""
+"""Advise screen: choose a target, read the advice, vary the question, save or run the recipe."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from merginguriel.errors import MuError, UsageError
-from merginguriel.similarity import registry
 from merginguriel_tui.advice_view import Scale
 from merginguriel_tui.base import MuScreen
+from merginguriel_tui.registry import create
 from merginguriel_tui.widgets.choice import Choice
+from merginguriel_tui.widgets.whatif import MODES, WhatIf, numbers_of
 
 from . import advise_data
-from .advise_data import Find, command, kept, numbers_of, read, target_line, targets
+from .advise_data import Find, command, kept, read, target_line, targets
 
 if TYPE_CHECKING:
     from merginguriel.decision.advice_types import Advice
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from merginguriel.knowledge.parse.rows import ResultRow
     from merginguriel.text.advice import Row
 
-MODES = ("ExcTar", "IncTar")
-FIELDS = ("k", "min_gain", "budget")
 SHOWN = 200  # targets in the list; what is typed narrows it
 DEFAULT_SEED = 0  # of a run whose configuration names none
 WAIT = 0.15  # seconds after the last key in a field
@@ -38,7 +37,7 @@ BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-small"), (60, "-narrow"), (12
 
 
 class AdviseScreen(MuScreen):
-    """The home screen."""
+    """Advice on one target."""
 
     NAME = "advise"
     LEAVE_TO = "targets"
@@ -51,7 +50,9 @@ class AdviseScreen(MuScreen):
         Binding("x", "open", "Reset the question", id="advise.open", show=False, tooltip="Reset all controls of the what-if line"),
         Binding("s", "save", "Save", id="advise.save", tooltip="Write the recipe as a configuration for mu run"),
         Binding("r", "run", "Run", id="advise.run", tooltip="Show what this recipe would do, then launch it"),
-        Binding("p", "pilot", "Pilot", id="advise.pilot", tooltip="Name the command of a pilot", show=False),
+        Binding("p", "pilot", "Pilot", id="advise.pilot", tooltip="Show arms, cost and detectable gain of a pilot, then launch it"),
+        Binding("v", "evidence", "Evidence", id="advise.evidence", show=False, tooltip="Show the measured rows as a table, sorted by weight, gain or n"),
+        Binding("l", "ledger", "Ledger", id="advise.ledger", show=False, tooltip="Show earlier advice, what came of it, and its reliability"),
         Binding("n", "next", "Copy the next command", id="advise.next", show=False, tooltip="Copy the command that comes next"),
         Binding("e", "explain", "Explain words", id="advise.explain", tooltip="Explain the terms of the advice"),
     ]  # fmt: skip
@@ -63,6 +64,8 @@ class AdviseScreen(MuScreen):
         self.target: str | None = None
         self.about: str | None = None  # context of the request, until it is set
         self.pending_search = ""  # target submitted before the knowledge was loaded
+        self.landed = 0  # entries added to the log when the knowledge was read
+        self.searched = False  # the advice that loads is that of a submitted search: it gets the focus
         self.listed: list[str] = []
         self.reasons: list[Row] = []
         self.counts: dict[tuple[str, str], int] = {}  # (context, target) → merges measured
@@ -72,21 +75,7 @@ class AdviseScreen(MuScreen):
 
     def body(self) -> ComposeResult:
         """Lay out the what-if line, the target list and the answer."""
-        with Container(id="whatif"):
-            yield Choice("mode", MODES, MODES[0], id="mode")
-            yield Choice("method", ("",), "", id="method")
-            similarities = ("", *registry.names(models=False, products=False))
-            yield Choice("similarity", similarities, "", id="similarity")
-            with Horizontal(classes="field"):
-                yield Static("k ", classes="label")
-                yield Input(placeholder="any", type="integer", id="k", compact=True)
-            with Horizontal(classes="field"):
-                yield Static("min gain, pp ", classes="label")
-                yield Input(type="number", id="min_gain", compact=True)
-            with Horizontal(classes="field"):
-                yield Static("budget ", classes="label")
-                yield Input(placeholder="any", type="integer", id="budget", compact=True)
-            yield Choice("context", ("",), "", id="context")
+        yield WhatIf(id="whatif")
         with Horizontal(id="asked"):
             with Vertical(id="picker"):
                 yield Find(placeholder="find a target (/)", id="find", compact=True)
@@ -98,6 +87,11 @@ class AdviseScreen(MuScreen):
                     yield Scale(id="scale")
                 yield OptionList(id="reasons", markup=False, compact=True)
 
+    @property
+    def what_if(self) -> WhatIf:
+        """The what-if line."""
+        return self.query_one(WhatIf)
+
     # Advice
 
     def show(self, *what: str) -> None:
@@ -107,8 +101,8 @@ class AdviseScreen(MuScreen):
             self.target = what[0] if what else last if isinstance(last, str) and last else None
         if len(what) > 1:
             self.about = what[1]
-        if self.knowledge is None:
-            self.asking = True
+        if self.knowledge is None or self.landed != self.mu.landed:
+            self.asking, self.landed = True, self.mu.landed
             self.load(
                 lambda: read(self.mu.space), self._knowledge_read, otherwise=self._read_failed, group="ask"
             )
@@ -119,8 +113,8 @@ class AdviseScreen(MuScreen):
     def _set_context(self) -> None:
         """Set the context that the request named, if it exists, and leave the other controls as they are."""
         if self.about is not None:
-            self._set_controls(
-                {"context": self.about, **{name: self.given()[name] for name in ("k", "min_gain")}}
+            self.what_if.put(
+                {"context": self.about, **{name: self.what_if.given()[name] for name in ("k", "min_gain")}}
             )
             self.about = None
 
@@ -141,7 +135,7 @@ class AdviseScreen(MuScreen):
             "min_gain": f"{float(str(self.mu.space.settings['min_gain_pp'])):g}",
         }  # fmt: skip
         if first:
-            self._set_controls({**self.open, **kept(self.remembered().get("asked"))})
+            self.what_if.put({**self.open, **kept(self.remembered().get("asked"))})
         elif context.value not in contexts:
             context.value = contexts[0]
         self._set_context()
@@ -164,26 +158,6 @@ class AdviseScreen(MuScreen):
             text.append("\n\nCorrect it, then press ctrl+r to read again.", "not bold")
             self.query_one("#verdict", Static).update(text)
 
-    def given(self) -> dict[str, str]:
-        """Return the values of the controls."""
-        fields = {name: self.query_one(f"#{name}", Input).value.strip() for name in FIELDS}
-        picked = {
-            name: self.query_one(f"#{name}", Choice).value
-            for name in ("mode", "method", "similarity", "context")
-        }
-        return {**picked, **fields}
-
-    def _set_controls(self, values: dict[str, Any]) -> None:
-        """Set the controls; ignore values that are not among their options."""
-        for name in ("mode", "method", "similarity", "context"):
-            choice = self.query_one(f"#{name}", Choice)
-            if values.get(name) in choice.options:
-                choice.value = str(values[name])
-        for name in FIELDS:
-            field = self.query_one(f"#{name}", Input)
-            with field.prevent(Input.Changed):
-                field.value = str(values.get(name, ""))
-
     def _load_advice(self) -> None:
         """Compute the advice for the target and the controls, in a thread."""
         if self.knowledge is None:
@@ -195,11 +169,10 @@ class AdviseScreen(MuScreen):
             )
             self.query_one("#find").focus()
             return
-        knowledge, values, target = self.knowledge, self.given(), self.target
-        numbers = numbers_of(values)
-        if numbers is None:
+        knowledge, target = self.knowledge, self.target
+        options = self.what_if.options(self.open["context"])
+        if options is None:
             return  # a number is not complete
-        k, least, budget = numbers
         self.asking = True
 
         def work() -> tuple[Advice, ResultRow | None, str | None]:
@@ -207,20 +180,16 @@ class AdviseScreen(MuScreen):
             from merginguriel.loop import advise_request, ledger
 
             tag = locales.get(target, prefer=[place for _, place in self.counts]).tag
-            question = advise_request.question(
-                knowledge, tag, mode=values["mode"], method=values["method"] or None,
-                similarity=values["similarity"] or None, k=k, min_gain=least, budget=budget,
-                context=None if values["context"] == self.open["context"] else values["context"],
-            )  # fmt: skip
+            question = advise_request.question(knowledge, tag, **options)
             advice = ledger.answered(knowledge, question)
-            row = advise_data.measured(knowledge, advice, DEFAULT_SEED)
+            row = advise_data.same_seed(advise_data.measured(knowledge, advice), DEFAULT_SEED)
             return advice, row, advise_request.unlogged_note(knowledge, question)
 
         self.load(work, self._show_advice, group="ask", otherwise=self._advice_failed)
 
     def _advice_failed(self, error: MuError) -> None:
         self.mu.show_error(error)
-        self.asking, self.after = False, None
+        self.asking, self.after, self.searched = False, None, False
         self.target = self.advice.target if self.advice else None
         if self.target is None:
             self._load_advice()
@@ -231,13 +200,10 @@ class AdviseScreen(MuScreen):
 
         self.advice, row, note = result
         self.target = self.advice.target
-        values = self.given()
+        values = self.what_if.given()
         changed = {name: value for name, value in values.items() if value != self.open[name]}
         self.command = command(self.target, changed)
         self.remember(target=self.target, asked=changed)
-        self.query_one("#verdict", Static).update(
-            view.card(self.advice, advise_data.first_action(self.advice, row, self.key_of))
-        )
         self.query_one("#scale", Scale).tell(self.advice)
         self.reasons = view.rows(self.advice)
         if note:
@@ -245,8 +211,12 @@ class AdviseScreen(MuScreen):
         groups = [""] + [row.label for row in self.reasons]
         rows = [view.line(one, first=one.label != groups[at]) for at, one in enumerate(self.reasons)]
         self.list_options("reasons", map(Option, rows))
-        if self.focused is None:
-            self.query_one("#reasons").focus()
+        if self.focused is None or self.searched:
+            self.set_focus(self.query_one("#reasons"))  # at once: the card names the keys that work now
+        self.searched = False
+        self.query_one("#verdict", Static).update(
+            view.card(self.advice, advise_data.first_action(self.advice, row, self.key_of))
+        )
         after, self.asking, self.after = self.after, False, None
         if after:
             after()
@@ -259,7 +229,7 @@ class AdviseScreen(MuScreen):
         self.load(self._search_targets(text), self._show_targets, group="find")
 
     def _search_targets(self, text: str) -> Callable[[], list[tuple[str, str, int]]]:
-        context, counts = self.given()["context"], self.counts
+        context, counts = self.what_if.given()["context"], self.counts
         measured = {target: n for (name, target), n in counts.items() if name == context}
         return lambda: targets(text, measured, {target for _, target in counts})
 
@@ -275,6 +245,7 @@ class AdviseScreen(MuScreen):
 
     def _show_and_ask(self, text: str, result: list[tuple[str, str, int]]) -> None:
         self._show_targets(result)
+        self.searched = True
         self.target = result[0][0] if result else text  # an unknown locale raises an error with suggestions
         self._load_advice()
 
@@ -301,7 +272,7 @@ class AdviseScreen(MuScreen):
             # The key that focuses the field may be typed inside it.
             if text := event.value.strip().lstrip("/"):
                 self._search_and_ask(text)
-        elif numbers_of(self.given()) is None:
+        elif numbers_of(self.what_if.given()) is None:
             self.mu.show_error(UsageError(f"{event.value!r} is not a valid number for this field."))
         else:
             self._load_advice()
@@ -352,7 +323,7 @@ class AdviseScreen(MuScreen):
     def action_open(self) -> None:
         """Reset all controls."""
         if self.open:
-            self._set_controls(self.open)
+            self.what_if.put(self.open)
             self._list()
             self._load_advice()
 
@@ -371,10 +342,29 @@ class AdviseScreen(MuScreen):
         self.app.push_screen(WordsScreen())
 
     def action_pilot(self) -> None:
-        """Name the command that runs a pilot of the advice."""
-        if self.advice is not None:
-            command = f"mu pilot --target {self.advice.target} --context {self.advice.context}"
-            self.notify(f"Run it in a shell: {self.mu.anywhere(command)}", timeout=8, markup=False)
+        """Show what a pilot of this question would do, and launch it from there."""
+        self._with_advice(
+            lambda advice, knowledge: self.app.push_screen(
+                create(
+                    "pilot", knowledge, advice.target, self.what_if.options(self.open["context"], pilot=True)
+                )
+            )
+        )
+
+    def action_evidence(self) -> None:
+        """Show the rows that the advice rests on as a table."""
+
+        def show(advice: Advice, _: Knowledge) -> None:
+            if advice.rows:
+                self.app.push_screen(create("evidence", advice, self.command))
+            else:
+                self.notify(f"No merge for {advice.target} was measured.", severity="warning", markup=False)
+
+        self._with_advice(show)
+
+    def action_ledger(self) -> None:
+        """Show the ledger of advice."""
+        self.app.push_screen(create("ledger"))
 
     def action_save(self) -> None:
         """Write the recipe as a run's configuration."""
@@ -407,10 +397,10 @@ class AdviseScreen(MuScreen):
             self.load(lambda: advise_data.launch(self.mu.space, result), self._launched, group="recipe")
 
         row = result.measured
-        title = f"Run {result.name}?" if row is None else f"Measured already as {row.ref}. Run it again?"
-        self.confirm(
-            title, result.text, "Run" if row is None else "Run again", launch, danger=row is not None
-        )
+        title = f"Run {result.name}?"
+        if row is not None:
+            title = f"Measured already as {row.ref}. Run it with seed {result.config.seed}?"
+        self.confirm(title, result.text, "Run", launch, danger=row is not None)
 
     def _launched(self, result: tuple[str, int | None]) -> None:
         name, pid = result

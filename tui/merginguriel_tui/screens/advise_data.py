@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
+
+from merginguriel_tui.widgets.whatif import numbers_of
 
 if TYPE_CHECKING:
     from merginguriel.config.schema import Config
@@ -24,17 +27,6 @@ class Find(Input):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "screen.to_targets", "To the list", id="advise.list", show=False)
     ]
-
-
-def numbers_of(values: Mapping[str, str]) -> tuple[int | None, float | None, int | None] | None:
-    """Return k, the least gain in pp and the budget as numbers; None while one of them is not a number."""
-    try:
-        k = int(values["k"]) if values["k"] else None
-        least = float(values["min_gain"]) if values["min_gain"] else None
-        budget = int(values["budget"]) if values["budget"] else None
-    except ValueError:
-        return None
-    return None if k is not None and k < 1 else (k, least, budget)
 
 
 def kept(state: object) -> dict[str, str]:
@@ -127,11 +119,11 @@ def save(space: Workspace, advice: Advice) -> str:
     return space.display(advised_run.save(advice, space))
 
 
-def measured(knowledge: Knowledge, advice: Advice, seed: int) -> ResultRow | None:
-    """Return the latest row that measured the advised recipe: same sources, settings and seed, or no seed recorded."""
+def measured(knowledge: Knowledge, advice: Advice) -> list[ResultRow]:
+    """Return the rows that measured the advised recipe with the same sources and settings, latest first."""
     recipe = advice.recipe
     if recipe.sources_missing or not recipe.sources:
-        return None
+        return []
     wanted = (advice.context, advice.target, advice.mode, recipe.method, recipe.similarity, recipe.params)
     sources = {source.locale for source in recipe.sources}
     found = [
@@ -140,9 +132,13 @@ def measured(knowledge: Knowledge, advice: Advice, seed: int) -> ResultRow | Non
         if row.status == "current"
         and (row.context, row.target, row.mode, row.method, row.similarity, dict(row.params)) == wanted
         and set(row.sources) == sources
-        and row.seed in (None, seed)
     ]
-    return max(found, key=lambda row: row.date, default=None)
+    return sorted(found, key=lambda row: row.date, reverse=True)
+
+
+def same_seed(rows: list[ResultRow], seed: int) -> ResultRow | None:
+    """Return the latest row of this seed; a row without a seed may be of any."""
+    return next((row for row in rows if row.seed in (None, seed)), None)
 
 
 def first_action(advice: Advice, row: ResultRow | None, key: Callable[[str], str]) -> str:
@@ -157,9 +153,11 @@ def first_action(advice: Advice, row: ResultRow | None, key: Callable[[str], str
     if row is not None:
         from merginguriel.text.advice import short_ref
 
-        again = f"; {key('advise.run')} runs it again" if runnable else ""
+        again = f"; {key('advise.run')} runs it with another seed" if runnable else ""
         return f"measured already as {short_ref(row.ref)}{again}"
-    if advice.verdict in ("merge", "pilot") and runnable:
+    if advice.verdict == "pilot":
+        return f"{key('advise.pilot')} tries it in a pilot: arms, cost and detectable gain come first"
+    if advice.verdict == "merge" and runnable:
         return f"{key('advise.run')} runs this recipe"
     if any(step.command for step in advice.next):
         return f"{key('advise.next')} copies the next command"
@@ -167,7 +165,7 @@ def first_action(advice: Advice, row: ResultRow | None, key: Callable[[str], str
 
 
 def proposal(space: Workspace, advice: Advice, knowledge: Knowledge) -> Proposal:
-    """Return the run of the recipe, checked as `mu run --dry-run` checks it.
+    """Return the run of the recipe, checked as `mu run --dry-run` checks it; with the next seed if it was measured.
 
     Raises:
         MuError: The recipe cannot be run in this workspace.
@@ -180,20 +178,24 @@ def proposal(space: Workspace, advice: Advice, knowledge: Knowledge) -> Proposal
     from merginguriel.workspace import writable
 
     configuration = advised_run.configuration(advice, writable(space))
+    rows = measured(knowledge, advice)
+    row = same_seed(rows, configuration.seed)
+    text = "" if advice.verdict in ("merge", "pilot") else f"The advice is {advice.verdict}.\n\n"
+    if row is not None:
+        seeds = {one.seed or 0 for one in rows}
+        configuration = config.changed(configuration, seed=next(n for n in count() if n not in seeds))
+        was = "an unknown seed" if row.seed is None else f"seed {row.seed}"
+        text += (
+            f"Measured with {was} on {row.date}: the same again adds nothing to the log.\n"
+            f"Other seed: this run takes seed {configuration.seed}, with new models and draws.\n"
+            "Other items: start a run on other data from the form (4, then n).\n\n"
+        )
     name = run_store.run_id(configuration)
     exists = (space.runs / name / "config.yaml").is_file()
     state = run_store.state(run_store.get(space, name)) if exists else "new"
-    against = "" if advice.verdict in ("merge", "pilot") else f"The advice is {advice.verdict}.\n\n"
     planned = "\n".join(plan_lines(planning.plan(space, configuration), state))
-    text = config.dump_table(config.as_table(configuration))
-    row = measured(knowledge, advice, configuration.seed)
-    if row is not None:
-        seed = "" if row.seed is None else f" and seed {row.seed}"
-        against = (
-            f"{row.ref} measured this recipe on {row.date}, with the same sources{seed}. "
-            f"Another run adds nothing to the log.\n\n{against}"
-        )
-    return Proposal(name, plain(f"{against}{planned}\n\n{text}"), configuration, row)
+    dumped = config.dump_table(config.as_table(configuration))
+    return Proposal(name, plain(f"{text}{planned}\n\n{dumped}"), configuration, row)
 
 
 def launch(space: Workspace, request: Proposal) -> tuple[str, int | None]:

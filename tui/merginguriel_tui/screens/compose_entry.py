@@ -83,7 +83,7 @@ class ComposeScreen(MuScreen):
     ) -> None:
         super().__init__()
         self.given, self.draft, self.done = text, draft, done
-        self.filled, self.kept, self.anyway = filled, "" if filled else text, False
+        self.filled, self.saved_text, self.anyway = filled, "" if filled else text, False
         # The lock allows one writer; once `over` is set under it, nothing is written.
         self.writes, self.over = threading.Lock(), False
         self.ending = False  # being added, discarded or saved for the last time
@@ -138,12 +138,20 @@ class ComposeScreen(MuScreen):
         def work() -> Any:
             from merginguriel.knowledge.base import load_readable
             from merginguriel.knowledge.log import acceptance, append, commits
+            from merginguriel.loop.ordered_pilot import ordered_pilot
             from merginguriel.merging.registry import parameters
 
             knowledge = known or load_readable(space)
             try:
                 entry = append.check_text(space.log, commits.resolved(text, space.root), self.draft)
-                acceptance.check(space, entry, anyway=anyway, knowledge=knowledge, program=parameters())
+                acceptance.check(
+                    space,
+                    entry,
+                    anyway=anyway,
+                    knowledge=knowledge,
+                    program=parameters(),
+                    ordered=ordered_pilot,
+                )
             except MuError as error:
                 return knowledge, error
             return knowledge, entry
@@ -186,7 +194,7 @@ class ComposeScreen(MuScreen):
     def keep(self) -> None:
         """Save the draft in a thread, if it has changed."""
         text = self.text
-        if not self.over and not self.ending and text != self.kept and text != self.given:
+        if not self.over and not self.ending and text != self.saved_text and text != self.given:
             self.load(lambda: self._save(text), self._saved, group="keep", otherwise=self.show_error_once)
 
     def _save(self, text: str, *, last: bool = False) -> None:
@@ -196,7 +204,7 @@ class ComposeScreen(MuScreen):
         with self.writes:
             if not self.over:
                 keep_draft(self.mu.space.log, text, self.draft)
-                self.kept, self.over = text, last
+                self.saved_text, self.over = text, last
 
     def _saved(self, _: None) -> None:
         self.last_error = ""
@@ -204,7 +212,7 @@ class ComposeScreen(MuScreen):
     def on_unmount(self) -> None:
         """Save unsaved text, in the session folder if the workspace is not writable."""
         text = self.text
-        if self.over or text in (self.kept, self.given):
+        if self.over or text in (self.saved_text, self.given):
             return
         try:
             self._save(text)
@@ -303,6 +311,7 @@ class ComposeScreen(MuScreen):
 
         def work() -> str:
             from merginguriel.knowledge.log import acceptance, drafts
+            from merginguriel.loop.ordered_pilot import ordered_pilot
             from merginguriel.merging.registry import parameters
 
             folder = drafts.folder(space.log)
@@ -310,7 +319,13 @@ class ComposeScreen(MuScreen):
                 self._save(text)
             with self.writes:
                 entry = acceptance.accept(
-                    space, text, beside=folder, draft=draft, anyway=anyway, program=parameters()
+                    space,
+                    text,
+                    beside=folder,
+                    draft=draft,
+                    anyway=anyway,
+                    program=parameters(),
+                    ordered=ordered_pilot,
                 )
                 # A later save would bring back the draft of an entry that was added.
                 self.over = True
@@ -362,7 +377,7 @@ class ComposeScreen(MuScreen):
             return
         if self.filled and text == self.given:
             self._end(self._remove_draft)
-        elif text != self.kept:
+        elif text != self.saved_text:
             self._end(lambda: self._save(text, last=True))
         else:
             self._leave(None)

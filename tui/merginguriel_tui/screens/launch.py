@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
-from textual.suggester import SuggestFromList
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.timer import Timer
-from textual.widget import Widget
-from textual.widgets import Input, Label, Select, Static
+from textual.widgets import Input, Select, Static
 
 from merginguriel.errors import MuError
 from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen
 from merginguriel_tui.registry import create
+from merginguriel_tui.widgets.choice import Pick
+
+from .launch_data import Checked, Field, planned, row_of, safe, set_text, tables
 
 if TYPE_CHECKING:
-    from merginguriel.config.schema import Config, Key
+    from merginguriel.config.schema import Config
 
 # Terminal width → class for the stylesheet.
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (110, "-wide")]
-HINTS = {
-    "table": "name=value name=value",
-    "locales": "de-DE sv-SE …",
-    "whole": "a whole number",
-    "locale": "sw-KE",
-}
 PAUSE = 0.25  # seconds after the last letter before the whole form is checked
 FIRST = (
     "kind",
@@ -47,29 +41,18 @@ FIRST = (
     "locales",
     "splits",
 )
-
-
-class Field(NamedTuple):
-    """A key of the configuration, and its initial text if the run is based on another."""
-
-    name: str
-    key: Key
-    given: str
-
-
-class Checked(NamedTuple):
-    """Result of the form: the run, its state and plan, or the error."""
-
-    run: str
-    state: str
-    lines: list[str]
-    config: Config | None
-    error: MuError | None
-
-
-def safe(name: str) -> str:
-    """Return the widget id of a key."""
-    return "key-" + name.replace(".", "-")
+MAIN = (
+    *FIRST,
+    "weights",
+    "data",
+    "task",
+    "base",
+    "seed",
+    "keep",
+    "score",
+    "training.epochs",
+    "iterate.epochs",
+)
 
 
 class LaunchScreen(MuScreen):
@@ -81,7 +64,9 @@ class LaunchScreen(MuScreen):
     DEFAULT_CSS = """
     LaunchScreen #split { height: 1fr; }
     LaunchScreen.-narrow #split { layout: vertical; }
-    LaunchScreen #form { width: 1fr; height: 1fr; }
+    LaunchScreen #left { width: 1fr; height: 1fr; }
+    LaunchScreen #form { height: 1fr; }
+    LaunchScreen #about { height: 2; padding: 0 1; color: $text-muted; background: $boost; }
     LaunchScreen #plan { width: 1fr; height: 1fr; border-left: solid $panel; padding: 0 1; }
     LaunchScreen.-narrow #plan { height: 8; width: 100%; border: none; border-top: solid $panel; }
     LaunchScreen .row { height: 1; }
@@ -95,6 +80,8 @@ class LaunchScreen(MuScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+l", "launch", "Launch", id="launch.go", priority=True, tooltip="Launch the run shown beside the form"),
         Binding("ctrl+s", "save", "Save as YAML", id="launch.save", priority=True, tooltip="Save the configuration as YAML"),
+        Binding("f2", "pick", "Choose", id="launch.pick", tooltip="Choose a method, locale or model from a list"),
+        Binding("f3", "every", "All keys", id="launch.all", tooltip="Show all keys of this kind of run, or the main ones and those that are set"),
         Binding("escape", "back", "Back", id="launch.back"),
     ]  # fmt: skip
 
@@ -106,12 +93,16 @@ class LaunchScreen(MuScreen):
         self.checked: Checked | None = None
         self.checked_words: list[str] = []  # its command
         self.waiting: Timer | None = None
+        self.every = False  # show the keys that are rarely set too
+        self.known: dict[str, list[str]] = {}  # kind of a key → values to choose from
         self.early = ""  # letters typed before the form exists
 
     def body(self) -> ComposeResult:
         """Yield the form and the plan."""
         with Horizontal(id="split"):
-            yield VerticalScroll(id="form", can_focus=False)
+            with Vertical(id="left"):
+                yield VerticalScroll(id="form", can_focus=False)
+                yield Static(id="about", markup=False)
             with VerticalScroll(id="plan"):
                 yield Static(Text("…", "dim"), id="planned")
 
@@ -124,6 +115,7 @@ class LaunchScreen(MuScreen):
         from merginguriel.config import run_config as configs
         from merginguriel.merging import registry
         from merginguriel.runs import resolve, run_store
+        from merginguriel.study import capabilities
 
         if self.fields:
             self.check()
@@ -143,17 +135,20 @@ class LaunchScreen(MuScreen):
             )
             fields = [Field(name, configs.KEYS[name], given.get(name, "")) for name in names]
             placed = resolve.placed(configs.Config(), space)
-            known = resolve.study_of(placed, space).trained()
-            return fields, file, sorted(registry.all_methods()), sorted(known)
+            study = resolve.study_of(placed, space)
+            trained, others = sorted(study.trained()), sorted(capabilities.scorable(study.context) or ())
+            known = list(dict.fromkeys([*trained, *others]))  # what has a model comes first
+            return fields, file, sorted(registry.all_methods()), known
 
         self.load(work, self.fill, group="form")
 
     async def fill(self, result: tuple[list[Field], Path | None, list[str], list[str]]) -> None:
         """Create the fields."""
-        fields, self.file, methods, trained = result
+        fields, self.file, methods, known = result
         self.fields = {field.name: field for field in fields}
+        self.known = {"method": methods, "locale": known, "locales": known}
         # Await it: after a refresh alone, some fields may be missing on a slow machine.
-        await self.query_one("#form").mount_all([row_of(field, methods, trained) for field in fields])
+        await self.query_one("#form").mount_all([row_of(field, methods, known) for field in fields])
         self.fit()
         target = self.query_one("#key-target", Input)
         # The focus may arrive after the first letters and select them; the next letter would replace them.
@@ -194,11 +189,12 @@ class LaunchScreen(MuScreen):
         return pairs
 
     def fit(self) -> None:
-        """Show only the keys that apply to this kind of run."""
+        """Show only the keys that apply to this kind of run: the main ones and those that are set, or all."""
         kind = self.value("kind") or "merge"
         for name, field in self.fields.items():
-            only = field.key.only
-            self.query_one(f"#{safe(name)}").parent.display = not only or kind in only  # type: ignore[union-attr]
+            matters = self.every or name in MAIN or self.value(name)
+            row = self.query_one(f"#{safe(name)}-row")
+            row.display = (not field.key.only or kind in field.key.only) and bool(matters)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Check the value."""
@@ -213,6 +209,47 @@ class LaunchScreen(MuScreen):
         if event.select.id == safe("kind") and self.fields:
             self.fit()
         self.typed(event.select.id or "", "")
+
+    def on_descendant_focus(self) -> None:
+        """Show the whole description of the key that has the focus."""
+        field = self.at
+        text = "" if field is None else f"{field.name}: {field.key.doc}"
+        if field is not None and self.known.get(field.key.kind):
+            text += f"  ({self.key_of('launch.pick')} chooses from a list)"
+        self.query_one("#about", Static).update(text)
+
+    @property
+    def at(self) -> Field | None:
+        """The key whose field has the focus."""
+        return next(
+            (f for f in self.fields.values() if self.focused and safe(f.name) == self.focused.id), None
+        )
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer a list only for keys that have one."""
+        if action == "pick":
+            return self.at is not None and bool(self.known.get(self.at.key.kind))
+        return super().check_action(action, parameters)
+
+    def action_pick(self) -> None:
+        """Choose the value from a list; of several locales, one more."""
+        field = self.at
+        if field is None or not isinstance(self.focused, Input):
+            return
+        widget = self.focused
+
+        def then(value: str | None) -> None:
+            if value is not None:
+                before = [*widget.value.split()] if field.key.kind == "locales" else []
+                widget.value = " ".join(dict.fromkeys([*before, value]))
+                widget.action_end()
+
+        self.app.push_screen(Pick(field.name, self.known[field.key.kind]), then)
+
+    def action_every(self) -> None:
+        """Show all keys, or only the main ones."""
+        self.every = not self.every
+        self.fit()
 
     def typed(self, widget: str, value: str) -> None:
         """Check one value at once, and the whole form when typing pauses."""
@@ -334,64 +371,3 @@ class LaunchScreen(MuScreen):
         """Return the plan."""
         content = self.query_one("#planned", Static).content
         return self.command if how == "command" else content.plain if isinstance(content, Text) else ""
-
-
-def row_of(field: Field, methods: list[str], trained: list[str]) -> Horizontal:
-    """Return the line of a key: name, field, description."""
-    key, default = field.key, set_text(field.key.default)
-    widget: Widget
-    choices = ("true", "false") if key.kind == "flag" else key.choices
-    if choices and key.kind in ("word", "flag"):
-        widget = Select(
-            [(Text(choice), choice) for choice in choices], prompt=default or "-", id=safe(field.name), compact=True,
-            value=field.given if field.given in choices else Select.NULL,
-        )  # fmt: skip
-    else:
-        known = {"method": methods, "locale": trained}.get(key.kind, [])
-        widget = Input(
-            field.given, placeholder=default or HINTS.get(key.kind, key.kind), id=safe(field.name), compact=True,
-            suggester=SuggestFromList(known, case_sensitive=False) if known else None,
-        )  # fmt: skip
-    doc = Static(
-        Text(key.doc, no_wrap=True, overflow="ellipsis"), id=f"{safe(field.name)}-doc", classes="doc"
-    )
-    return Horizontal(Label(Text(field.name)), widget, doc, classes="row")
-
-
-def set_text(value: Any) -> str:
-    """Format a value as `--set` takes it."""
-    if isinstance(value, dict):
-        return " ".join(f"{name}={set_text(inner)}" for name, inner in value.items())
-    if isinstance(value, list | tuple):
-        return " ".join(map(str, value))
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None else str(value)
-
-
-def tables(value: str, before: str) -> Iterator[str]:
-    """Split `density=0.3 scale=1` into single keys; a key that was removed gets an empty value."""
-    now = [item if "=" in item else f"{item}=" for item in value.split()]
-    names = {item.partition("=")[0] for item in now}
-    yield from now
-    yield from (f"{name}=" for item in before.split() if (name := item.partition("=")[0]) not in names)
-
-
-def planned(space: Any, file: Path | None, sets: list[str]) -> Checked:
-    """Plan the run as `mu run --dry-run` does.
-
-    Raises:
-        MuError: The run cannot be carried out.
-    """
-    from merginguriel.config import run_config as configs
-    from merginguriel.runs import resolve, run_store
-    from merginguriel.runs.planning import plan
-    from merginguriel.text.runs import plan_lines
-    from merginguriel.workspace import writable
-
-    config, locations = configs.read(file, sets)
-    configuration = resolve.resolved(config, writable(space), locations)
-    name = run_store.run_id(configuration)
-    exists = (space.runs / name / "config.yaml").is_file()
-    state = run_store.state(run_store.get(space, name)) if exists else "new"
-    return Checked(name, state, plan_lines(plan(space, configuration), state), config, None)

@@ -92,7 +92,7 @@ def changes_page(name: str, since: str, result: Sequence[Any], error: MuError | 
     """
     lines = [f"# {escaped(name)} {f'since {since[:9]}' if since else 'since the last commit'}", ""]
     for change in result:
-        lines += [f"- **{escaped(change.kind)}** {escaped(change.what)}: {escaped(change.said)}"]
+        lines += [f"- **{escaped(change.kind)}** {escaped(change.what)}: {escaped(change.text)}"]
         lines += [f"    - {escaped(line)}" for line in change.evidence]
     if error is not None:
         lines += [escaped(line) + "\n" for line in error.render().splitlines()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
@@ -16,12 +15,11 @@ from textual.widgets import Input, Static
 from merginguriel.errors import UsageError
 from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen, table_as
-from merginguriel_tui.registry import create
 from merginguriel_tui.widgets.choice import Choice, Pick
 from merginguriel_tui.widgets.page import Page
 from merginguriel_tui.widgets.paged import PAGE, PagedTable
 
-from . import links, log_data
+from . import landing, links, log_data
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
@@ -303,7 +301,10 @@ class LogScreen(MuScreen):
         (self.table if self.page.has_focus else self.page).focus()
 
     def action_leave(self) -> None:
-        """Focus the list."""
+        """Focus the list; clear a search that is left."""
+        find = self.query_one("#find", Input)
+        if find.has_focus:
+            find.value = ""
         self.table.focus()
 
     def action_back(self) -> None:
@@ -326,15 +327,7 @@ class LogScreen(MuScreen):
 
     def begin(self, kind: str, source: str) -> None:
         """Open the editor on `draft` ID, `run` ID or `empty` TYPE."""
-        space = self.mu.space
-        self.load(
-            lambda: log_data.begin(space, kind, source),
-            lambda result: self._write_on(*result, kind != "draft"),
-            group="begin",
-        )
-
-    def _write_on(self, text: str, path: Path, filled: bool) -> None:
-        self.app.push_screen(create("compose", text, path, self._written, filled=filled))
+        landing.write(self, kind, source, self._written)
 
     def _written(self, entry: str | None) -> None:
         """Reload after editing and show the new entry."""

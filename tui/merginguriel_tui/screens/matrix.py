@@ -107,7 +107,7 @@ class MatrixScreen(MuScreen):
                 self.load(lambda: look(self.mu.space, wish), self.took, otherwise=self.missed)
                 return
         if self.wish is None:
-            saved = self.mu.kept.get("matrix")
+            saved = self.mu.saved_state.get("matrix")
             self.begin(saved if isinstance(saved, dict) else {})
 
     def begin(self, saved: dict[str, object]) -> None:
@@ -173,7 +173,7 @@ class MatrixScreen(MuScreen):
         if self.seen is None or heat.source is None or heat.target is None or self.wish is None:
             return
         self.wish = replace(self.wish, target=heat.target)
-        self.mu.kept["matrix"] = {
+        self.mu.saved_state["matrix"] = {
             "context": self.seen.one.context, "split": self.seen.one.split, "target": heat.target,
         }  # fmt: skip
         self.command = self.wish.command(heat.target)

@@ -137,7 +137,7 @@ def picture(shown: Matrix) -> Picture:
     from merginguriel.evaluation import heatmap
 
     low, high = heatmap.span(shown.scores)
-    best = heatmap.column_best(shown.scores)
+    best = heatmap.column_best(shown)
     known = ~np.isnan(shown.scores)
     scaled = np.clip((np.where(known, shown.scores, low) - low) / (high - low), 0, 1) * (STEPS - 1)
     shades = np.where(known, scaled.astype(np.int64), -1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.text import Text
@@ -20,7 +21,8 @@ from merginguriel_tui.registry import create
 from merginguriel_tui.widgets.plots import CurvePlot, bar
 from merginguriel_tui.widgets.steering import steer
 
-from .runs_data import short, state_text
+from . import landing
+from .runs_data import reason, short, state_text
 
 if TYPE_CHECKING:
     from merginguriel.runs.progress import Standing, Watch
@@ -34,7 +36,7 @@ MOST = 5000  # log lines in memory; `mu runs logs` prints all
 STAMP = re.compile(
     r"^\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\.\d+\+00:00"
 )  # of a line in log.txt; UTC, as in the events
-PANES = ("log", "metrics", "events", "config", "result", "machine")
+PANES = ("result", "log", "metrics", "events", "config", "machine")
 
 
 class Metrics(NamedTuple):
@@ -60,7 +62,8 @@ class Facts(NamedTuple):
         place: Position in the log file after them.
         events: Text of the events pane.
         result: Text of the result pane.
-        told: Metrics ready to show.
+        answer: Whether the merge paid, on one line; empty if that is not known.
+        metrics: Metrics ready to show.
     """
 
     standing: Standing
@@ -68,7 +71,8 @@ class Facts(NamedTuple):
     place: int
     events: str
     result: str
-    told: Metrics
+    answer: str
+    metrics: Metrics
 
 
 class Still(NamedTuple):
@@ -94,6 +98,7 @@ class RunScreen(MuScreen):
     RunScreen Log { height: 1fr; }
     RunScreen #bars { height: auto; max-height: 12; padding: 0 1; }
     RunScreen #sidebars { height: auto; max-height: 12; }
+    RunScreen #result-text.-wrapped { width: 100%; text-wrap: wrap; }
     RunScreen .text { height: auto; width: auto; padding: 0 1; text-wrap: nowrap; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -105,6 +110,8 @@ class RunScreen(MuScreen):
         Binding("x", "steer('cancel')", "Cancel", id="run.cancel", tooltip="Cancel the run"),
         Binding("p", "steer('pause')", "Pause", id="run.pause", tooltip="Pause the run"),
         Binding("r", "steer('resume')", "Resume", id="run.resume", tooltip="Resume the run"),
+        Binding("w", "write", "Write it up", id="run.write", tooltip="Write the retrospective of this run for the log"),
+        Binding("a", "advice", "Advice", id="run.advice", tooltip="Ask for advice on the target of this run"),
         Binding("e", "again", "New like this", id="run.again", show=False, tooltip="Start a new run with the settings of this one"),
     ]  # fmt: skip
 
@@ -123,13 +130,15 @@ class RunScreen(MuScreen):
         yield Static(Text(f" {plain(self.asked)}"), id="head")
         with Horizontal():
             with TabbedContent(id="panes", initial="log"):
+                with TabPane("result", id="result"), VerticalScroll(id="result-scroll"):
+                    yield Static(id="result-text", classes="text")
                 with TabPane("log", id="log"):
                     yield Input(id="logfind", placeholder="find in the log", compact=True)
                     yield Log(id="lines", max_lines=MOST)
                 with TabPane("metrics", id="metrics"), VerticalScroll(id="metrics-scroll"):
                     yield Static(id="bars")
                     yield CurvePlot(id="curves")
-                for name in PANES[2:]:
+                for name in PANES[3:]:
                     with TabPane(name, id=name), ScrollableContainer(id=f"{name}-scroll"):
                         yield Static(id=f"{name}-text", classes="text")
             with Vertical(id="side"):
@@ -181,8 +190,9 @@ class RunScreen(MuScreen):
             return
         self.busy = True
         row = facts.place if facts else 0
+        width = max(self.query_one("#panes").size.width - 3, 40)
         self.load(
-            lambda: looked(still, watch, row, facts),
+            lambda: looked(still, watch, row, facts, width),
             lambda result: self.took(watch, result),
             otherwise=self.missed,
             group="look",
@@ -208,19 +218,22 @@ class RunScreen(MuScreen):
         if facts.lines:
             fresh = [plain(line) for line in facts.lines]
             self.lines = [*self.lines, *fresh][-MOST:]
-            self.query_one("#lines", Log).write_lines(self.kept(fresh, short_time=True))
+            self.query_one("#lines", Log).write_lines(self.filtered(fresh, short_time=True))
         if before is None or before.events != facts.events:
             self.put("events", facts.events)
         if before is None or before.result != facts.result:
             self.put("result", facts.result)
+            self.query_one("#result-text").set_class(facts.standing.state == "failed", "-wrapped")
+            if facts.standing.state in ("finished", "failed") and self.focused is self.query_one("#lines"):
+                self.action_pane(-1)  # the answer is worth more than the log
         self.head(facts)
         state = facts.standing.state
         changed = before is None or before.standing.state != state
         if changed:
             self.refresh_bindings()
-        if changed or before is None or before.told is not facts.told:
+        if changed or before is None or before.metrics is not facts.metrics:
             over = state not in ("queued", "running", "paused")
-            self.metrics(facts.told, "no curves: no losses were recorded" if over else "no losses yet")
+            self.metrics(facts.metrics, "no curves: no losses were recorded" if over else "no losses yet")
 
     def put(self, name: str, text: str) -> None:
         """Set the text of a pane."""
@@ -251,6 +264,8 @@ class RunScreen(MuScreen):
             if now.request:
                 last.append(f"   {now.request} requested", "bold not dim")
                 last.append(": after this step" if now.request == "pause" else "")
+        elif facts.answer:
+            last = Text(plain(facts.answer), "bold")
         elif now.state in ("dead", "failed", "cancelled", "paused"):
             last.append(f"press r to resume it: mu runs resume {self.still.run.id}")
         head = Text("\n").join([line, step, last])
@@ -266,7 +281,7 @@ class RunScreen(MuScreen):
 
     # Keys
 
-    def kept(self, lines: list[str], *, short_time: bool = False) -> list[str]:
+    def filtered(self, lines: list[str], *, short_time: bool = False) -> list[str]:
         """Return the lines that match the search; `short_time` cuts the date."""
         result = [line for line in lines if self.filter in line.lower()] if self.filter else lines
         return [STAMP.sub(r"\1", line) for line in result] if short_time else result
@@ -276,7 +291,7 @@ class RunScreen(MuScreen):
         self.filter = event.value.strip().lower()
         log = self.query_one("#lines", Log)
         log.clear()
-        log.write_lines(self.kept(self.lines, short_time=True))
+        log.write_lines(self.filtered(self.lines, short_time=True))
 
     def on_input_submitted(self) -> None:
         """Focus the log."""
@@ -315,6 +330,10 @@ class RunScreen(MuScreen):
         """Offer only what the state of the run allows."""
         from merginguriel.runs.run_store import ALLOWED
 
+        if action == "write":
+            return self.facts is not None and self.facts.standing.state == "finished"
+        if action == "advice":
+            return self.still is not None and self.still.run.config.target is not None
         if action == "steer":
             return self.facts is not None and self.facts.standing.state in ALLOWED[str(parameters[0])]
         return super().check_action(action, parameters)
@@ -323,6 +342,18 @@ class RunScreen(MuScreen):
         """Cancel, pause or resume the run."""
         if self.still:
             steer(self, what, [self.still.run.id], self.show)
+
+    def action_write(self) -> None:
+        """Open the editor on the retrospective of this run."""
+        if self.still:
+            landing.write(self, "run", self.still.run.id, lambda _: None)
+
+    def action_advice(self) -> None:
+        """Go to the advice on the target of this run."""
+        if self.still:
+            config = self.still.run.config
+            context = f"{config.task}/{PurePath(str(config.base)).name}"
+            self.mu.action_go("advise", str(config.target), context)
 
     def action_again(self) -> None:
         """Open the form with the settings of this run."""
@@ -335,28 +366,38 @@ class RunScreen(MuScreen):
         if how == "command" or self.still is None:
             return self.command
         if pane == "log":
-            return "\n".join(self.kept(self.lines))
+            return "\n".join(self.filtered(self.lines))
         if pane == "metrics" and self.watch_of:
             return "\n".join(f"{name}\t{value:g}" for _, name, value in self.watch_of.metrics)
         content = self.query_one(f"#{pane}-text", Static).content
         return content.plain if isinstance(content, Text) else ""
 
 
-def looked(still: Still, watch: Watch, position: int, before: Facts | None) -> Facts:
+def looked(still: Still, watch: Watch, position: int, before: Facts | None, width: int) -> Facts:
     """Read new events and log lines, and the result of a finished run. Called in a worker."""
     from merginguriel.runs import run_store
     from merginguriel.runs.progress import TAIL, read_on
-    from merginguriel.text.runs import event_line, result_lines
+    from merginguriel.text.runs import event_line
+
+    from .answer import lines as answer_lines
+    from .answer import sentence
 
     status = watch.look()
     lines, position = read_on(still.run.folder / "log.txt", position, most=TAIL)
-    result = f"no result yet: the run is {status.state}"
+    result, answer = f"no result yet: the run is {status.state}", ""
     if status.state == "finished":
-        result = "\n".join(result_lines(run_store.result(still.run)))
+        found = run_store.result(still.run)
+        result, answer = "\n".join(answer_lines(found, width)), sentence(found)
+    elif status.state == "failed":
+        result = (
+            f"{reason(watch.events)}\n\nr resumes the run where it stopped; e opens a form with its settings."
+        )
     events = "\n".join(event_line(event) for event in watch.events[-MOST:])
     # Go through thousands of metrics only if one is new.
-    metrics = before.told if before and before.told.taken == len(watch.metrics) else metrics_of(watch.metrics)
-    return Facts(status, lines, position, events, result, metrics)
+    metrics = (
+        before.metrics if before and before.metrics.taken == len(watch.metrics) else metrics_of(watch.metrics)
+    )
+    return Facts(status, lines, position, events, result, answer, metrics)
 
 
 def metrics_of(metrics: list[tuple[float, str, float]]) -> Metrics:

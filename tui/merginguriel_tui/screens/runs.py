@@ -21,7 +21,7 @@ from merginguriel_tui.widgets.paged import PAGE, Column, PagedTable
 from merginguriel_tui.widgets.plots import bar
 from merginguriel_tui.widgets.steering import steer
 
-from .runs_data import pages_around, short, state_text
+from .runs_data import gain_text, pages_around, short, state_text, with_gains
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from merginguriel.runs.progress import Standing, Watch
 
 # Terminal width → class for the stylesheet.
-BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (168, "-wide")]
+BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-beside"), (168, "-wide")]
 REST = 0.15  # seconds the cursor rests on a run before its preview is loaded
 EVERY = 1.0  # seconds between two checks of live runs
 MANY = 200  # live runs that are checked, beside those in view
@@ -39,7 +39,10 @@ REQUESTED = {
     "cancel": "cancelling",
     "resume": "resuming",
 }  # request → shown until it is answered
-ORDERS = {"newest": "newest first", "best": "best first", "state": "by state", "target": "by target"}
+ORDERS = {
+    "newest": "newest first", "best": "best first", "state": "by state", "target": "by target", "method": "by method",
+    "seed": "by seed",
+}  # fmt: skip
 NEWEST = "newest"
 
 
@@ -53,20 +56,23 @@ class RunsScreen(MuScreen):
     RunsScreen #bar { height: 1; }
     RunsScreen #find { width: 1fr; }
     RunsScreen #table { width: 1fr; }
-    RunsScreen #preview { width: 64; border-left: solid $panel; padding: 0 1; display: none; }
-    RunsScreen.-wide #preview { display: block; }
+    RunsScreen #preview { width: 40; border-left: solid $panel; padding: 0 1; display: none; }
+    RunsScreen.-beside #preview, RunsScreen.-wide #preview { display: block; }
+    RunsScreen.-wide #preview { width: 64; }
     RunsScreen #counts { width: auto; min-width: 20; padding: 0 1; text-align: right; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "find", "Find", id="runs.find", tooltip="Find runs by words of id, target, method, state", priority=True),
+        Binding("slash", "find", "Find", id="runs.find", tooltip="Find runs by words, or by column: target:da-DK method:ties state:failed", priority=True),
         Binding("n", "launch", "New", id="runs.new", tooltip="Start a new run from a form"),
         Binding("e", "again", "New like this", id="runs.again", show=False, tooltip="Start a new run with the settings of this one"),
         Binding("space", "mark", "Mark", id="runs.mark", tooltip="Mark a run, to compare, cancel, pause or resume several"),
         Binding("c", "compare", "Compare", id="runs.compare", tooltip="Compare the marked runs"),
-        Binding("s", "order", "Order", id="runs.order", show=False, tooltip="Order: newest first, best first, by state, by target"),
+        Binding("s", "order", "Order", id="runs.order", show=False, tooltip="Order: newest first, best first, by state, target, method or seed"),
         Binding("x", "steer('cancel')", "Cancel", id="runs.cancel", tooltip="Cancel the marked runs, or this one"),
         Binding("p", "steer('pause')", "Pause", id="runs.pause", tooltip="Pause the marked runs, or this one"),
         Binding("r", "steer('resume')", "Resume", id="runs.resume", tooltip="Resume the marked runs, or this one"),
+        Binding("a", "archive", "Archive", id="runs.archive", show=False, tooltip="Archive the marked runs, or this one: out of the list, not removed"),
+        Binding("u", "restore", "Undo", id="runs.undo", show=False, tooltip="Bring back the runs that were archived last"),
         Binding("escape", "back", "Show all", id="runs.back", show=False, tooltip="Clear search and marks"),
     ]  # fmt: skip
 
@@ -81,11 +87,14 @@ class RunsScreen(MuScreen):
         self.busy = False
         self.wrong = ""  # error of the last check, to report it once
         self.rest: Timer | None = None
+        self.archived: list[list[str]] = []  # ids, the last archived at the end
 
     def body(self) -> ComposeResult:
         """Yield the search line, the table and the preview."""
         with Horizontal(id="bar"):
-            yield Input(id="find", placeholder="find: words of id, target, method, state …", compact=True)
+            yield Input(
+                id="find", placeholder="find: words, or target:da-DK method:ties state:failed", compact=True
+            )
             yield Static(id="counts")
         with Horizontal(id="both"):
             yield PagedTable(self.columns(), id="table")
@@ -97,7 +106,8 @@ class RunsScreen(MuScreen):
         return [
             Column("state", 11, lambda row: state_text(self.state(row))),
             Column("run", 0, lambda row: Text(plain(row["id"]))),
-            Column("progress", 18, self.progress, gives=3, grows=20),
+            Column("progress or gain", 20, self.progress, gives=3, grows=18),
+            Column("over", 6, lambda row: Text(plain(row["gain"].model if row.get("gain") else "")), gives=7),
             Column("left", 5, self.left, gives=4, right=True),
             Column("best", 7, self.best, right=True),
             Column("k", 3, lambda row: Text("" if row["k"] is None else str(row["k"])), gives=6, right=True),
@@ -124,9 +134,11 @@ class RunsScreen(MuScreen):
         return standing.state if standing else str(row["state"])
 
     def progress(self, row: dict[str, Any]) -> Text:
-        """Return the progress cell: a bar for live runs, else time taken, error or last step."""
+        """Return the progress cell: a bar for live runs, else gain with its interval, time taken, error or last step."""
         standing = self.standings.get(row["id"])
         if standing is None or not standing.live:
+            if row.get("gain"):
+                return gain_text(row["gain"])
             if self.state(row) == "finished":
                 return Text(f"took {short(row['seconds'])}" if row["seconds"] else "", "dim")
             return Text(plain(row["error"] or row["step"] or "").replace("\n", " "), "dim")
@@ -186,7 +198,7 @@ class RunsScreen(MuScreen):
         self.command = shlex.join(words + (["--order", order] if order != NEWEST else []))
 
         def work() -> Any:
-            rows, count = index.listed(space, PAGE, text=text, order=order)
+            rows, count = with_gains(space, index.listed(space, PAGE, text=text, order=order))
             live, _ = index.listed(space, MANY, state="running", look=False)
             waiting = index.listed(space, 1, state="queued", look=False)[1] if count else 0
             looked = space.runs.stat().st_mtime_ns if space.runs.is_dir() else 0
@@ -227,7 +239,7 @@ class RunsScreen(MuScreen):
 
     def look_into(self) -> None:
         """Load the preview of the run under the cursor."""
-        here, space = self.table.here, self.mu.space
+        here, space, width = self.table.here, self.mu.space, self.query_one("#preview").size.width - 3
         if here is None or not self.query_one("#preview").display:
             return
 
@@ -239,7 +251,7 @@ class RunsScreen(MuScreen):
         def work() -> str:
             from .runs_data import preview
 
-            return preview(space, here["id"])
+            return preview(space, here["id"], width)
 
         self.load(work, put, group="preview", otherwise=lambda error: put(plain(error.render())))
 
@@ -269,7 +281,9 @@ class RunsScreen(MuScreen):
                 self.table.put(first, result[0])
 
         self.load(
-            lambda: index.listed(space, PAGE, offset=first, text=text, order=order, look=False),
+            lambda: with_gains(
+                space, index.listed(space, PAGE, offset=first, text=text, order=order, look=False)
+            ),
             put,
             group=f"page{first}",
         )
@@ -355,12 +369,12 @@ class RunsScreen(MuScreen):
         self.app.push_screen(create("run", name))
 
     def action_back(self) -> None:
-        """Leave the search line; from the table, clear search and marks."""
-        if self.query_one("#find").has_focus:
-            self.table.focus()
-            return
-        self.table.marked = set()
-        self.query_one("#find", Input).value = ""
+        """Clear the search and go to the table; from the table, clear the marks too."""
+        find = self.query_one("#find", Input)
+        if not find.has_focus:
+            self.table.marked = set()
+        find.value = ""
+        self.table.focus()
         self.table.refresh()
 
     def action_mark(self) -> None:
@@ -409,6 +423,39 @@ class RunsScreen(MuScreen):
         chosen = sorted(self.table.marked) or ([here["id"]] if here else [])
         if chosen:
             steer(self, what, chosen, self.read)
+
+    def action_archive(self) -> None:
+        """Archive the marked runs, or the one under the cursor."""
+        from merginguriel.runs import archive
+
+        here, space = self.table.here, self.mu.space
+        chosen = sorted(self.table.marked) or ([here["id"]] if here else [])
+
+        def then(moved: list[str]) -> None:
+            self.archived.append(moved)
+            self.table.marked = set()
+            what = moved[0] if len(moved) == 1 else f"{len(moved)} runs"
+            self.notify(f"archived: {what}. {self.key_of('runs.undo')} brings back.", markup=False)
+            self.read()
+
+        if chosen:
+            self.load(lambda: archive.archive(space, chosen), then, group="archive")
+
+    def action_restore(self) -> None:
+        """Bring back the runs that were archived last."""
+        from merginguriel.runs import archive
+
+        space = self.mu.space
+        if not self.archived:
+            self.notify("Nothing was archived here.", severity="warning", markup=False)
+            return
+        names = self.archived.pop()
+
+        def then(back: list[str]) -> None:
+            self.notify(f"brought back: {', '.join(back) or 'none'}", markup=False)
+            self.read()
+
+        self.load(lambda: archive.restore(space, names), then, group="archive")
 
     def copied(self, how: str) -> str:
         """Return the runs in view (only marked ones, if any) as a table."""

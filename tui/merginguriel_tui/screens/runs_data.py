@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from merginguriel.text.numbers import interval, signed
 from merginguriel.text.tables import columns, plain, true_minus
 from merginguriel_tui.widgets.paged import PAGE
 
 if TYPE_CHECKING:
+    from merginguriel.runs.index import Gain
     from merginguriel.workspace import Workspace
 
 STATES = {
     "running": ("▶", "bold green"), "queued": ("…", ""), "paused": ("‖", "yellow"), "finished": ("✓", "green"),
     "failed": ("✗", "bold red"), "cancelled": ("○", ""), "dead": ("†", "bold red"),
 }  # fmt: skip
-SETTING_WIDTH = 44  # characters of a setting in the preview; the run's own screen shows all
+PREVIEW = 62  # cells of a line of the preview
 
 
 def state_text(state: str) -> Text:
@@ -35,6 +38,12 @@ def short(seconds: float | None) -> str:
     return f"{max(seconds, 0):.0f}s"
 
 
+def reason(events: Sequence[Mapping[str, Any]]) -> str:
+    """Return why the last start of a run failed, with the hint; empty if it did not."""
+    ends = [one for one in events if one["event"] in ("started", "finished", "failed", "cancelled", "paused")]
+    return str(ends[-1].get("error") or "") if ends and ends[-1]["event"] == "failed" else ""
+
+
 def pages_around(space: Workspace, name: str, was: int, **how: str) -> dict[int, list[dict[str, Any]]]:
     """Return the page of the list that now holds a run, with its neighbours.
 
@@ -51,7 +60,7 @@ def pages_around(space: Workspace, name: str, was: int, **how: str) -> dict[int,
 
     first = max(was // PAGE - 1, 0) * PAGE
     for offset, most in ((first, 3 * PAGE), (0, None)):
-        rows, _ = index.listed(space, most, offset=offset, look=False, **how)
+        rows, _ = with_gains(space, index.listed(space, most, offset=offset, look=False, **how))
         if any(row["id"] == name for row in rows):
             break
     else:
@@ -62,8 +71,26 @@ def pages_around(space: Workspace, name: str, was: int, **how: str) -> dict[int,
     return {page: part for page, part in parts.items() if part}
 
 
-def preview(space: Workspace, name: str) -> str:
-    """Return a run's result against every baseline, and its settings that differ from the defaults.
+def with_gains(space: Workspace, found: tuple[list[dict[str, Any]], int]) -> tuple[list[dict[str, Any]], int]:
+    """Return a page of the list with the gain of each run under `gain`, where it has one."""
+    from merginguriel.runs import index
+
+    rows, count = found
+    gains = index.gains(space, [row["id"] for row in rows]) if rows else {}
+    return [{**row, "gain": gains.get(row["id"])} for row in rows], count
+
+
+def gain_text(gain: Gain) -> Text:
+    """Return a gain with its sign and 95% interval: `▲ +3.2  +0.4 … +6.1`."""
+    sign = "≈" if not gain.sure else "▲" if gain.pp > 0 else "▼"
+    text = f"{sign} {signed(gain.pp)}"
+    if gain.se_pp is not None:
+        text += f"  {interval(gain.pp - 1.96 * gain.se_pp, gain.pp + 1.96 * gain.se_pp)}"
+    return Text(text)
+
+
+def preview(space: Workspace, name: str, width: int = PREVIEW) -> str:
+    """Return a run's answer and result, or why it failed, and its settings that differ from the defaults.
 
     Raises:
         MuError: A file of the run is damaged.
@@ -73,16 +100,22 @@ def preview(space: Workspace, name: str) -> str:
     from merginguriel.runs.run_store import Run
     from merginguriel.text.runs import setting
 
+    from . import answer
+
     run = Run(name, space.runs / name)
     state = run_store.state(run)
     lines = [name, ""]
+    failure = reason(run_store.events(run))
     if state == "finished":
-        lines += _result_lines(run_store.result(run))
+        result = run_store.result(run)
+        lines += [answer.sentence(result), "", *answer.lines(result, width)]
+    elif failure and state == "failed":
+        lines += [f"failed: {failure}"]
     else:
         lines += [f"{state}: no result{' yet' if state in ('queued', 'running', 'paused') else ''}"]
     values = configs.flat_values(run.config)
     settings = [
-        [key, _cut(setting(value))]
+        [key, _cut(setting(value), width)]
         for key, value in values.items()
         if value != configs.KEYS[key].default and value
     ]
@@ -90,32 +123,6 @@ def preview(space: Workspace, name: str) -> str:
     return plain(true_minus("\n".join(lines)))
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= SETTING_WIDTH else text[: SETTING_WIDTH - 1] + "…"
-
-
-def _result_lines(result: dict[str, Any]) -> list[str]:
-    """Return a merge's value, sources and difference to each baseline; other kinds as `mu runs show` does."""
-    from merginguriel.text.numbers import signed
-    from merginguriel.text.runs import metric_of, result_lines
-
-    if "baselines" not in result:
-        return result_lines(result)
-    metric, n = metric_of(result), result["n"]
-    unit = metric.unit
-    pairs = zip(result["sources"], result["weights"], strict=True)
-    lines = [
-        f"{result['target']}  {result['mode']}  {result['context']}",
-        f"{metric.name} {unit.show(result[metric.name])}  95% {unit.span(*result['ci95'])}  n = {n:,}",
-        f"sources {', '.join(f'{source} {weight:.2f}' for source, weight in pairs)}",
-        "",
-    ]
-    rows = [["against", "", metric.name, "difference", ""]]
-    for kind, baseline in result["baselines"].items():
-        compared = baseline["comparison"]
-        cells = ["", ""]
-        if compared:
-            sign = ("▲" if compared["difference"] > 0 else "▼") if compared["significant"] else "≈"
-            cells = [f"{signed(compared['difference'])} {unit.points}", sign]
-        rows.append([kind.replace("_", " "), baseline["model"] or "", unit.show(baseline["value"]), *cells])
-    return [*lines, *columns(rows).splitlines(), "▲ above  ▼ below  ≈ within noise (95%)"]
+def _cut(text: str, width: int) -> str:
+    most = max(width - 18, 10)  # the run's own screen shows all
+    return text if len(text) <= most else text[: most - 1] + "…"

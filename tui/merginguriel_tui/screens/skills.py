@@ -59,6 +59,7 @@ class SkillsScreen(MuScreen):
         Binding("d", "pane('diff')", "Diff", id="skills.diff", tooltip="Show changes in meaning since the last commit"),
         Binding("o", "contents", "Contents", id="skills.contents", tooltip="Show or hide the contents"),
         Binding("e", "edit", "Edit", id="skills.edit", tooltip="Edit the file in $EDITOR"),
+        Binding("p", "proposals", "Proposals", id="skills.proposals", tooltip="Review changes that the log suggests"),
         Binding("backspace", "back", "Back", id="skills.back", show=False, tooltip="Open the previous skill or claim"),
         Binding("escape", "leave", "To the list", id="skills.leave", show=False, tooltip="Go to the list; from the list, clear the search"),
     ]  # fmt: skip
@@ -384,6 +385,27 @@ class SkillsScreen(MuScreen):
             self.mu.show_error(error)
             return
         self.reload()
+
+    def action_proposals(self) -> None:
+        """Review the changes that the log suggests, one by one."""
+        space = self.mu.space
+
+        def work() -> Any:
+            from merginguriel.knowledge.base import load
+            from merginguriel.knowledge.skills.proposals import proposals
+
+            knowledge = load(space)
+            return knowledge, proposals(knowledge)
+
+        def opened(result: Any) -> None:
+            from merginguriel_tui.proposals import ProposalsScreen
+
+            if not result[1]:
+                self.notify("No proposals.", markup=False)
+                return
+            self.app.push_screen(ProposalsScreen(*result), lambda changed: self.reload() if changed else None)
+
+        self.load(work, opened, group="proposals")
 
     def copied(self, how: str) -> str:
         """Return the list or the claims as a table, or the skill's text as Markdown."""

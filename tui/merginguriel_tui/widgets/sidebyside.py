@@ -14,8 +14,10 @@ from merginguriel.text.tables import plain
 from .plots import bar, span
 
 if TYPE_CHECKING:
+    from merginguriel.report.flipped import Flip, LabelCount
     from merginguriel.report.run_comparison import Against, Bar, Seeds
 
+MOST = 40  # sentences and labels shown
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -136,4 +138,26 @@ def over_seeds(result: Sequence[Against], groups: Sequence[Seeds]) -> Text:
             else "the first"
         )
         out.append(f"{text}\n")
+    return out
+
+
+def flipped(flips: Sequence[Flip], counts: Sequence[LabelCount], width: int) -> Text:
+    """List the labels that change most, and the sentences that only one of the first two merges answers correctly."""
+    changed = [count for count in counts if count.change]
+    out = heading(f"By label, B − A: {len(changed)} of {len(counts)} change")
+    table = [["label", "n", "A", "B", "B − A"]]
+    table += [[c.label, str(c.n), str(c.first), str(c.second), f"{c.change:+d}"] for c in changed[:MOST]]
+    out.append_text(aligned(table))
+    gained = sum(flip.gained for flip in flips)
+    out.append_text(
+        heading(f"Sentences: {gained} that only B answers correctly, {len(flips) - gained} that only A does")
+    )
+    room = max(width - 26, 20)
+    for sign, one in (("+", True), ("−", False)):
+        for flip in [flip for flip in flips if flip.gained == one][: MOST // 2]:
+            text = plain(flip.text or flip.id)
+            text = text if len(text) <= room else text[: room - 1] + "…"
+            out.append(f" {sign} ", "bold").append(f"{plain(flip.label):<20.20} ", "dim").append(
+                f"{text}\n", "not dim not bold"
+            )
     return out

@@ -39,8 +39,6 @@ def check(knowledge: Knowledge) -> list[Problem]:
             problems.append(_restated(where, fallen, knowledge))
         elif not fallen and (claim := _by_number(own, valued, knowledge)) and not takes_back(own):
             problems.append(_restated(where, claim, knowledge))
-        elif best and alike[0][1] is best and best.id not in refs:
-            problems += _too_sure(where, own, best, knowledge)
     return problems
 
 

@@ -1,0 +1,1 @@
+"""Cross-lingual sentence embeddings: training, retrieval and the composition of training data."""

@@ -1,0 +1,266 @@
+"""Study of the languages of training data: eight compositions, four directions of search, effects and merges.
+
+After Jang et al. 2025, arXiv:2507.08480. D(abc) is a training set whose queries, positives and negatives are in the
+languages a, b and c; T(a-b) is the search of documents in b by queries in a. One part of the held-out queries chooses the
+models that are merged, the other is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from merginguriel.errors import UsageError
+from merginguriel.evaluation.significance import Comparison, compare
+from merginguriel.files import Progress
+from merginguriel.merging.engine import merge
+from merginguriel.merging.recipe import Recipe, Source
+from merginguriel.tasks.base import digest
+from merginguriel.tasks.parallel import Parallel, examples_of
+
+from . import architecture, retrieval, train
+from .architecture import Shape
+from .train import Settings, Window
+
+CHOOSING = 1 / 3  # share of the held-out queries that choose the models to merge
+DRAWS = 2000  # of the bootstrap of an effect
+Scores = Mapping[str, np.ndarray]  # direction → NDCG@10, recall and reciprocal rank of each query [q, 3]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Inputs of a study. methods: merges of specialist and mono-lingual model at equal weights; path: weights of the specialist."""
+
+    text: Parallel
+    base: Path
+    out: Path
+    shape: Shape
+    settings: Settings
+    window: Window
+    methods: tuple[str, ...] = ("average",)
+    path: tuple[float, ...] = (0.25, 0.75)
+
+    @property
+    def languages(self) -> tuple[str, str]:
+        """Return the names of the two languages in D and T, such as ko and en."""
+        first, second = self.text.locales
+        short = first.partition("-")[0], second.partition("-")[0]
+        return short if short[0] != short[1] else (first, second)
+
+    @property
+    def locale_of(self) -> dict[str, str]:
+        """Return language → locale."""
+        return dict(zip(self.languages, self.text.locales, strict=True))
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Comparison of two sets of models, A and B, over the same queries. paper: sign of A − B there; 0: no loss."""
+
+    name: str
+    a: str
+    b: str
+    paper: int
+    found: Comparison
+
+    @property
+    def agreement(self) -> str:
+        """Return whether the interval agrees with the paper."""
+        low, high = self.found.interval.low, self.found.interval.high
+        if low <= 0 <= high:
+            return "inconclusive"
+        return "agrees" if (low > 0) == (self.paper >= 0) else "disagrees"
+
+
+@dataclass(frozen=True)
+class Study:
+    """Result: the scores of each model on the reported queries, effects, and the models that were merged.
+
+    scores      name of a model → direction → [q, 3]; names are `base`, `D(koenen)`, `average 0.50` …
+    specialist, mono  the merged models
+    queries     number of training queries, of choosing and of reported ones
+    """
+
+    languages: tuple[str, str]
+    scores: Mapping[str, Scores]
+    effects: tuple[Effect, ...]
+    specialist: str
+    mono: str
+    queries: tuple[int, int, int]
+    merges: tuple[str, ...]
+
+    def value(self, model: str, directions: Sequence[str], measure: int = 0) -> float:
+        """Return the mean of a measure (0: NDCG@10, 1: recall, 2: reciprocal rank) over directions and queries."""
+        return float(np.mean([self.scores[model][one][:, measure].mean() for one in directions]))
+
+    @property
+    def cross(self) -> tuple[str, str]:
+        """Return the two directions between the languages."""
+        a, b = self.languages
+        return f"{a}-{b}", f"{b}-{a}"
+
+    @property
+    def within(self) -> tuple[str, str]:
+        """Return the two directions within a language."""
+        a, b = self.languages
+        return f"{a}-{a}", f"{b}-{b}"
+
+    def pareto(self) -> set[str]:
+        """Return the models that no other beats in both cross-lingual and mono-lingual NDCG@10."""
+        points = {name: (self.value(name, self.cross), self.value(name, self.within)) for name in self.scores}
+        return {
+            name
+            for name, (x, y) in points.items()
+            if not any(a >= x and b >= y and (a, b) != (x, y) for a, b in points.values())
+        }
+
+
+def compositions(languages: tuple[str, str]) -> dict[str, tuple[str, str, str]]:
+    """Return the name → languages of query, positive and negative of all eight training sets."""
+    return {f"D({''.join(three)})": (three[0], three[1], three[2]) for three in product(languages, repeat=3)}
+
+
+def study(
+    plan: Plan, *, on_progress: Progress | None = None, note: Callable[[str], None] = lambda _: None
+) -> Study:
+    """Train, score and merge; models that the folder has already are not trained again.
+
+    Raises:
+        UsageError: Too few queries, or negatives cannot be mined in the window.
+    """
+    learn, held = plan.text.split(seed=plan.settings.seed)
+    three = compositions(plan.languages)
+    models = {"base": plan.out / "base"}
+    if not models["base"].is_dir():
+        architecture.save(
+            architecture.build(plan.base, replace(plan.shape, rank=0), max_tokens=plan.settings.max_tokens),
+            models["base"], "The untrained base with the pooling and head of the study.\n",
+        )  # fmt: skip
+    negatives = mined(plan, learn)
+    for name, languages in three.items():
+        models[name] = plan.out / name.strip("D()")
+        if models[name].is_dir():
+            continue
+        note(f"train {name}")
+        query, positive, negative = (plan.locale_of[one] for one in languages)
+        examples = examples_of(learn, query, positive, negative, negatives)
+        train.train(plan.base, examples, models[name], plan.shape, plan.settings, on_progress=on_progress)
+    scores: dict[str, Scores] = {}
+    for name, folder in models.items():
+        note(f"score {name}")
+        scores[name] = scored(plan, held, folder)
+    chooses = np.array([int(digest("choose", id), 16) < CHOOSING * 16**8 for id in held.relevant])
+    if not chooses.any() or chooses.all():
+        raise UsageError("too few test queries to choose the models to merge.", where=plan.text.source)
+    draft = Study(plan.languages, scores, (), "", "", (0, 0, 0), ())
+    choosing = replace(draft, scores={name: cut(one, chooses) for name, one in scores.items()})
+    specialist = best(choosing, [name for name, (q, p, _) in three.items() if q != p], draft.cross)
+    mono = best(choosing, [name for name, (q, p, _) in three.items() if q == p], draft.within)
+    merges = [(method, 0.5) for method in plan.methods]
+    merges += [("linear", weight) for weight in plan.path]
+    for method, weight in merges:
+        note(f"merge {specialist} and {mono} by {method}, weight {weight:.2f}")
+        sources = (Source("specialist", models[specialist], weight), Source("mono", models[mono], 1 - weight))
+        folder = plan.out / f"{method}-{specialist.strip('D()')}-{mono.strip('D()')}-{weight:.2f}"
+        if not folder.is_dir():
+            merge(
+                Recipe(method, sources, base=None if method in ("average", "linear") else models["base"]),
+                folder,
+            )
+        scores[f"{method} {weight:.2f}"] = scored(plan, held, folder)
+    reported = {name: cut(one, ~chooses) for name, one in scores.items()}
+    sizes = (len(negatives), int(chooses.sum()), int((~chooses).sum()))
+    names = tuple(f"{method} {weight:.2f}" for method, weight in merges)
+    done = replace(draft, scores=reported, specialist=specialist, mono=mono, queries=sizes, merges=names)
+    return replace(done, effects=effects(done))
+
+
+def mined(plan: Plan, learn: Parallel) -> dict[str, tuple[str, ...]]:
+    """Return query id → ids of its hard negatives, mined once by the base in the second language, so that sets differ in language only."""
+    locale = plan.text.locales[1]
+    ids = {
+        id: (learn.queries[locale][id], learn.documents[locale][min(docs)])
+        for id, docs in learn.relevant.items()
+    }
+    found = train.mine(
+        architecture.load(plan.base), [train.Example(*pair) for pair in ids.values()], plan.window
+    )
+    of_pair = {pair: id for id, pair in ids.items()}
+    of_text = {text: id for id, text in learn.documents[locale].items()}
+    return {of_pair[one.query, one.positive]: tuple(of_text[text] for text in one.negatives) for one in found}
+
+
+def scored(plan: Plan, held: Parallel, folder: Path) -> Scores:
+    """Return the measures of a model in all four directions; each text is encoded once."""
+    model = architecture.load(folder)
+    vectors = {
+        language: retrieval.encoded(
+            model, [held.queries[locale][id] for id in held.relevant], list(held.documents[locale].values())
+        )
+        for language, locale in plan.locale_of.items()
+    }
+    found = {}
+    for a, b in product(plan.languages, repeat=2):
+        data = held.pair(plan.locale_of[a], plan.locale_of[b])
+        measures = retrieval.of_vectors(vectors[a][0], vectors[b][1], data)
+        found[f"{a}-{b}"] = np.stack(list(measures.values()), axis=1)
+    return found
+
+
+def cut(scores: Scores, chosen: np.ndarray) -> Scores:
+    """Return the scores of the chosen queries."""
+    return {direction: table[chosen] for direction, table in scores.items()}
+
+
+def best(study: Study, names: Sequence[str], directions: Sequence[str]) -> str:
+    """Return the model with the highest NDCG@10 over directions."""
+    return max(names, key=lambda name: (study.value(name, directions), name))
+
+
+def effects(study: Study) -> tuple[Effect, ...]:
+    """Return the effects of the paper on this study, each a paired comparison over queries."""
+    a, b = study.languages
+    three = compositions(study.languages)
+    named = {kind: [n for n, parts in three.items() if rule(*parts)] for kind, rule in KINDS.items()}
+    found = []
+
+    def add(
+        name: str, one: Sequence[str], two: Sequence[str], directions: Sequence[str], paper: int = 1
+    ) -> None:
+        sides = (mean(study, side, directions) for side in (one, two))
+        compared = compare(*sides, metric="ndcg_at_10", draws=DRAWS)
+        found.append(Effect(name, " + ".join(one), " + ".join(two), paper, compared))
+
+    for query, document in ((a, b), (b, a)):
+        match = [n for n, (q, p, _) in three.items() if (q, p) == (query, document)]
+        rest = [n for n in three if n not in match]
+        add(f"direction match, T({query}-{document})", match, rest, [f"{query}-{document}"])
+    add("two languages in query and positive, cross-lingual", named["cross"], named["within"], study.cross)
+    add("query-negatives match, mono-lingual", named["match"], named["no match"], study.within, -1)
+    add("query-negatives match against the base, mono-lingual", named["match"], ["base"], study.within, -1)
+    merged = study.merges[0]
+    add(f"{merged} against the specialist, mono-lingual", [merged], [study.specialist], study.within)
+    add(f"{merged} against the specialist, cross-lingual", [merged], [study.specialist], study.cross, 0)
+    add(
+        f"{merged} against the best mono-lingual model, mono-lingual", [merged], [study.mono], study.within, 0
+    )
+    add(f"{merged} against the base, mono-lingual", [merged], ["base"], study.within)
+    return tuple(found)
+
+
+# Kinds of composition by the languages of query, positive and negative.
+KINDS: dict[str, Callable[[str, str, str], bool]] = {
+    "cross": lambda q, p, n: q != p,
+    "within": lambda q, p, n: q == p,
+    "match": lambda q, p, n: q != p and q == n,
+    "no match": lambda q, p, n: q != p and q != n,
+}
+
+
+def mean(study: Study, models: Sequence[str], directions: Sequence[str]) -> np.ndarray:
+    """Return NDCG@10 of each query [q], the mean over models and directions."""
+    return np.mean([study.scores[model][one][:, 0] for model in models for one in directions], axis=0)

@@ -1,0 +1,107 @@
+"""Retrieval with an embedder: NDCG@10, recall and reciprocal rank per query, compared with paired intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+
+from merginguriel.errors import CheckpointError, IncompatibleError, MuError, UnavailableError
+from merginguriel.evaluation.significance import Comparison, compare
+from merginguriel.metrics import ranking
+from merginguriel.models.quiet_transformers import quiet
+from merginguriel.tasks.parallel import Retrieval
+
+MEASURES = {"ndcg_at_10": ranking.ndcg, "recall_at_10": ranking.recall, "mrr_at_10": ranking.reciprocal_rank}
+CHUNK = 256  # queries whose similarities are in memory at a time
+
+
+def measured(model: SentenceTransformer, data: Retrieval, *, batch: int = 64) -> dict[str, np.ndarray]:
+    """Return measure → float [q], in the order of data.relevant, by cosine similarity.
+
+    Raises:
+        MuError: There are no queries, or a query has no relevant document.
+        CheckpointError: The vectors are not finite.
+    """
+    if not data.relevant:
+        raise MuError("there are no queries.")
+    lonely = next((id for id in data.queries if not data.relevant.get(id)), None)
+    if lonely is not None:
+        raise MuError(
+            f"the query {lonely!r} has no relevant document.", hint="Remove it, or add its document."
+        )
+    queries, documents = encoded(
+        model, [data.queries[id] for id in data.relevant], list(data.documents.values()), batch
+    )
+    return of_vectors(queries, documents, data)
+
+
+def encoded(
+    model: SentenceTransformer, queries: list[str], documents: list[str], batch: int = 64
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the unit vectors of queries [q, h] and documents [d, h]. Raises CheckpointError if they are not finite."""
+    with quiet():
+        given: Any = {"batch_size": batch, "normalize_embeddings": True, "show_progress_bar": False}
+        found = model.encode_query(queries, **given), model.encode_document(documents, **given)
+    if not all(np.isfinite(side).all() for side in found):
+        raise CheckpointError("the model's sentence vectors are not numbers (NaN or infinite).")
+    return found
+
+
+def of_vectors(queries: np.ndarray, documents: np.ndarray, data: Retrieval) -> dict[str, np.ndarray]:
+    """Return measure → float [q] of the dot products of queries [q, h] and documents [d, h].
+
+    Raises:
+        IncompatibleError: Queries and documents differ in width.
+    """
+    if queries.shape[1] != documents.shape[1]:
+        raise IncompatibleError(
+            f"queries have {queries.shape[1]} dimensions, documents {documents.shape[1]}."
+        )
+    at = {id: row for row, id in enumerate(data.documents)}
+    found: dict[str, list[float]] = {name: [] for name in MEASURES}
+    wanted = list(data.relevant.values())
+    for start in range(0, len(queries), CHUNK):
+        scores = queries[start : start + CHUNK] @ documents.T
+        for row, relevant in zip(scores, wanted[start : start + CHUNK], strict=True):
+            gains = np.zeros(len(documents))
+            gains[[at[id] for id in relevant]] = 1
+            for name, measure in MEASURES.items():
+                found[name].append(measure(gains, row))
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def differences(
+    ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray], *, draws: int = 10_000
+) -> dict[str, Comparison]:
+    """Return measure → paired comparison over queries."""
+    return {name: compare(ours[name], theirs[name], metric=name, draws=draws) for name in ours}
+
+
+def mteb(model: SentenceTransformer, tasks: list[str], out: Path) -> list[dict[str, Any]]:
+    """Return task, language and main score of MTEB tasks, whose results are cached in `out`.
+
+    Raises:
+        UnavailableError: mteb is not installed.
+        MuError: A task is unknown.
+    """
+    try:
+        import mteb as package
+    except ImportError as error:
+        raise UnavailableError(
+            "this needs the package mteb, which is not installed.", hint="Install it with: pip install mteb"
+        ) from error
+    try:
+        chosen = package.get_tasks(tasks=tasks)
+    except KeyError as error:
+        raise MuError(f"mteb has no such task: {error}.") from error
+    results = package.evaluate(model, chosen, cache=package.ResultCache(out))
+    return [
+        {"task": one.task_name, "split": split, "subset": part["hf_subset"], "main_score": part["main_score"]}
+        for one in results.task_results
+        for split, parts in one.scores.items()
+        for part in parts
+    ]

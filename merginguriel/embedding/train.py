@@ -1,0 +1,295 @@
+"""Training of an embedder with the trainer of sentence-transformers, and mining of hard negatives."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from datasets import Dataset, disable_progress_bars
+from sentence_transformers import (
+    SentenceTransformer,
+    SentenceTransformerTrainer,
+    SentenceTransformerTrainingArguments,
+)
+from sentence_transformers.base.sampler import BatchSamplers
+from sentence_transformers.util import mine_hard_negatives
+
+from merginguriel import files
+from merginguriel.errors import UsageError
+from merginguriel.files import Progress
+from merginguriel.models import build_record
+from merginguriel.models.quiet_transformers import quiet
+from merginguriel.tasks.pairs import Example, with_equal_negatives
+from merginguriel.training import lora
+
+from . import architecture, losses, mu_modules
+from .architecture import Shape
+
+RECORD = "embedding.yaml"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options of a training. steps: optimizer steps, 0 for `epochs` passes; batch: examples of a step."""
+
+    loss: str = "mnrl"
+    epochs: float = 1.0
+    steps: int = 0
+    batch: int = 32
+    learning_rate: float = 5e-5
+    head_rate: float | None = None
+    margin: float | None = None
+    max_tokens: int = 64
+    seed: int = 0
+    query_prompt: str = ""
+    document_prompt: str = ""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where hard negatives are mined.
+
+    count     per query
+    first, last  ranks of the candidates, of all documents by similarity
+    relative  a candidate is at most (1 − relative) times as similar to the query as the positive is
+    highest   largest similarity of a candidate
+    """
+
+    count: int = 5
+    first: int = 50
+    last: int = 300
+    relative: float | None = 0.05
+    highest: float | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Result of a training: its folder, numbers of parameters by part, seconds, last loss, and load of the experts."""
+
+    folder: Path
+    parameters: dict[str, tuple[int, int]]
+    seconds: float
+    loss: float
+    usage: tuple[float, ...] = field(default=())
+
+
+def mine(model: SentenceTransformer, examples: Sequence[Example], window: Window) -> list[Example]:
+    """Return the examples with mined negatives; those with too few candidates in the window are left out.
+
+    Raises:
+        UsageError: No example has enough candidates.
+    """
+    pairs = Dataset.from_dict(
+        {"query": [one.query for one in examples], "positive": [one.positive for one in examples]}
+    )
+    # The function prints and draws progress bars; it refuses a window that ends beyond the corpus.
+    corpus = len({one.positive for one in examples})
+    last = min(window.last, corpus - 1)
+    if last - window.first < window.count:
+        raise UsageError(
+            f"{corpus} documents have no ranks {window.first} to {window.last} with {window.count} negatives.",
+            hint="Choose earlier ranks: --mine-ranks 2-30",
+        )
+    with quiet(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        found = mine_hard_negatives(
+            pairs, model, range_min=window.first, range_max=last, max_score=window.highest,
+            relative_margin=window.relative, num_negatives=window.count, output_format="n-tuple", verbose=False,
+        )  # fmt: skip
+    if not len(found):
+        raise UsageError(
+            "no query has enough hard negatives in this window.",
+            hint="Widen --mine-ranks, or leave out the margin.",
+        )
+    names = [name for name in found.column_names if name not in ("query", "positive")]
+    return [Example(row["query"], row["positive"], tuple(row[name] for name in names)) for row in found]
+
+
+def train(
+    base: Path,
+    examples: Sequence[Example],
+    out: Path,
+    shape: Shape,
+    settings: Settings,
+    *,
+    teacher: Path | None = None,
+    on_parameters: Any = None,
+    on_progress: Progress | None = None,
+) -> Trained:
+    """Train an embedder and write it into the new folder `out`.
+
+    Args:
+        base: Folder of a base model or embedder, whose transformer is trained.
+        examples: With equal numbers of negatives, or all are cut to the smallest number.
+        out: Folder of sentence-transformers to write, with `adapter` in it if LoRA was trained.
+        shape: Pooling, head and adapter.
+        settings: Loss, length and rates.
+        teacher: Folder of the teacher of `distill`, or the guide of `gist`.
+        on_parameters: Called with the numbers of parameters before the first step.
+        on_progress: Called with (step, steps, text).
+
+    Raises:
+        UsageError: The options contradict each other or the data.
+    """
+    examples = with_equal_negatives(examples)
+    if settings.loss in losses.WITH_NEGATIVES and not examples[0].negatives:
+        raise UsageError(
+            f"the loss {settings.loss} needs negatives.",
+            hint="Add a column `negative`, or mine them: --mine 5",
+        )
+    transformers.set_seed(settings.seed)
+    shape = with_families(shape, examples)
+    prompts = {"query": settings.query_prompt, "document": settings.document_prompt}
+    model = architecture.build(base, shape, max_tokens=settings.max_tokens, prompts=prompts)
+    guide = architecture.load(teacher) if teacher else None
+    loss = losses.find(
+        settings.loss, model, teacher=guide, margin=settings.margin, batch=min(16, settings.batch)
+    )
+    counted = architecture.parameters(model)
+    if not any(trainable for trainable, _ in counted.values()):
+        raise UsageError("nothing to train: the base is frozen, and neither pooling nor head has parameters.")
+    if on_parameters:
+        on_parameters(counted)
+    data = columns(examples)
+    if settings.loss == "distill" and guide is not None:
+        both = [guide.encode([getattr(one, side) for one in examples]) for side in ("query", "positive")]
+        data = {**{name: data[name] for name in ("query", "positive")}, "label": np.stack(both, 1).tolist()}
+    start = time.monotonic()
+    last = fit(model, loss, Dataset.from_dict(data), settings, prompts, on_progress)
+    seconds = time.monotonic() - start
+    usage = next((tuple(m.usage.tolist()) for m in model if isinstance(m, mu_modules.MixtureOfExperts)), ())
+    with files.new_folder(out) as folder:
+        if hasattr(model[0].model, "peft_config"):
+            model[0].model = lora.whole(model[0].model, base, folder / lora.FOLDER)
+        architecture.save(model, folder, card(base, shape, settings, len(examples)))
+        made = {
+            "base": base.name,
+            "shape": asdict(shape),
+            "settings": asdict(settings),
+            "examples": len(examples),
+        }
+        versions = build_record.versions("sentence-transformers", "transformers", "torch")
+        build_record.write(folder, RECORD, made, seconds=round(seconds, 1), loss=last, versions=versions)
+    return Trained(out, counted, seconds, last, usage)
+
+
+def with_families(shape: Shape, examples: Sequence[Example]) -> Shape:
+    """Return the shape with the families of the data where it names none. Raises UsageError for unknown ones in the data."""
+    if shape.head != "family":
+        return shape
+    texts = [text for one in examples for text in (one.query, one.positive, *one.negatives)]
+    found = {family_of: text for text in texts if (family_of := mu_modules.family_of(text))}
+    wanted = shape.families or tuple(name for name in mu_modules.FAMILIES if name in found)
+    for family, text in found.items():
+        if family not in wanted:
+            what = (
+                "a script of no known family" if family == "?" else f"the family {family}, which has no head"
+            )
+            raise UsageError(
+                f"the text {text!r} is in {what}.",
+                hint=f"Families: {', '.join(mu_modules.FAMILIES)}. Heads here: {', '.join(wanted) or 'none'}.",
+            )
+    return Shape(**{**asdict(shape), "families": wanted})
+
+
+def by_family(examples: Sequence[Example]) -> dict[str, list[Example]]:
+    """Return script family → examples whose query is in it. Raises UsageError for a query in none."""
+    found: dict[str, list[Example]] = {}
+    for one in examples:
+        family = mu_modules.family_of(one.query)
+        if family in (None, "?"):
+            raise UsageError(
+                f"the query {one.query!r} is in no known script.",
+                hint=f"Families: {', '.join(mu_modules.FAMILIES)}.",
+            )
+        found.setdefault(str(family), []).append(one)
+    return found
+
+
+def columns(examples: Sequence[Example]) -> dict[str, list[Any]]:
+    """Return the columns query, positive, negative_1 … of the examples."""
+    table: dict[str, list[Any]] = {
+        side: [getattr(one, side) for one in examples] for side in ("query", "positive")
+    }
+    for at in range(len(examples[0].negatives)):
+        table[f"negative_{at + 1}"] = [one.negatives[at] for one in examples]
+    return table
+
+
+def fit(
+    model: SentenceTransformer,
+    loss: Any,
+    data: Dataset,
+    settings: Settings,
+    prompts: dict[str, str],
+    tell: Progress | None,
+) -> float:
+    """Run the trainer; return the mean loss of its last tenth."""
+    seen: list[float] = []
+
+    class Report(transformers.TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
+            if logs and "loss" in logs:
+                seen.append(float(logs["loss"]))
+                if tell:
+                    tell(state.global_step, state.max_steps, f"loss {seen[-1]:.4f}")
+
+    by_column = {
+        name: prompts["query" if name == "query" else "document"]
+        for name in data.column_names
+        if name != "label"
+    }
+    model.model_card_data.widget = [{"text": ""}]  # none are computed: the card is the program's own
+    with tempfile.TemporaryDirectory() as scratch, quiet():
+        disable_progress_bars()
+        arguments = SentenceTransformerTrainingArguments(
+            output_dir=scratch, num_train_epochs=settings.epochs, max_steps=settings.steps or -1,
+            per_device_train_batch_size=settings.batch, learning_rate=settings.learning_rate, warmup_steps=0.1,
+            seed=settings.seed, batch_sampler=BatchSamplers.NO_DUPLICATES, save_strategy="no", report_to="none",
+            logging_steps=1, disable_tqdm=True, use_cpu=not torch.cuda.is_available(), dataloader_drop_last=False,
+            prompts=by_column if any(by_column.values()) else None,
+            learning_rate_mapping={r"^(?!0\.)": settings.head_rate} if settings.head_rate else {},
+        )  # fmt: skip
+        trainer = SentenceTransformerTrainer(
+            model=model, args=arguments, train_dataset=data, loss=loss, callbacks=[Report()]
+        )
+        trainer.remove_callback(transformers.PrinterCallback)
+        trainer.train()
+    model.eval()
+    return float(np.mean(seen[-max(1, len(seen) // 10) :])) if seen else float("nan")
+
+
+def card(base: Path, shape: Shape, settings: Settings, examples: int) -> str:
+    """Return the model card, which says what code the model needs."""
+    own = shape.pooling == "attention" or "+" in shape.pooling or shape.head in ("family", "experts")
+    argument = ", trust_remote_code=True" if own else ""
+    needs = (
+        "It needs the file mu_modules.py of this folder, hence `trust_remote_code`."
+        if own
+        else "It needs no code of its own."
+    )
+    return f"""---
+library_name: sentence-transformers
+pipeline_tag: sentence-similarity
+tags: [merginguriel, sentence-transformers, feature-extraction]
+---
+# Embedder on {base.name}
+
+Pooling {shape.pooling}, head {shape.head}{f", LoRA of rank {shape.rank}, merged into the base" if shape.rank else ""}; trained with the
+loss {settings.loss} on {examples:,} examples by MergingUriel.
+
+```python
+from sentence_transformers import SentenceTransformer
+model = SentenceTransformer("FOLDER"{argument})
+```
+
+{needs}
+"""

@@ -1,0 +1,59 @@
+"""Effect of an entry on the advice: before and after it, and rows that repeat an earlier measurement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from merginguriel.decision.advice_diff import changes
+from merginguriel.decision.evidence import is_arm
+from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.parse.rows import distinct
+
+from . import advise_request, ledger
+
+MOST = 4  # questions that are asked again
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Advice on a target before and after an entry.
+
+    Attributes:
+        target: The target.
+        mode: ExcTar or IncTar.
+        context: Task and base model.
+        changes: What changed, in sentences, and which rows moved it.
+    """
+
+    target: str
+    mode: str
+    context: str
+    changes: tuple[str, ...]
+
+
+def effects(knowledge: Knowledge, entry: str) -> tuple[list[Effect], int]:
+    """Return the effects of an entry on the advice about its merges, MOST of them, and the number of all questions."""
+    found = knowledge.by_entry[entry]
+    asked = list(dict.fromkeys((row.target, row.mode, row.context) for row in found.rows if is_arm(row)))
+    if not asked:
+        return [], 0
+    earlier = ledger.before(knowledge, entry)
+    result = []
+    for target, mode, context in asked[:MOST]:
+        old, new = (
+            advise_request.advise(
+                known, advise_request.question(known, target, mode=mode, context=context)
+            )
+            for known in (earlier, knowledge)
+        )  # fmt: skip
+        result.append(Effect(target, mode, context, tuple(changes(old, new))))
+    return result, len(asked)
+
+
+def repeats(knowledge: Knowledge, entry: str) -> list[tuple[str, str]]:
+    """Return (row, earlier row) of each row of an entry that is not counted, because the earlier one measured the same."""
+    own = {(row.measurement(), row.baseline_kind): row for row in knowledge.by_entry[entry].rows}
+    same = [row for row in knowledge.rows if (row.measurement(), row.baseline_kind) in own]
+    counted = distinct(same)
+    pairs = [(own[row.measurement(), row.baseline_kind].ref, row.ref) for row in counted]
+    return [(ref, other) for ref, other in pairs if ref != other]

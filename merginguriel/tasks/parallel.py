@@ -1,0 +1,286 @@
+"""Queries and documents with the same content in several languages, and retrieval data of one model.
+
+Sources: Home Assistant's templates, a JSONL or TSV file of the user, and folders in the shapes of Belebele and of
+StrategyQA as the Hugging Face hub serves them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from merginguriel import locales as known
+from merginguriel.errors import MuError, UsageError
+
+from . import home
+from .base import digest
+from .pairs import Example
+from .tables import table_rows
+
+ENDINGS = (".jsonl", ".tsv", ".csv")
+DRAWS = 30  # sentences of each template, of which those of a meaning in both languages are kept
+FEWEST = 10  # queries of a test set
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Queries and documents by id, and the ids of the relevant documents of each query."""
+
+    queries: Mapping[str, str]
+    documents: Mapping[str, str]
+    relevant: Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """Locale → id → text of queries and documents; ids mean the same in every locale."""
+
+    queries: Mapping[str, Mapping[str, str]]
+    documents: Mapping[str, Mapping[str, str]]
+    relevant: Mapping[str, frozenset[str]]
+    source: str
+
+    @property
+    def locales(self) -> tuple[str, ...]:
+        """Return the locales, in the order of the source."""
+        return tuple(self.queries)
+
+    def pair(self, query: str, document: str) -> Retrieval:
+        """Return the retrieval data T(query language–document language)."""
+        return Retrieval(self.queries[query], self.documents[document], self.relevant)
+
+    def part(self, ids: Iterable[str]) -> Parallel:
+        """Return these queries and their relevant documents."""
+        relevant = {one: self.relevant[one] for one in ids}
+        kept = set().union(*relevant.values()) if relevant else set()
+        return Parallel(
+            {locale: {one: table[one] for one in relevant} for locale, table in self.queries.items()},
+            {locale: {d: text for d, text in table.items() if d in kept} for locale, table in self.documents.items()},
+            relevant, self.source,
+        )  # fmt: skip
+
+    def split(self, test: float = 0.5, seed: int = 0) -> tuple[Parallel, Parallel]:
+        """Return train and test parts without a common document; queries with a document in both parts are left out."""
+        held = {
+            doc
+            for docs in self.relevant.values()
+            for doc in docs
+            if int(digest(str(seed), doc), 16) < test * 16**8
+        }
+        train = [query for query, docs in self.relevant.items() if not docs & held]
+        tested = [query for query, docs in self.relevant.items() if docs <= held]
+        if not train or len(tested) < FEWEST:
+            raise UsageError(
+                f"{len(train)} training and {len(tested)} test queries are too few; at least {FEWEST} test queries are needed.",
+                where=self.source,
+            )
+        return self.part(train), self.part(tested)
+
+
+def load(source: str, first: str, second: str, *, seed: int = 0, size: int = 1000) -> Parallel:
+    """Return parallel text of two locales from `home`, a file, or a folder.
+
+    Raises:
+        UsageError: The locales are equal, or the source lacks one of them.
+        MuError: Invalid data, with file and line.
+    """
+    first, second = known.get(first).tag, known.get(second).tag
+    if first == second:
+        raise UsageError(
+            f"both languages are {first}.", hint="Name two languages: --locale ko-KR --locale en-US"
+        )
+    path = Path(source)
+    if source == "home":
+        found = from_home(first, second, seed=seed, size=size)
+    elif path.is_file():
+        found = from_file(path, (first, second))
+    elif path.is_dir():
+        shaped = from_beir if (path / first / "queries.jsonl").is_file() else from_belebele
+        found = shaped(path, (first, second))
+    else:
+        raise UsageError(f"no such parallel text: {source}.", hint="Name a file, a folder, or home.")
+    if not found.relevant:
+        raise MuError(f"no query is in both {first} and {second}.", where=source)
+    return found
+
+
+def from_home(first: str, second: str, *, seed: int, size: int) -> Parallel:
+    """Return two phrasings each of at most `size` meanings: the same intent with the same slots in both locales."""
+    texts = {locale: meanings(locale, seed) for locale in (first, second)}
+    both = sorted(one for one in texts[first] if one in texts[second])
+    rng = random.Random(f"parallel/{seed}")
+    chosen = sorted(both, key=lambda one: (rng.random(), one))[:size]
+    if not chosen:
+        raise home.too_little(first, f"no meaning with two phrasings that {second} has too")
+    ids = {digest(one): one for one in chosen}
+    return Parallel(
+        {locale: {id: texts[locale][one][0] for id, one in ids.items()} for locale in texts},
+        {locale: {id: texts[locale][one][1] for id, one in ids.items()} for locale in texts},
+        {id: frozenset([id]) for id in ids},
+        "home",
+    )
+
+
+def meanings(locale: str, seed: int) -> dict[str, tuple[str, str]]:
+    """Return meaning → two phrasings, of different templates where there are such; texts with two meanings are left out."""
+    from ._templates import draw, slots
+
+    language = home._intents(locale)
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    owners: dict[str, set[str]] = defaultdict(set)
+    for intent, body in language["intents"].items():
+        for block in body.get("data", ()):
+            fixed = sorted(
+                {**block.get("slots", {}), **(block.get("requires_context") or {})}.items(), key=str
+            )
+            for template in block["sentences"]:
+                rng = random.Random(f"parallel/{locale}/{seed}/{intent}/{template}")
+                for _ in range(DRAWS):
+                    drawn = draw(template, language["expansion_rules"], language["lists"], rng)
+                    meaning = repr((intent, fixed, slots(drawn)))
+                    if drawn.text:
+                        found[meaning].setdefault(drawn.text, template)
+                        owners[drawn.text].add(meaning)
+    result = {}
+    for meaning, table in found.items():
+        texts = sorted(text for text in table if len(owners[text]) == 1)
+        if len(texts) > 1:
+            rng = random.Random(f"phrasing/{locale}/{seed}/{meaning}")
+            rng.shuffle(texts)
+            other = next((t for t in texts if table[t] != table[texts[0]]), texts[1])
+            result[meaning] = (texts[0], other)
+    return result
+
+
+def from_file(path: Path, wanted: Sequence[str]) -> Parallel:
+    """Read rows with the columns or keys query_LANG and positive_LANG (or document_LANG), and optionally `id`.
+
+    LANG is a locale or its language: query_ko, positive_ko, query_en, positive_en.
+    """
+    tables: dict[str, dict[str, tuple[str, str]]] = {locale: {} for locale in wanted}
+    for line, row in table_rows(path):
+        for locale in wanted:
+            texts = []
+            for names in (("query",), ("positive", "document")):
+                keys = [f"{name}_{tag}" for name in names for tag in (locale, locale.split("-")[0])]
+                texts.append(next((str(row[key]) for key in keys if row.get(key)), ""))
+                if not texts[-1]:
+                    raise MuError(
+                        f"no {names[0]} in {locale}.",
+                        where=f"{path}:{line}",
+                        hint=f"Expected the column or key {keys[0]} or {keys[1]}.",
+                    )
+            tables[locale][str(row.get("id") or line)] = (texts[0], texts[1])
+    return joined(tables, str(path))
+
+
+def from_belebele(folder: Path, wanted: Sequence[str]) -> Parallel:
+    """Read one file per locale with Belebele's columns link, question_number, question and flores_passage."""
+    tables: dict[str, dict[str, tuple[str, str]]] = {}
+    for locale in wanted:
+        path, tables[locale] = file_of(folder, locale), {}
+        for line, row in table_rows(path):
+            missing = [
+                name
+                for name in ("link", "question_number", "question", "flores_passage")
+                if not row.get(name)
+            ]
+            if missing:
+                raise MuError(f"{', '.join(missing)} missing.", where=f"{path}:{line}")
+            id = f"{digest(str(row['link']))}/{row['question_number']}"
+            tables[locale][id] = (str(row["question"]), str(row["flores_passage"]))
+    return joined(tables, str(folder))
+
+
+def joined(tables: Mapping[str, Mapping[str, tuple[str, str]]], source: str) -> Parallel:
+    """Return the rows that all locales have, from locale → id → (query, document); equal documents are one."""
+    shared = sorted(set.intersection(*(set(table) for table in tables.values())))
+    ids: dict[tuple[str, ...], str] = {}
+    doc_of = {one: ids.setdefault(tuple(table[one][1] for table in tables.values()), one) for one in shared}
+    return Parallel(
+        {locale: {one: table[one][0] for one in shared} for locale, table in tables.items()},
+        {locale: {doc: table[doc][1] for doc in ids.values()} for locale, table in tables.items()},
+        {one: frozenset([doc]) for one, doc in doc_of.items()},
+        source,
+    )
+
+
+def from_beir(folder: Path, wanted: Sequence[str]) -> Parallel:
+    """Read LOCALE/queries.jsonl, LOCALE/corpus.jsonl and LOCALE/qrels.jsonl (or .tsv), the form of StrategyQA in MTEB."""
+    tables = {locale: beir(folder / locale) for locale in wanted}
+    first = tables[wanted[0]]
+    shared = {
+        query: docs
+        for query, docs in first.relevant.items()
+        if all(query in table.queries and docs <= set(table.documents) for table in tables.values())
+    }
+    queries = {locale: {one: table.queries[one] for one in shared} for locale, table in tables.items()}
+    return Parallel(
+        queries, {locale: table.documents for locale, table in tables.items()}, shared, str(folder)
+    )
+
+
+def beir(folder: Path) -> Retrieval:
+    """Read queries, corpus and qrels of one language. Raises MuError for a query without a relevant document."""
+    texts: dict[str, dict[str, str]] = {}
+    for name in ("queries", "corpus"):
+        path = file_of(folder, name)
+        texts[name] = {}
+        for line, row in table_rows(path):
+            body = " ".join(str(row[key]) for key in ("title", "text") if row.get(key))
+            if not row.get("_id") or not body:
+                raise MuError("_id or text missing.", where=f"{path}:{line}")
+            texts[name][str(row["_id"])] = body
+    path = file_of(folder, "qrels")
+    relevant: dict[str, set[str]] = defaultdict(set)
+    for line, row in table_rows(path):
+        query, doc = str(row.get("query-id")), str(row.get("corpus-id"))
+        if query not in texts["queries"] or doc not in texts["corpus"]:
+            raise MuError(f"unknown query {query!r} or document {doc!r}.", where=f"{path}:{line}")
+        if float(str(row.get("score") or 0)) > 0:
+            relevant[query].add(doc)
+    return Retrieval(
+        texts["queries"], texts["corpus"], {query: frozenset(docs) for query, docs in relevant.items()}
+    )
+
+
+def file_of(folder: Path, name: str) -> Path:
+    """Return the file NAME.jsonl, NAME.tsv or NAME.csv of a folder. Raises UsageError."""
+    for ending in ENDINGS:
+        if (folder / f"{name}{ending}").is_file():
+            return folder / f"{name}{ending}"
+    raise UsageError(f"no {name}{ENDINGS[0]}.", where=str(folder), hint=f"Endings: {', '.join(ENDINGS)}.")
+
+
+def of_examples(examples: Sequence[Example]) -> Retrieval:
+    """Return retrieval data of pairs or triples: equal queries are one, and every positive and negative is a document."""
+    documents = {
+        text: f"d{at}"
+        for at, text in enumerate(dict.fromkeys(t for e in examples for t in (e.positive, *e.negatives)))
+    }
+    relevant: dict[str, set[str]] = defaultdict(set)
+    for one in examples:
+        relevant[one.query].add(documents[one.positive])
+    queries = {f"q{at}": text for at, text in enumerate(relevant)}
+    return Retrieval(
+        queries,
+        {id: text for text, id in documents.items()},
+        {id: frozenset(relevant[text]) for id, text in queries.items()},
+    )
+
+
+def examples_of(
+    text: Parallel, query: str, positive: str, negative: str, mined: Mapping[str, Sequence[str]]
+) -> list[Example]:
+    """Return the training set D(query, positive, negative languages); mined: query id → ids of its negatives."""
+    return [
+        Example(
+            text.queries[query][id],
+            text.documents[positive][min(text.relevant[id])],
+            tuple(text.documents[negative][doc] for doc in docs),
+        )
+        for id, docs in mined.items()
+    ]

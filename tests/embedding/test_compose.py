@@ -1,0 +1,193 @@
+"""Parallel text, and the study of the languages of training data."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sentence_transformers")
+from real_folders import TEXT
+
+from merginguriel.embedding import compose
+from merginguriel.errors import MuError, UsageError
+from merginguriel.study import composition_rows
+from merginguriel.tasks import parallel
+
+NAMES = (
+    "base",
+    "D(aaa)",
+    "D(aab)",
+    "D(aba)",
+    "D(abb)",
+    "D(baa)",
+    "D(bab)",
+    "D(bba)",
+    "D(bbb)",
+    "average 0.50",
+)
+
+
+def rows(n=40):
+    words = [word for text in TEXT for word in text.split()]
+    return [
+        {
+            "id": str(i),
+            "query_sw": f"{words[i % 29]} {words[(i * 7) % 29]}", "positive_sw": f"{words[(i * 7) % 29]} {words[i % 29]} {i}",
+            "query_en": f"now {words[i % 29]} {words[(i * 7) % 29]}", "positive_en": f"the {words[(i * 7) % 29]} {words[i % 29]} {i}",
+        }
+        for i in range(n)
+    ]  # fmt: skip
+
+
+def write(path, table):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(json.dumps(row) for row in table))
+    return path
+
+
+def test_a_file_of_parallel_rows_gives_all_four_directions(tmp_path):
+    text = parallel.load(str(write(tmp_path / "p.jsonl", rows())), "sw-KE", "en-US")
+    data = text.pair("sw-KE", "en-US")
+    assert (
+        data.queries["3"] == rows()[3]["query_sw"]
+        and data.documents[min(data.relevant["3"])] == rows()[3]["positive_en"]
+    )
+
+
+def test_train_and_test_share_no_document(tmp_path):
+    learn, held = parallel.load(str(write(tmp_path / "p.jsonl", rows())), "sw-KE", "en-US").split()
+    assert learn.relevant and held.relevant
+    assert not set(learn.documents["en-US"]) & set(held.documents["en-US"])
+
+
+def test_belebele_is_read_as_the_hub_serves_it(tmp_path):
+    for locale, word in (("ko-KR", "ko"), ("en-US", "en")):
+        write(
+            tmp_path / f"{locale}.jsonl",
+            [
+                {"link": f"page{i // 2}", "question_number": 1 + i % 2, "flores_passage": f"{word} passage {i // 2}", "question": f"{word} {i}",
+                 "mc_answer1": "x", "mc_answer2": "x", "mc_answer3": "x", "mc_answer4": "x", "correct_answer_num": "1", "dialect": word, "ds": "2023"}
+                for i in range(24)
+            ],
+        )  # fmt: skip
+    text = parallel.load(str(tmp_path), "ko-KR", "en-US")
+    assert len(text.relevant) == 24 and len(text.documents["ko-KR"]) == 12
+    data = text.pair("ko-KR", "en-US")
+    query = next(id for id, words in data.queries.items() if words == "ko 5")
+    assert data.documents[min(data.relevant[query])] == "en passage 2"
+
+
+def test_strategyqa_is_read_as_the_hub_serves_it(tmp_path):
+    for locale, word in (("ko-KR", "ko"), ("en-US", "en")):
+        write(
+            tmp_path / locale / "queries.jsonl", [{"_id": f"q{i}", "text": f"{word} q{i}"} for i in range(20)]
+        )
+        write(
+            tmp_path / locale / "corpus.jsonl",
+            [{"_id": f"d{i}", "title": "", "text": f"{word} d{i}"} for i in range(30)],
+        )
+        links = [{"query-id": f"q{i}", "corpus-id": f"d{i}", "score": 1} for i in range(20)]
+        write(tmp_path / locale / "qrels.jsonl", links)
+    text = parallel.load(str(tmp_path), "en-US", "ko-KR")
+    assert text.pair("en-US", "ko-KR").documents["d3"] == "ko d3" and text.relevant["q3"] == {"d3"}
+
+
+@pytest.mark.parametrize(
+    ("table", "second", "message"),
+    [
+        (rows(), "sw-KE", "both languages are sw-KE"),
+        (rows(), "de-DE", "no query in de-DE"),
+        ([], "en-US", "no query is in both"),
+        ([{**rows()[0], "positive_en": ""}], "en-US", "no positive in en-US"),
+    ],
+)
+def test_empty_or_one_language_data_are_a_clear_error(tmp_path, table, second, message):
+    with pytest.raises(MuError, match=message):
+        parallel.load(str(write(tmp_path / "p.jsonl", table)), "sw-KE", second)
+
+
+def test_too_few_queries_are_a_clear_error(tmp_path):
+    with pytest.raises(UsageError, match="too few"):
+        parallel.load(str(write(tmp_path / "p.jsonl", rows(8))), "sw-KE", "en-US").split()
+
+
+def test_home_assistant_text_is_parallel_by_intent_and_slots():
+    pytest.importorskip("home_assistant_intents")
+    from merginguriel.tasks import home
+    from merginguriel.tasks._templates import Draw, slots
+
+    english = home._intents("en-US")
+    assert {value["out"] for value in english["lists"]["color"]["values"]} >= {"red", "blue"}
+    drawn = Draw("빨강 등", "", "\2color=red\x1f빨강\3 \2name=Zoe\x1fZoe\3")
+    assert slots(drawn) == (("color", "red"), ("name", "Zoe"))
+
+
+def study_with(**values):
+    """A study with 200 queries whose NDCG@10 is `values` of a model (default 0.5) plus noise, most of it shared."""
+    rng = np.random.default_rng(0)
+    shared = rng.normal(0, 0.05, size=200)
+    scores = {
+        name: {
+            d: np.repeat(
+                (values.get(name, {}).get(d, 0.5) + shared + rng.normal(0, 0.002, 200))[:, None], 3, 1
+            )
+            for d in ("a-a", "b-b", "a-b", "b-a")
+        }
+        for name in NAMES
+    }
+    return compose.Study(("a", "b"), scores, (), "D(abb)", "D(aaa)", (9, 9, 200), ("average 0.50",))
+
+
+def test_effects_are_paired_differences_of_the_named_compositions():
+    study = study_with(**{name: {"a-b": 0.6} for name in ("D(aba)", "D(abb)")}, **{"D(bab)": {"b-b": 0.3}})
+    found = {one.name: one.found for one in compose.effects(study)}
+    match = found["direction match, T(a-b)"]
+    assert match.difference == pytest.approx(10, abs=0.1) and match.interval.low > 9.9
+    # Of four means, D(aba) and D(bab) on a-a and b-b, one is lower by 20 points.
+    assert found["query-negatives match, mono-lingual"].difference == pytest.approx(-5, abs=0.1)
+
+
+def test_the_pareto_front_has_the_models_that_none_beats_in_both():
+    study = study_with(
+        **{"D(abb)": {"a-b": 0.9}, "D(aaa)": {"a-a": 0.9}, "average 0.50": {"a-a": 0.8, "a-b": 0.8}}
+    )
+    assert study.pareto() == {"D(abb)", "D(aaa)", "average 0.50"}
+
+
+@pytest.mark.slow
+def test_advice_chooses_among_compositions_and_merges_by_ndcg(mu, tmp_path):
+    study = study_with(**{"average 0.50": {"a-b": 0.6, "b-a": 0.6}, "D(abb)": {"a-b": 0.55}})
+    plan = SimpleNamespace(
+        locale_of={"a": "ko-KR", "b": "en-US"},
+        settings=SimpleNamespace(seed=0),
+        window=SimpleNamespace(count=1),
+    )
+    (tmp_path / "entry.md").write_text(composition_rows.entry(plan, study, "e5-small", "Advice on languages"))
+    assert mu("init", tmp_path / "space").code == 0
+    added = mu("log", "add", tmp_path / "entry.md", "--anyway", "--workspace", tmp_path / "space")
+    assert added.code == 0, added.err
+    found = mu("advise", "--target", "ko-KR", "--mode", "IncTar", "--context", "retrieval-cross-a-b/e5-small", "--workspace",
+               tmp_path / "space", "--json").json  # fmt: skip
+    assert found["verdict"] == "merge" and found["metric"] == "ndcg_at_10"
+    assert found["recipe"]["method"] == "average"
+
+
+@pytest.mark.slow
+def test_a_small_study_is_trained_merged_and_logged(mu, base, tmp_path):
+    data = write(tmp_path / "p.jsonl", rows(60))
+    words = ["embed", "compose", "--data", data, "--locale", "sw-KE", "--locale", "en-US", "--base", base, "--out", tmp_path / "s",
+             "--steps", 2, "--batch-size", 8, "--negatives", 1, "--mine-ranks", "1-15", "--method", "average", "--method", "slerp", "--json"]  # fmt: skip
+    first = mu(*words)
+    assert first.code == 0, first.err
+    assert len(first.json["ndcg_at_10"]) == 9 + 4 and set(first.json["merged"]) < set(
+        first.json["ndcg_at_10"]
+    )
+    report = (tmp_path / "s" / "report.md").read_text()
+    assert "query-negatives match" in report and (tmp_path / "s" / "pareto.png").is_file()
+    assert mu(*words).json["ndcg_at_10"] == first.json["ndcg_at_10"]  # nothing is trained again
+    space = tmp_path / "space"
+    assert mu("init", space).code == 0
+    added = mu("log", "add", tmp_path / "s" / "entry.md", "--workspace", space, "--anyway")
+    assert added.code == 0, added.err
+    assert mu("lint", "--workspace", space).code == 0

@@ -1,0 +1,94 @@
+"""The home screen names what to do next, and each line's key does it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from conftest import row
+from looking import press, settled, shipped_copy, text_of
+from merginguriel_tui.dialogs import Confirm
+from merginguriel_tui.screens.compose_entry import ComposeScreen
+from merginguriel_tui.screens.run import RunScreen
+from pilot import play
+from run_screens import finished, until, waiting
+
+from merginguriel.knowledge.log import drafts
+from merginguriel.runs import run_store
+
+
+@pytest.fixture
+def space(bench):
+    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
+    bench.skill()
+    bench.entry(row())
+    return bench.load_space()
+
+
+def key_of(app, do):
+    return app.screen.keys[do]
+
+
+def test_runs_without_an_entry_failed_runs_drafts_and_work_are_lines_with_a_key(space):
+    done = finished(space, "da-DK", [1, 0] * 20)
+    queued = waiting(space, "sw-KE")
+    broken = waiting(space, "fi-FI")
+    run_store.Events(broken.folder).add("started", pid=1)
+    run_store.Events(broken.folder).add("failed", error="no sentences of fi-FI.\n    Add some.")
+    drafts.folder(space.log).mkdir(parents=True)
+    (drafts.folder(space.log) / "abcd1234.md").write_text("---\ntitle: Half a thought\n---\n")
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: app.screen.lines)
+        await settled(app, pilot)
+        shown = text_of(app)
+        for text in (queued.id, f"{broken.id}  failed: no sentences", done.id, "Half a thought"):
+            assert text[:50] in shown, shown
+        assert all(f"[{key}]" in shown for key in app.screen.keys.values())
+        await press(app, pilot, key_of(app, ("go", "runs", broken.id)))
+        await until(app, pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.facts)
+        await until(
+            app, pilot, lambda: "no sentences of fi-FI." in text_of(app) and "Add some." in text_of(app)
+        )
+        await press(app, pilot, "0")
+        await press(app, pilot, key_of(app, ("write", "draft", "abcd1234")))
+        await until(app, pilot, lambda: isinstance(app.screen, ComposeScreen))
+
+    play(space, script, size=(120, 40), screen="home")
+
+
+def test_a_new_workspace_says_how_to_get_the_first_answer(bench):
+    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: app.screen.lines)
+        await settled(app, pilot)
+        assert "no models yet" in text_of(app) and "[t]" in text_of(app) and "[i]" in text_of(app)
+        await press(app, pilot, "i")
+        assert app.clipboard.startswith("mu models add ")
+        await press(app, pilot, "t")
+        await until(app, pilot, lambda: isinstance(app.screen, Confirm))
+        assert "train" in text_of(app)
+
+    play(bench.load_space(), script, screen="home")
+
+
+def test_open_plans_lead_to_their_entry_and_the_ranking_is_remembered(tmp_path):
+    space = shipped_copy(tmp_path / "work", 'context = "home/e5-small"\n')
+    for locale in ("de-DE", "sv-SE"):
+        folder = space.models / "home" / "e5-small" / locale
+        folder.mkdir(parents=True)
+        (folder / "training.yaml").write_text("locale: x\n")
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: app.screen.ranked)
+        await settled(app, pilot)
+        first = app.screen.ranked[0]
+        assert "worth a pilot" in app.screen.copied("csv") and first.text[:20] in app.screen.copied("csv")
+        saved = app.saved_state["home"]
+        assert saved["hash"] == app.screen.knowledge.hash and json.dumps(saved["ranked"])
+        await press(app, pilot, key_of(app, first.do))
+        await until(app, pilot, lambda: app.current_mode == "advise" and app.screen.advice is not None)
+        assert app.screen.advice.target == first.do[2]
+
+    play(space, script, screen="home")

@@ -1,0 +1,82 @@
+"""Places for the command palette: locales, runs, entries, skills and claims, found by fuzzy name."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import NamedTuple
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from merginguriel.errors import USER_ERRORS
+from merginguriel.text.tables import plain
+from merginguriel.workspace import Workspace
+
+from .base import Client
+
+MOST = 1000  # newest runs and entries each
+BATCH = 200  # names between two pauses, so that typing never waits
+
+
+class Place(NamedTuple):
+    """A name, what it is, and where it leads: a screen and what to open there."""
+
+    name: str
+    help: str
+    leads: tuple[str, ...]
+
+
+def places(space: Workspace) -> list[Place]:
+    """Return every place of a workspace."""
+    from merginguriel import locales
+    from merginguriel.knowledge.base import load_readable
+    from merginguriel.runs import index
+
+    knowledge = load_readable(space)
+    found = [
+        Place(f"{item.tag} {item.name}", "target: ask for advice", ("advise", item.tag))
+        for item in locales.table().values()
+    ]
+    for row in index.listed(space, MOST)[0]:
+        found.append(Place(row["id"], f"run, {row['state']}", ("runs", row["id"])))
+    for entry in knowledge.entries[-MOST:][::-1]:
+        found.append(Place(f"{entry.id[:10]} {entry.title}", f"entry, {entry.type}", ("log", entry.id)))
+    for skill in knowledge.skills:
+        found.append(Place(skill.name, "skill", ("skills", skill.name)))
+        found += [Place(claim.id, f"claim of {skill.name}", ("skills", claim.id)) for claim in skill.claims]
+    return [one._replace(name=plain(one.name)) for one in found]
+
+
+class Places(Provider):
+    """Locales, runs, entries, skills and claims of the workspace."""
+
+    found: list[Place]
+
+    async def startup(self) -> None:
+        """Read the names in a thread."""
+        self.found = []
+        assert isinstance(self.app, Client)
+        try:
+            self.found = await asyncio.to_thread(places, self.app.space)
+        except USER_ERRORS:
+            return  # the screens show what cannot be read
+
+    async def discover(self) -> Hits:
+        """Offer the skills before anything is typed."""
+        for place in self.found:
+            if place.help == "skill":
+                yield DiscoveryHit(place.name, self.going(place), help=place.help)
+
+    async def search(self, query: str) -> Hits:
+        """Yield the places whose names match."""
+        matcher = self.matcher(query)
+        for number, place in enumerate(self.found):
+            if number % BATCH == 0:
+                await asyncio.sleep(0)
+            if (score := matcher.match(place.name)) > 0:
+                yield Hit(score, matcher.highlight(place.name), self.going(place), help=place.help)
+
+    def going(self, place: Place) -> partial[None]:
+        """Return the call that goes to a place."""
+        assert isinstance(self.app, Client)
+        return partial(self.app.action_go, *place.leads)

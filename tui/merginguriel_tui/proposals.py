@@ -1,0 +1,127 @@
+"""Review of proposed changes to the skills: each with its diff and the rows behind it, accepted or rejected by a key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from merginguriel.errors import MuError
+from merginguriel.text.tables import plain, true_minus
+
+from .base import Client
+
+if TYPE_CHECKING:
+    from merginguriel.knowledge.base import Knowledge
+    from merginguriel.knowledge.skills.proposals import Proposal
+
+COLOURS = {"+": "green", "-": "red", "@": "dim"}
+HEAD = "enter: read   a: accept   x: reject   escape: close"
+
+
+class ProposalsScreen(ModalScreen[bool]):
+    """Proposals above, diff and rows of the highlighted one below. Returns whether one was accepted."""
+
+    DEFAULT_CSS = """
+    ProposalsScreen { align: center middle; }
+    ProposalsScreen #proposals { width: 95%; height: 90%; border: round $accent; background: $surface; padding: 0 1; }
+    ProposalsScreen #proposal-list { height: 40%; }
+    ProposalsScreen #proposal { height: 1fr; border-top: solid $panel; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "accept", "Accept", id="proposals.accept", tooltip="Write it into its skill"),
+        Binding("x", "reject", "Reject", id="proposals.reject", tooltip="Leave it out of this list"),
+        Binding("escape,q", "close", "Close", id="proposals.close"),
+        Binding("j", "app.simulate_key('down')", "Down", id="proposals.down", show=False),
+        Binding("k", "app.simulate_key('up')", "Up", id="proposals.up", show=False),
+    ]
+
+    def __init__(self, knowledge: Knowledge, found: Sequence[Proposal]) -> None:
+        super().__init__()
+        self.knowledge, self.found = knowledge, list(found)
+        self.rejected: set[str] = set()
+        self.accepted = False
+
+    def compose(self) -> ComposeResult:
+        """Yield the title, the list and the text of a proposal."""
+        with Vertical(id="proposals"):
+            yield Static("", id="proposal-head", markup=False)
+            yield OptionList(id="proposal-list", markup=False)
+            with VerticalScroll(id="proposal"):
+                yield Static("", id="proposal-text", markup=False)
+
+    def on_mount(self) -> None:
+        """Fill the list."""
+        self._list(0)
+
+    def _list(self, at: int) -> None:
+        listing = self.query_one("#proposal-list", OptionList)
+        listing.clear_options()
+        listing.add_options(Option(Text(plain(f"{one.skill}: {one.what}"))) for one in self.found)
+        count = len(self.found)
+        self.query_one("#proposal-head", Static).update(f"{count} proposal{'s' * (count != 1)}   {HEAD}")
+        if self.found:
+            listing.highlighted = min(at, count - 1)
+        else:
+            self.query_one("#proposal-text", Static).update("")
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """Show the diff of a proposal, and its rows."""
+        one = self.found[event.option_index]
+        page = Text()
+        for line in one.diff.splitlines() or ["no change of claims.yaml: review the text of the skill"]:
+            page.append(f"{plain(line)}\n", COLOURS.get(line[:1], ""))
+        if one.evidence:
+            page.append(f"\n{len(one.evidence)} rows\n", "bold")
+        for ref in one.evidence:
+            row = self.knowledge.by_row[ref]
+            label = " ".join(
+                str(part) for part in (row.target, row.mode, row.method, row.similarity, row.k) if part
+            )
+            gain = "" if row.difference_pp is None else f"  {row.difference_pp:+.2f} {row.points}"
+            page.append(true_minus(plain(f"{ref}  {label}{gain}\n")))
+        self.query_one("#proposal-text", Static).update(page)
+        self.query_one("#proposal", VerticalScroll).scroll_home(animate=False)
+
+    def on_option_list_option_selected(self) -> None:
+        """Move the focus to the diff."""
+        self.query_one("#proposal", VerticalScroll).focus()
+
+    def action_accept(self) -> None:
+        """Write the highlighted proposal into its skill, and list what is proposed then."""
+        at = self.query_one("#proposal-list", OptionList).highlighted
+        if at is None:
+            return
+        from merginguriel.knowledge.base import load
+        from merginguriel.knowledge.skills.proposals import accept, proposals
+
+        app = self.app
+        assert isinstance(app, Client)
+        try:
+            [done] = accept(app.space, [self.found[at].id])
+            self.knowledge = load(app.space)
+            self.found = [one for one in proposals(self.knowledge) if one.id not in self.rejected]
+        except MuError as error:
+            app.show_error(error)
+            return
+        self.accepted = True
+        app.notify(plain(f"Accepted into {done.skill}: bring its text in line."), markup=False)
+        self._list(at)
+
+    def action_reject(self) -> None:
+        """Leave the highlighted proposal out."""
+        at = self.query_one("#proposal-list", OptionList).highlighted
+        if at is not None:
+            self.rejected.add(self.found.pop(at).id)
+            self._list(at)
+
+    def action_close(self) -> None:
+        """Close, and say whether the skills have changed."""
+        self.dismiss(self.accepted)

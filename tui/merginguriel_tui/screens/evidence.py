@@ -1,0 +1,95 @@
+"""Evidence of an advice as a table, sorted by weight, gain or number of items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import DataTable
+
+from merginguriel.decision.advice_types import Advice, EvidenceRow
+from merginguriel.text.numbers import signed
+from merginguriel.text.tables import plain
+from merginguriel_tui.base import MuScreen, table_as
+
+HEADS = ("weight, pp", "gain, pp", "±", "n", "p", "target", "arm", "row")
+ORDERS = ("weight", "gain", "n")
+
+
+class EvidenceScreen(MuScreen):
+    """Every measured row that the advice rests on, or that speaks against it."""
+
+    NAME = "advise"
+    AUTO_FOCUS = "#evidence"
+    DEFAULT_CSS = "EvidenceScreen #evidence { height: 1fr; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "order", "Sort", id="evidence.sort", tooltip="Sort by weight, gain or number of items"),
+        Binding("escape", "app.pop_screen", "Back", id="evidence.back"),
+    ]
+
+    def __init__(self, advice: Advice, command: str) -> None:
+        super().__init__()
+        self.advice, self.asked, self.order = advice, command, ORDERS[0]
+        self.rows: list[EvidenceRow] = []
+
+    def body(self) -> ComposeResult:
+        """Yield the table."""
+        yield DataTable[Text](id="evidence", cursor_type="row", zebra_stripes=True)
+
+    def open_what(self) -> None:
+        """Fill the table."""
+        self.show()
+
+    def show(self, *what: str) -> None:
+        """Sort the rows, the heaviest, best or largest first."""
+        self.command = self.asked
+        keys: dict[str, Callable[[EvidenceRow], float]] = {
+            "weight": lambda row: abs(row.contribution_pp or 0),
+            "gain": lambda row: row.gain_pp,
+            "n": lambda row: row.n or 0,
+        }
+        found = [*self.advice.evidence, *self.advice.dissent]
+        once = {row.ref: row for row in reversed(found) if isinstance(row, EvidenceRow)}
+        self.rows = sorted(once.values(), key=keys[self.order], reverse=True)
+        table = self.query_one("#evidence", DataTable)
+        table.clear(columns=True)
+        for head in HEADS:
+            table.add_column(f"{head} ▼" if head.startswith(self.order) else head)
+        for number, row in enumerate(cells(self.rows)):
+            aligned = [
+                Text(plain(cell), justify="right" if at < 5 else "left") for at, cell in enumerate(row)
+            ]
+            table.add_row(*aligned, key=str(number))
+
+    def action_order(self) -> None:
+        """Take the next order."""
+        self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
+        self.show()
+
+    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
+        """Open the entry at the row."""
+        self.mu.action_go("log", self.rows[event.cursor_row].ref)
+
+    def copied(self, how: str) -> str:
+        """Return the table, or the command."""
+        return self.command if how == "command" else table_as(how, [list(HEADS), *cells(self.rows)])
+
+
+def cells(rows: list[EvidenceRow]) -> list[list[str]]:
+    """Return the cells of each row; an empty weight is that of a row that speaks against the advice."""
+    return [
+        [
+            "" if row.contribution_pp is None else signed(row.contribution_pp, 2),
+            signed(row.gain_pp),
+            f"{row.se_pp:.1f}",
+            f"{row.n or ''}",
+            f"{row.p_value:.3f}",
+            row.target,
+            row.arm.label,
+            row.ref,
+        ]
+        for row in rows
+    ]

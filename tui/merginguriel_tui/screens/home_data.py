@@ -1,0 +1,216 @@
+"""Lines of the home screen: work in progress, loose ends, targets worth a pilot, and the first steps in a new workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from merginguriel.text.numbers import count, listed, pp
+from merginguriel.text.tables import plain
+
+if TYPE_CHECKING:
+    from merginguriel.knowledge.base import Knowledge
+    from merginguriel.workspace import Workspace
+
+GROUPS = (
+    "first steps",
+    "at work",
+    "failed",
+    "not in the log",
+    "drafts",
+    "worth a pilot",
+    "open plans and questions",
+    "models",
+    "problems",
+)  # in their order on the screen
+MOST = 5  # lines of a group
+LOOK_BACK = 200  # finished runs among which those without an entry are looked for
+MANY_ROWS = 20_000  # result rows from which ranking all targets takes too long
+
+
+class Line(NamedTuple):
+    """A line of the home screen.
+
+    Attributes:
+        group: Heading.
+        text: What is to be done.
+        do: What its key does: `go` SCREEN WHAT ..., `write` KIND ID, `copy` COMMAND, or the name of an action.
+        key: Its key; empty: the next free letter.
+    """
+
+    group: str
+    text: str
+    do: tuple[str, ...]
+    key: str = ""
+
+
+def lines(space: Workspace) -> tuple[Knowledge, list[Line]]:
+    """Return what is known at once: runs, drafts, plans and questions, models, problems."""
+    from merginguriel.knowledge.base import load
+
+    knowledge = load(space)
+    found = [
+        *_running(space),
+        *_ended(space, knowledge),
+        *_drafts(space),
+        *_open(knowledge),
+        *_here(space),
+    ]
+    if knowledge.problems:
+        what = count(len(knowledge.problems), "problem")
+        found.append(Line("problems", f"{what} in the files of this workspace", ("problems",)))
+    return knowledge, found
+
+
+def _running(space: Workspace) -> Iterator[Line]:
+    from merginguriel.runs import index
+    from merginguriel.runs.progress import Watch
+    from merginguriel.runs.run_store import Run
+
+    from .runs_data import short
+
+    for state in ("running", "queued", "paused"):
+        for row in index.listed(space, MOST, state=state, look=state == "running")[0]:
+            text = f"{row['id']}  {state}"
+            if state == "running" and (whole := Watch(Run(row["id"], space.runs / row["id"])).look().whole):
+                text += f" {100 * whole.share:.0f}%"
+                text += f", about {short(whole.left)} left" if whole.left is not None else ""
+            yield Line("at work", text, ("go", "runs", row["id"]))
+
+
+def _ended(space: Workspace, knowledge: Knowledge) -> Iterator[Line]:
+    """Yield runs that failed, and finished merges without an entry."""
+    from merginguriel.runs import index, run_store
+
+    from . import answer
+
+    for state in ("failed", "dead"):
+        for row in index.listed(space, 2, state=state, look=False)[0]:
+            why = (row["error"] or row["step"] or "").partition("\n")[0]
+            yield Line("failed", f"{row['id']}  {state}: {why}", ("go", "runs", row["id"]))
+    logged = {row.run for row in knowledge.rows}
+    recent = index.listed(space, LOOK_BACK, state="finished", look=False)[0]
+    missing = [row["id"] for row in recent if row["n"] and row["id"] not in logged]
+    for name in missing[:MOST]:
+        said = answer.sentence(run_store.result(run_store.get(space, name))).partition(", 95%")[0]
+        yield Line("not in the log", f"{name}  {said}", ("write", "run", name))
+    if len(missing) > MOST:
+        yield Line("not in the log", f"{len(missing) - MOST} more runs", ("go", "runs"))
+
+
+def _drafts(space: Workspace) -> Iterator[Line]:
+    from merginguriel.knowledge.log import drafts
+    from merginguriel.merging.registry import parameters
+
+    if any(drafts.folder(space.log).glob("[!.]*.md")):
+        for one in drafts.listed(space, parameters())[:MOST]:
+            text = f"{one.title or one.id}  {one.problem or 'valid: can be added'}"
+            yield Line("drafts", text, ("write", "draft", one.id))
+
+
+def _open(knowledge: Knowledge) -> Iterator[Line]:
+    from merginguriel.knowledge.log.questions import threads, unfinished
+
+    waiting = unfinished(knowledge, date.today().isoformat())
+    asked = {one.opened_by: one.text for one in reversed(threads(knowledge.entries)) if one.state != "closed"}
+    for name in sorted(waiting, reverse=True)[:MOST]:
+        what = asked.get(name) or f"plan: {knowledge.by_entry[name].title}"
+        yield Line("open plans and questions", f"{name[:10]}  {' '.join(what.split())}", ("go", "log", name))
+    if len(waiting) > MOST:
+        yield Line("open plans and questions", f"{len(waiting) - MOST} more entries", ("open_entries",))
+
+
+def _here(space: Workspace) -> Iterator[Line]:
+    """Yield the models and matrices of the workspace, or the ways to the first ones."""
+    from merginguriel.study import capabilities
+
+    found = False
+    for context in capabilities.contexts(space):
+        trained = sorted(capabilities.trained(space, context))
+        splits = [
+            s for s in ("test", "dev") if space.matrix(context, "" if s == "test" else "-dev").is_file()
+        ]
+        if not trained and not splits:
+            continue
+        found = found or bool(trained)
+        text = f"{context}  {count(len(trained), 'model')}: {listed(trained, 6)}" if trained else context
+        text += f"; N×N matrix on {' and '.join(splits)}" if splits else ""
+        place = ("matrix", context, splits[0]) if splits else ("advise", trained[0], context)
+        yield Line("models", text, ("go", *place))
+    if found:
+        return
+    if space.shipped:
+        yield Line(
+            "first steps",
+            "this is the shipped knowledge, read-only; make a workspace: mu init",
+            ("copy", "mu init"),
+        )
+        return
+    yield Line("first steps", "no models yet: train five, then run their merges and pilots", ("train",), "t")
+    yield Line(
+        "first steps",
+        "import models of yours: mu models add",
+        ("copy", "mu models add FOLDER --locale LOCALE"),
+        "i",
+    )
+    yield Line("first steps", "ask what is known without models", ("go", "advise"), "a")
+
+
+def worth(space: Workspace, knowledge: Knowledge, known: object) -> tuple[list[list[str]], list[Line]]:
+    """Return the targets where a pilot is worth most, as [target, text] to remember and as lines.
+
+    Args:
+        space: The workspace.
+        knowledge: What the ranking rests on.
+        known: The remembered ranking of the same knowledge, from a file; None to rank, which takes seconds.
+    """
+    from merginguriel.loop import ledger
+    from merginguriel.study import capabilities
+
+    context = str(space.settings["context"])
+    if space.shipped or len(capabilities.trained(space, context)) < 2:
+        return [], []
+    if isinstance(known, list) and all(isinstance(one, list) and len(one) == 2 for one in known):
+        ranked = [[str(part) for part in one] for one in known]
+    elif len(knowledge.rows) > MANY_ROWS:
+        return [], [
+            Line("worth a pilot", "too many rows to rank here: mu advise next", ("copy", "mu advise next"))
+        ]
+    else:
+        found = [one for one in ledger.ranked(knowledge, context) if one.value_pp > one.cost_pp][:MOST]
+        ranked = [
+            [
+                one.target,
+                f"{one.target}  worth {pp(one.value_pp, 2)}, {one.verdict}: {one.arm}  {one.expected}",
+            ]
+            for one in found
+        ]
+    return ranked, [Line("worth a pilot", text, ("go", "advise", target)) for target, text in ranked]
+
+
+def training(space: Workspace) -> tuple[str, Any]:
+    """Return the plan of a training of five models, in words and as a configuration.
+
+    Raises:
+        UnavailableError: This installation cannot train.
+    """
+    from importlib.util import find_spec
+
+    from merginguriel.config import run_config
+    from merginguriel.errors import UnavailableError
+    from merginguriel.loop.quickstart import SOURCES, TARGET
+    from merginguriel.runs import planning, resolve
+    from merginguriel.text.runs import plan_lines
+    from merginguriel.workspace import writable
+
+    missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
+    if missing:
+        raise UnavailableError(
+            f"training needs {' and '.join(missing)}.", hint="pip install 'merginguriel[lab]'"
+        )
+    locales = [*SOURCES, TARGET]
+    config = resolve.resolved(run_config.from_table({"kind": "train", "locales": locales}), writable(space))
+    for locale in locales:
+        resolve.study_of(config, space).data(locale)  # without sentences, the run would fail after minutes
+    return plain("\n".join(plan_lines(planning.plan(space, config), "new"))), config
