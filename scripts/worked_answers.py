@@ -1,4 +1,4 @@
-"""Write docs/worked_answers.md: ten answers of `mu advise` over both contexts, from the log up to a day.
+"""Write docs/answers.md: ten answers of `mu advise` over both contexts, from the log up to a day.
 
 python scripts/worked_answers.py --as-of 2026-11-30
 """
@@ -26,11 +26,11 @@ QUESTIONS = (
     ("A target of the original study without a gain over a single source.", ["cy-GB", "--context", MASSIVE]),
     ("A target that was never measured in this context, with little work allowed.", ["ja-JP", "--context", MASSIVE, "--budget", "4"]),
 )  # fmt: skip
-HEAD = """# Ten worked answers
+HEAD = """# Ten answers
 
-Answers of `mu advise` to ten questions over both contexts of the log, from evidence up to {day}. Written by
-`scripts/worked_answers.py`; with the same log and program it writes the same page. For the meaning of the terms, see
-[commands.md](commands.md#mu-advise).
+What `mu advise` answers to ten questions over both contexts of the log, from evidence up to {day}. `scripts/worked_answers.py` writes
+this page; more evidence and later versions of the program answer differently. [architecture.md](architecture.md#how-a-gain-is-estimated) explains the
+parts, [backtest/report.md](backtest/report.md) shows how such answers fared on targets that were left out.
 """
 
 
@@ -57,7 +57,7 @@ def main() -> int:
     for number, (about, words) in enumerate(QUESTIONS, 1):
         words = ["advise", "--target", *words, "--as-of", options.as_of]
         parts.append(f"## {number}. {about}\n\n```text\n$ mu {shlex.join(words)}\n{answer(words)}\n```\n")
-    (ROOT / "docs" / "worked_answers.md").write_text("\n".join(parts), encoding="utf-8")
+    (ROOT / "docs" / "answers.md").write_text("\n".join(parts), encoding="utf-8")
     return 0
 
 
