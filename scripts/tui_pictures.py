@@ -34,7 +34,7 @@ SHOWN: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "log": ("log", (), ("down",)),
     "runs": ("runs", (), ("down", "space", "space")),
     "compare": ("compare", (), ()),
-    "matrix": ("matrix", ("home/e5-small", "test", "da-DK"), ("down", "down", "down", "down", "o")),
+    "matrix": ("matrix", ("home/e5-small", "log", "da-DK"), ("down", "down", "down", "down", "o")),
     "run": ("runs", (), ()),
 }
 # Width of a letter: 0.61 of its size in Textual's SVG, 0.602 in DejaVu Sans Mono.
@@ -51,7 +51,7 @@ async def settled(app: MuApp, pilot: Pilot[None]) -> None:
 
 
 def chosen(space: Workspace, name: str) -> tuple[str, ...]:
-    """Return what to open: three kinds of merge for one target, or the newest merge."""
+    """Return what to open: three merges for one target, or the newest merge."""
     from merginguriel.runs import index
 
     if name == "run":
@@ -59,7 +59,7 @@ def chosen(space: Workspace, name: str) -> tuple[str, ...]:
         return tuple(row["id"] for row in merged)
     of: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
     for row in index.listed(space, 500, state="finished", kind="merge")[0]:
-        of.setdefault(str(row["target"]), {})[str(row["method"]), str(row["similarity"])] = row
+        of.setdefault(str(row["target"]), {})[str(row["similarity"]), str(row["k"])] = row
     enough = [list(found.values())[:3] for found in of.values() if len(found) > 2]
     # Take the target whose merges differ most.
     far = max(
