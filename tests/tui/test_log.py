@@ -6,6 +6,7 @@ import pytest
 from beside import of_cli, ready
 from looking import notes, press, settled, shipped_copy, text_of
 from merginguriel_tui.screens.compose_entry import ComposeScreen
+from merginguriel_tui.screens.landing import LandedScreen
 from merginguriel_tui.screens.log import LogScreen
 from merginguriel_tui.widgets.choice import Choice, Pick
 from pilot import play
@@ -137,6 +138,8 @@ def test_a_retrospective_begins_with_the_rows_of_a_run_and_lands(space, mu):
         await press(app, pilot, "f2")
         assert "+Nothing." in text_of(app)  # the diff before it lands
         await press(app, pilot, "y")
+        await until(app, pilot, lambda: isinstance(app.screen, LandedScreen))  # the advice before and after
+        await press(app, pilot, "escape")
         await until(app, pilot, lambda: isinstance(app.screen, LogScreen))
         await settled(app, pilot)
         here = app.screen.here
