@@ -209,9 +209,10 @@ def columns(rows: Sequence[ResultRow]) -> dict[tuple[str, str], dict[str, float]
 
     REAL weights are development accuracies up to a factor, which the recorded mean of the sources gives. They come
     first, because they share no noise with the gains on test items; models without them have their score in the log.
+    Of several test sets the largest counts: others are harder or easier, and a mean over both has the level of neither.
     """
     scored: dict[tuple[str, str], dict[str, float]] = {}
-    weights: dict[tuple[str, str], dict[str, list[float]]] = {}
+    weights: dict[tuple[str, str], dict[str, dict[int, list[float]]]] = {}  # target → source → n → values
     for row in rows:
         if row.status != "current":
             continue
@@ -222,10 +223,11 @@ def columns(rows: Sequence[ResultRow]) -> dict[tuple[str, str], dict[str, float]
         elif _weighs_by_accuracy(row) and row.baseline is not None:
             for source, weight in zip(row.sources, row.weights, strict=True):
                 value = weight * len(row.sources) * row.baseline
-                weights.setdefault(where, {}).setdefault(source, []).append(value)
+                by_size = weights.setdefault(where, {}).setdefault(source, {})
+                by_size.setdefault(row.n or 0, []).append(value)
     for where, found in weights.items():
         scored.setdefault(where, {}).update(
-            {source: _mean(sorted(values)) for source, values in found.items()}
+            {source: _mean(sorted(by_size[max(by_size)])) for source, by_size in found.items()}
         )
     return scored
 

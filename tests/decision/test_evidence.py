@@ -97,6 +97,15 @@ def test_real_weights_with_the_mean_of_the_sources_are_a_column():
     assert told.lead_pp == pytest.approx(10)
 
 
+def test_a_column_has_the_level_of_the_largest_test_set():
+    large = measured(
+        "sw-KE", 0.6, n=500, sources=("a", "b"), weights=(0.6, 0.4), baseline_kind="source_mean", baseline=0.5
+    )
+    small = replace(large, n=150, sources=("b", "c"), weights=(0.5, 0.5), baseline=0.8)
+    for rows in ([large, small], [small, large]):
+        assert columns(rows)["a/b", "sw-KE"] == pytest.approx({"a": 0.6, "b": 0.4, "c": 0.8})
+
+
 def test_an_effect_above_zero_is_not_a_gain():
     # Defect 5: tr-TR has an effect of +4.07 pp, and 72.90 is below its best source, 73.10.
     targets = [
