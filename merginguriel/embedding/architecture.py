@@ -156,7 +156,7 @@ def head_modules(width: int, shape: Shape, tokenizer: Any = None) -> list[nn.Mod
     if shape.head == "none":
         if shape.out not in (None, width):
             raise UsageError(
-                f"--out {shape.out} needs a head: the base has {width} dimensions.", hint="Add: --head linear"
+                f"--out-dim {shape.out} needs a head: the base has {width} dimensions.", hint="Add: --head linear"
             )
         return []
     if shape.head == "linear":
