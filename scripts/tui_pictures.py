@@ -1,10 +1,10 @@
-"""Draw pictures of `mu-tui` for the README: all six screens, and the screen of a run.
+"""Draw pictures of `mu-tui` for the README: the home screen, all others, and the screen of a run.
 
     python scripts/tui_pictures.py --workspace ~/merging         # docs/images/tui-*.png
     python scripts/tui_pictures.py --workspace ~/merging --only matrix --svg --out DIR
 
 The workspace should have runs (`mu sweep examples/similarity-type.yaml`); a running one is drawn as running. The pictures
-of the README show a workspace with the sixteen locales of docs/study during a training run. PNGs are made by resvg
+of the README show a workspace with the sixteen locales of docs/study. PNGs are made by resvg
 (`pip install resvg-py pillow`) with the font DejaVu Sans Mono, which must be installed.
 """
 
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 
     from merginguriel.workspace import Workspace
 
-SIZE = (132, 38)
+SIZE = (120, 40)
 # picture → the screen, what to open on it, and the keys to press
 SHOWN: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    "home": ("home", (), ()),
     "advise": ("advise", ("gl-ES", "home/e5-small"), ()),
     "skills": ("skills", ("merging-when-constructive",), ("c", "down", "enter")),
     "log": ("log", (), ("down",)),
     "runs": ("runs", (), ("down", "space", "space")),
     "compare": ("compare", (), ()),
-    "matrix": ("matrix", ("home/e5-small", "test", "da-DK"), ("down", "down", "down", "down", "o")),
+    "matrix": ("matrix", ("home/e5-small", "log", "da-DK"), ("down", "down", "down", "down", "o")),
     "run": ("runs", (), ()),
 }
 # Width of a letter: 0.61 of its size in Textual's SVG, 0.602 in DejaVu Sans Mono.
@@ -50,15 +51,15 @@ async def settled(app: MuApp, pilot: Pilot[None]) -> None:
 
 
 def chosen(space: Workspace, name: str) -> tuple[str, ...]:
-    """Return what to open: three kinds of merge for one target, or the newest training run."""
+    """Return what to open: three merges for one target, or the newest merge."""
     from merginguriel.runs import index
 
     if name == "run":
-        trained, _ = index.listed(space, 1, kind="train")
-        return tuple(row["id"] for row in trained)
+        merged, _ = index.listed(space, 1, state="finished", kind="merge")
+        return tuple(row["id"] for row in merged)
     of: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
     for row in index.listed(space, 500, state="finished", kind="merge")[0]:
-        of.setdefault(str(row["target"]), {})[str(row["method"]), str(row["similarity"])] = row
+        of.setdefault(str(row["target"]), {})[str(row["similarity"]), str(row["k"])] = row
     enough = [list(found.values())[:3] for found in of.values() if len(found) > 2]
     # Take the target whose merges differ most.
     far = max(

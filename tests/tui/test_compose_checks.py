@@ -8,6 +8,7 @@ import pytest
 from beside import ready
 from conftest import row
 from looking import settled, text_of
+from merginguriel_tui.registry import create
 from merginguriel_tui.screens.compose_entry import ComposeScreen
 from pilot import play
 from run_screens import until
@@ -60,7 +61,11 @@ def said_of(space, text):
 
     async def script(app, pilot):
         await ready(app, pilot)
-        app.screen._write_on(text, drafts.folder(space.log) / "aaaa1111.md", True)
+        app.push_screen(
+            create(
+                "compose", text, drafts.folder(space.log) / "aaaa1111.md", app.screen._written, filled=True
+            )
+        )
         await until(app, pilot, lambda: isinstance(app.screen, ComposeScreen))
         await until(app, pilot, lambda: any(sign in text_of(app) for sign in ("✓ ", "✗ ")))
         await settled(app, pilot)
@@ -96,7 +101,11 @@ def test_keys_take_effect_in_the_order_in_which_they_are_pressed(space):
 
     async def script(app, pilot):
         await ready(app, pilot)
-        app.screen._write_on(text, drafts.folder(space.log) / "aaaa1111.md", True)
+        app.push_screen(
+            create(
+                "compose", text, drafts.folder(space.log) / "aaaa1111.md", app.screen._written, filled=True
+            )
+        )
         await until(app, pilot, lambda: isinstance(app.screen, ComposeScreen) and app.screen.area.has_focus)
         app.screen.area.cursor_location = (0, 0)
         await settled(app, pilot)

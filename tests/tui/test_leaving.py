@@ -10,6 +10,7 @@ from beside import ready
 from conftest import row
 from looking import notes, press, settled
 from merginguriel_tui import session
+from merginguriel_tui.registry import create
 from merginguriel_tui.screens.compose_entry import ComposeScreen
 from merginguriel_tui.screens.log import LogScreen
 from pilot import play
@@ -56,7 +57,7 @@ def held_up(monkeypatch, module, name):
 async def compose(app, pilot, text=None):
     await ready(app, pilot)
     path = drafts.folder(app.space.log) / "aaaa1111.md"
-    app.screen._write_on(text or GOOD.format(body="x"), path, True)
+    app.push_screen(create("compose", text or GOOD.format(body="x"), path, app.screen._written, filled=True))
     await until(app, pilot, lambda: isinstance(app.screen, ComposeScreen))
     await until(app, pilot, lambda: app.screen.entry is not None)
     return app.screen

@@ -132,8 +132,8 @@ def test_a_wide_terminal_shows_what_the_run_under_the_cursor_came_to(space):
     finished(space, "da-DK", [1, 0, 1, 0])
 
     async def script(app, pilot):
-        await until(app, pilot, lambda: "accuracy 50.00%" in text_of(app))
-        assert "target      da-DK" in text_of(app) and "sources de-DE 0.50, sv-SE 0.50" in text_of(app)
+        await until(app, pilot, lambda: "da-DK  ExcTar  ties  50.00%" in text_of(app))
+        assert "target      da-DK" in text_of(app) and "sources  de-DE 0.50, sv-SE 0.50" in text_of(app)
 
     play(space, script, size=(180, 40), screen="runs")
 
@@ -141,7 +141,7 @@ def test_a_wide_terminal_shows_what_the_run_under_the_cursor_came_to(space):
         await settled(app, pilot)
         assert not app.screen.query_one("#preview").display
 
-    play(space, narrow, size=(120, 40), screen="runs")
+    play(space, narrow, size=(110, 40), screen="runs")
 
 
 @pytest.mark.slow

@@ -345,7 +345,7 @@ def test_a_click_on_a_row_a_link_and_a_reason_does_what_enter_does(bench):
         await click(app, pilot, ("#table", (20, 3)), times=2)
         assert type(app.screen).__name__ == "RunScreen" and app.screen.asked in runs
         await press(app, pilot, "escape")
-        await click(app, pilot, ("#tabs", (24, 0)))
+        await click(app, pilot, ("#tabs", (text_of(app).index("3 log"), 0)))
         assert app.current_mode == "log"
         await click(app, pilot, ("#timeline", (30, 1)))
         before, page = app.screen.here, app.screen.page

@@ -95,6 +95,7 @@ class RunScreen(MuScreen):
     RunScreen TabPane { padding: 0; }
     RunScreen #side { width: 1fr; display: none; padding: 0 1; border-left: solid $panel; }
     RunScreen.-wide #side { display: block; }
+    RunScreen.-wide #side.-empty { display: none; }
     RunScreen Log { height: 1fr; }
     RunScreen #bars { height: auto; max-height: 12; padding: 0 1; }
     RunScreen #sidebars { height: auto; max-height: 12; }
@@ -141,7 +142,7 @@ class RunScreen(MuScreen):
                 for name in PANES[3:]:
                     with TabPane(name, id=name), ScrollableContainer(id=f"{name}-scroll"):
                         yield Static(id=f"{name}-text", classes="text")
-            with Vertical(id="side"):
+            with Vertical(id="side", classes="-empty"):
                 yield Static(id="sidebars")
                 yield CurvePlot(id="sidecurves")
 
@@ -233,6 +234,7 @@ class RunScreen(MuScreen):
             self.refresh_bindings()
         if changed or before is None or before.metrics is not facts.metrics:
             over = state not in ("queued", "running", "paused")
+            self.query_one("#side").set_class(over and not facts.metrics.curves, "-empty")
             self.metrics(facts.metrics, "no curves: no losses were recorded" if over else "no losses yet")
 
     def put(self, name: str, text: str) -> None:

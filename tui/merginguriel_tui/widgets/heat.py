@@ -77,7 +77,7 @@ class Heat(ScrollView, can_focus=True):
         Binding("pagedown,ctrl+f", "page(1, 0)", "Page down", id="matrix.pagedown", show=False),
         Binding("ctrl+left,H", "page(0, -1)", "Page left", id="matrix.pageleft", show=False),
         Binding("ctrl+right,L", "page(0, 1)", "Page right", id="matrix.pageright", show=False),
-        Binding("home,0", "edge(None, 0)", "First column", id="matrix.first", show=False),
+        Binding("home,circumflex_accent", "edge(None, 0)", "First column", id="matrix.first", show=False),
         Binding("end,dollar_sign", "edge(None, -1)", "Last column", id="matrix.last", show=False),
         Binding("ctrl+home,g", "edge(0, None)", "First row", id="matrix.top", show=False),
         Binding("ctrl+end,G", "edge(-1, None)", "Last row", id="matrix.bottom", show=False),
