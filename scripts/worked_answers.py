@@ -1,4 +1,4 @@
-"""Write docs/answers.md: ten answers of `mu advise` over both contexts, from the log up to a day.
+"""Write docs/answers.md: ten answers of `mu advise` over two contexts, from the log up to a day.
 
 python scripts/worked_answers.py --as-of 2026-11-30
 """
@@ -28,7 +28,7 @@ QUESTIONS = (
 )  # fmt: skip
 HEAD = """# Ten answers
 
-What `mu advise` answers to ten questions over both contexts of the log, from evidence up to {day}. `scripts/worked_answers.py` writes
+What `mu advise` answers to ten questions over two contexts of the log, from evidence up to {day}. `scripts/worked_answers.py` writes
 this page; more evidence and later versions of the program answer differently. [architecture.md](architecture.md#how-a-gain-is-estimated) explains the
 parts, [backtest/report.md](backtest/report.md) shows how such answers fared on targets that were left out.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,9 +14,6 @@ from .common import LOCALE, columns, emit, json_option, say, workspace_option
 from .embed_compose import base_folder, compose, ranks
 from .progress import Bar
 from .study import trust_option
-
-if TYPE_CHECKING:
-    pass
 
 POOLING = "mean, last, cls, max, sqrt (length-normalised), position, attention, 0.5*mean+0.5*max, or learned:mean+max."
 HEAD = ("none", "linear", "mlp", "residual", "family", "experts")

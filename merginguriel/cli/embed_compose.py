@@ -91,7 +91,8 @@ def compose(
 ) -> None:
     """Train on all eight compositions D(query, positive, negative language), score four directions, merge, and report.
 
-    A study that was interrupted continues with the models that it has. entry.md in its folder is for: mu log add
+    A study that was interrupted continues with the models that it has; other settings need another --out.
+    entry.md in its folder is for: mu log add
 
     \b
     mu embed compose --locale ko-KR --locale en-US

@@ -143,7 +143,7 @@ def _decide(
     elif estimate.mean_pp < enough:
         short = f"the expected gain is below the {enough:g} {unit} asked for"
     else:
-        short = "no items confirmed it that had not chosen it, and intervals in this context did not hold or were not checked"
+        short = "it was not confirmed on other items than those that chose it, and intervals in this context did not hold or were not checked"
     short += basis
     if worth_pp < price_pp:
         return Decision(

@@ -116,13 +116,16 @@ def place() -> str:
 
 def opened_body(body: Path) -> Transformer:
     """Return the transformer in a folder, without an unused pooler where the architecture has one."""
-    arguments = {"local_files_only": True, "trust_remote_code": remote_code.trusted()}
+    arguments = {
+        "local_files_only": True,
+        "trust_remote_code": remote_code.trusted(),
+        "use_safetensors": True,
+    }
     try:
-        return Transformer(
-            str(body), model_kwargs={**arguments, "add_pooling_layer": False, "use_safetensors": True}
-        )
-    except TypeError:  # an architecture without a pooler
-        return Transformer(str(body), model_kwargs={**arguments, "use_safetensors": True})
+        try:
+            return Transformer(str(body), model_kwargs={**arguments, "add_pooling_layer": False})
+        except TypeError:  # an architecture without a pooler
+            return Transformer(str(body), model_kwargs=arguments)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"this base cannot be loaded: {error}", where=str(body)) from error
 
@@ -156,7 +159,8 @@ def head_modules(width: int, shape: Shape, tokenizer: Any = None) -> list[nn.Mod
     if shape.head == "none":
         if shape.out not in (None, width):
             raise UsageError(
-                f"--out {shape.out} needs a head: the base has {width} dimensions.", hint="Add: --head linear"
+                f"--out-dim {shape.out} needs a head: the base has {width} dimensions.",
+                hint="Add: --head linear",
             )
         return []
     if shape.head == "linear":

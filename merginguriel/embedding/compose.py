@@ -19,6 +19,7 @@ from merginguriel.evaluation.significance import Comparison, compare
 from merginguriel.files import Progress
 from merginguriel.merging.engine import merge
 from merginguriel.merging.recipe import Recipe, Source
+from merginguriel.models import build_record
 from merginguriel.tasks.base import digest
 from merginguriel.tasks.parallel import Parallel, examples_of
 
@@ -131,6 +132,7 @@ def study(
 
     Raises:
         UsageError: Too few queries, or negatives cannot be mined in the window.
+        MuError: The folder has models of other data or settings.
     """
     learn, held = plan.text.split(seed=plan.settings.seed)
     three = compositions(plan.languages)
@@ -143,11 +145,12 @@ def study(
     negatives = mined(plan, learn)
     for name, languages in three.items():
         models[name] = plan.out / name.strip("D()")
-        if models[name].is_dir():
-            continue
-        note(f"train {name}")
         query, positive, negative = (plan.locale_of[one] for one in languages)
         examples = examples_of(learn, query, positive, negative, negatives)
+        made = train.made_by(plan.base, examples, plan.shape, plan.settings)
+        if build_record.already(models[name], train.RECORD, made):
+            continue
+        note(f"train {name}")
         train.train(plan.base, examples, models[name], plan.shape, plan.settings, on_progress=on_progress)
     scores: dict[str, Scores] = {}
     for name, folder in models.items():

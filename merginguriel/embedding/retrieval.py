@@ -42,10 +42,18 @@ def measured(model: SentenceTransformer, data: Retrieval, *, batch: int = 64) ->
 def encoded(
     model: SentenceTransformer, queries: list[str], documents: list[str], batch: int = 64
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the unit vectors of queries [q, h] and documents [d, h]. Raises CheckpointError if they are not finite."""
-    with quiet():
-        given: Any = {"batch_size": batch, "normalize_embeddings": True, "show_progress_bar": False}
-        found = model.encode_query(queries, **given), model.encode_document(documents, **given)
+    """Return the unit vectors of queries [q, h] and documents [d, h].
+
+    Raises:
+        IncompatibleError: The model cannot encode a text, such as one in a script without a head.
+        CheckpointError: The vectors are not finite.
+    """
+    given: Any = {"batch_size": batch, "normalize_embeddings": True, "show_progress_bar": False}
+    try:
+        with quiet():
+            found = model.encode_query(queries, **given), model.encode_document(documents, **given)
+    except ValueError as error:
+        raise IncompatibleError(f"the model cannot encode these texts: {error}.") from error
     if not all(np.isfinite(side).all() for side in found):
         raise CheckpointError("the model's sentence vectors are not numbers (NaN or infinite).")
     return found

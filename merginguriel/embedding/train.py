@@ -170,15 +170,20 @@ def train(
         if hasattr(model[0].model, "peft_config"):
             model[0].model = lora.whole(model[0].model, base, folder / lora.FOLDER)
         architecture.save(model, folder, card(base, shape, settings, len(examples)))
-        made = {
-            "base": base.name,
-            "shape": asdict(shape),
-            "settings": asdict(settings),
-            "examples": len(examples),
-        }
+        made = made_by(base, examples, shape, settings)
         versions = build_record.versions("sentence-transformers", "transformers", "torch")
         build_record.write(folder, RECORD, made, seconds=round(seconds, 1), loss=last, versions=versions)
     return Trained(out, counted, seconds, last, usage)
+
+
+def made_by(base: Path, examples: Sequence[Example], shape: Shape, settings: Settings) -> dict[str, Any]:
+    """Return what decides the result of a training, for its record."""
+    examples, shape = with_equal_negatives(examples), with_families(shape, examples)
+    texts = build_record.text_hash(t for one in examples for t in (one.query, one.positive, *one.negatives))
+    return {
+        "base": base.name, "shape": {**asdict(shape), "families": list(shape.families)},
+        "settings": asdict(settings), "examples": len(examples), "texts": texts,
+    }  # fmt: skip
 
 
 def with_families(shape: Shape, examples: Sequence[Example]) -> Shape:

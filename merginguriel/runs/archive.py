@@ -17,7 +17,7 @@ def archive(space: Workspace, names: Sequence[str]) -> list[str]:
     """Archive runs, and return those that were; one that is running stays.
 
     Raises:
-        UsageError: None of them can be archived.
+        UsageError: None of them can be archived: they are running, or earlier runs of their ids are archived.
     """
     folder = writable(space).runs / NAME
     folder.mkdir(exist_ok=True)
@@ -28,6 +28,9 @@ def archive(space: Workspace, names: Sequence[str]) -> list[str]:
             run.folder.rename(folder / run.id)
             moved.append(run.id)
     if not moved:
+        earlier = [folder / run_store.get(space, name).id for name in names]
+        if blocking := next((one for one in earlier if one.exists()), None):
+            raise UsageError(f"an earlier {blocking.name} is archived.", hint=f"Remove it first: {blocking}")
         raise UsageError(
             "runs that are running cannot be archived.", hint="Cancel them first: mu runs cancel RUN"
         )

@@ -69,7 +69,7 @@ DECIDE = (
     "best_zero_shot",
     "best_single_source",
     "target_alone",
-)  # baselines; the first that a run has decides
+)  # baselines; the first that a run has decides, for IncTar the last
 # SQLite actions that a query may take.
 READING = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
 
@@ -339,11 +339,12 @@ def gains(space: Workspace, ids: Sequence[str]) -> dict[str, Gain]:
             f"WHERE run IN ({marks}) AND gain_pp IS NOT NULL",
             list(ids),
         ).fetchall()
-    for kind in DECIDE:
-        for row in rows:
-            if row["baseline_kind"] == kind and row["run"] not in found:
-                model = str(row["note"] or "").partition(",")[0] if kind == "best_single_source" else ""
-                found[row["run"]] = Gain(row["gain_pp"], _se_pp(row), kind, model)
+    for mode, kinds in (("ExcTar", DECIDE), ("IncTar", DECIDE[::-1])):
+        for kind in kinds:
+            for row in rows:
+                if (row["mode"], row["baseline_kind"]) == (mode, kind) and row["run"] not in found:
+                    model = str(row["note"] or "").partition(",")[0] if kind == "best_single_source" else ""
+                    found[row["run"]] = Gain(row["gain_pp"], _se_pp(row), kind, model)
     return found
 
 

@@ -13,6 +13,8 @@ def table_rows(path: Path) -> list[tuple[int, dict[str, object]]]:
     """Return (line, row) of a JSONL, TSV or CSV file with one header line. Raises MuError, with file and line."""
     try:
         text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise MuError("no such file.", where=str(path)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise MuError(f"these rows cannot be read: {error}.", where=str(path)) from error
     if path.suffix in (".jsonl", ".json"):

@@ -188,6 +188,8 @@ def test_a_small_study_is_trained_merged_and_logged(mu, base, tmp_path):
     report = (tmp_path / "s" / "report.md").read_text()
     assert "query-negatives match" in report and (tmp_path / "s" / "pareto.png").is_file()
     assert mu(*words).json["ndcg_at_10"] == first.json["ndcg_at_10"]  # nothing is trained again
+    other = mu(*words, "--learning-rate", 0.01)
+    assert other.code == 1 and "made in another way: settings differs" in other.err
     space = tmp_path / "space"
     assert mu("init", space).code == 0
     added = mu("log", "add", tmp_path / "s" / "entry.md", "--workspace", space, "--anyway")

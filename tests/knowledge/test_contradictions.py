@@ -275,6 +275,29 @@ def test_a_configuration_is_held_to_the_practice(bench, practice, config, said):
     assert (said is None and found == []) or (said is not None and said in found[0]), found
 
 
+def test_a_preference_in_another_context_than_that_of_the_configuration_does_not_bind_it(bench):
+    for target in ("sw-KE", "cy-GB", "vi-VN"):
+        rows = (row(target, 0.60, 0.50, method="ties"), row(target, 0.50, 0.50, method="similarity"))
+        bench.entry(*rows, entry=f"2026-01-20-{target.lower()}-0000000{len(target)}")
+    prefers = """\
+- id: ties-first
+  text: "TIES is above similarity."
+  scope: {context: massive/xlm-roberta-base}
+  predicate: prefers
+  prefer: {method: ties}
+  over: {method: similarity}
+  evidence: [2026-01-20-sw-ke-00000005, 2026-01-20-cy-gb-00000005, 2026-01-20-vi-vn-00000005]
+  since: "2026-01-20"
+"""
+    for context, binds in (
+        ("", True),
+        ("context: massive/xlm-roberta-base\n", True),
+        ("context: home/e5-small\n", False),
+    ):
+        found = configured(bench, "Do it.", f"{context}method: similarity", prefers)
+        assert any("but ties-first prefers method=ties" in problem for problem in found) is binds, found
+
+
 def test_methods_are_named_as_the_program_and_the_log_have_them(bench, mu):
     from merginguriel.knowledge.lint.rules.configuration import methods_mentioned
     from merginguriel.merging.registry import parameters

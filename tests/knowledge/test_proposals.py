@@ -70,3 +70,14 @@ def test_proposals_are_the_same_in_json(gains, mu):
     (found,) = mu("skills", "propose", "--json", "--workspace", gains.root).json
     assert found["id"] == GAIN and set(found) == {"id", "kind", "skill", "what", "diff", "evidence"}
     assert found["evidence"] == [f"2026-01-20-test-00000001#r{n}" for n in range(1, 5)]
+
+
+def test_a_claim_cites_the_rows_of_an_entry_of_which_others_were_withdrawn(gains):
+    gains.entry(
+        *(row(target, 0.56, 0.48) for target in TARGETS), row("sw-KE", 0.60, 0.48, method="ties", k=3)
+    )
+    text = f"{row('de-DE', method='slerp')}\n\n## Invalidates\n\nA wrong default.\n\n- method=ties"
+    gains.entry(text, entry="2026-01-22-wrong-00000003")
+    (found,) = (p for p in proposals(gains.load()) if p.id == GAIN)
+    assert f"+    - {found.evidence[0]}\n" in found.diff and "#r1" in found.evidence[0]
+    assert "#r5" not in found.diff

@@ -15,7 +15,7 @@ import pytest
 from merginguriel.config import run_config as configs
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.parse.rows import COLUMNS, ResultRow, row_cells
-from merginguriel.runs import gc, index, run_store
+from merginguriel.runs import archive, gc, index, run_store
 
 TABLE = {"kind": "merge", "method": "ties", "similarity": "REAL", "candidates": ["de-DE", "sv-SE"], "k": 2}
 
@@ -236,6 +236,25 @@ def test_gc_leaves_a_run_that_was_gone_on_with_since_it_looked(stored):
     assert not gc.remove(found) and waiting.folder.is_dir()
     run_store.request(waiting, "cancel")
     assert gc.remove(found) and not waiting.folder.exists()
+
+
+def test_the_gain_of_a_merge_with_the_targets_own_model_is_over_that_model(stored):
+    run = run_store.create(stored, configs.from_table({**TABLE, "target": "fi-FI", "mode": "IncTar"}))
+    finish(run, "fi-FI", 0.5, mode="IncTar", baseline=0.4)
+    lines = (run.folder / "rows.csv").read_text().splitlines()
+    over_own = lines[1].replace("best_single_source,0.4000", "target_alone,0.7000")
+    (run.folder / "rows.csv").write_text("\n".join([*lines, over_own]) + "\n")
+    index.listed(stored)
+    (gain,) = index.gains(stored, [run.id]).values()
+    assert (gain.kind, gain.pp) == ("target_alone", -20.0)
+
+
+def test_a_run_whose_earlier_one_is_archived_is_not_archived_and_the_reason_is_stated(stored):
+    run = next(run for run in run_store.listed(stored) if run.config.target == "da-DK")
+    assert archive.archive(stored, [run.id]) == [run.id]
+    run_store.create(stored, configs.from_table({**TABLE, "target": "da-DK"}))
+    with pytest.raises(UsageError, match=f"an earlier {run.id} is archived"):
+        archive.archive(stored, [run.id])
 
 
 def test_the_mode_and_the_items_of_every_kind_of_run_are_those_of_its_rows(stored):

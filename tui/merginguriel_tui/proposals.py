@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -13,7 +13,6 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from merginguriel.errors import MuError
 from merginguriel.text.tables import plain, true_minus
 
 from .base import Client
@@ -43,11 +42,12 @@ class ProposalsScreen(ModalScreen[bool]):
         Binding("k", "app.simulate_key('up')", "Up", id="proposals.up", show=False),
     ]
 
-    def __init__(self, knowledge: Knowledge, found: Sequence[Proposal]) -> None:
+    def __init__(self, knowledge: Knowledge, found: Sequence[Proposal], load: Callable[..., None]) -> None:
         super().__init__()
-        self.knowledge, self.found = knowledge, list(found)
+        self.knowledge, self.found, self.load = knowledge, list(found), load
         self.rejected: set[str] = set()
         self.accepted = False
+        self.writing = False  # a proposal is being accepted, which takes seconds
 
     def compose(self) -> ComposeResult:
         """Yield the title, the list and the text of a proposal."""
@@ -74,6 +74,8 @@ class ProposalsScreen(ModalScreen[bool]):
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Show the diff of a proposal, and its rows."""
+        if event.option_index >= len(self.found):  # of the list before a rejection
+            return
         one = self.found[event.option_index]
         page = Text()
         for line in one.diff.splitlines() or ["no change of claims.yaml: review the text of the skill"]:
@@ -97,31 +99,43 @@ class ProposalsScreen(ModalScreen[bool]):
     def action_accept(self) -> None:
         """Write the highlighted proposal into its skill, and list what is proposed then."""
         at = self.query_one("#proposal-list", OptionList).highlighted
-        if at is None:
+        if at is None or self.writing:
             return
-        from merginguriel.knowledge.base import load
-        from merginguriel.knowledge.skills.proposals import accept, proposals
-
-        app = self.app
+        app, ident = self.app, self.found[at].id
         assert isinstance(app, Client)
-        try:
-            [done] = accept(app.space, [self.found[at].id])
-            self.knowledge = load(app.space)
-            self.found = [one for one in proposals(self.knowledge) if one.id not in self.rejected]
-        except MuError as error:
+        space, self.writing = app.space, True
+
+        def work() -> tuple[str, Knowledge, list[Proposal]]:
+            from merginguriel.knowledge.base import load
+            from merginguriel.knowledge.skills.proposals import accept, proposals
+
+            [done] = accept(space, [ident])
+            knowledge = load(space)
+            return done.skill, knowledge, proposals(knowledge)
+
+        def then(result: tuple[str, Knowledge, list[Proposal]]) -> None:
+            skill, self.knowledge, found = result
+            self.found = [one for one in found if one.id not in self.rejected]
+            self.accepted, self.writing = True, False
+            app.notify(plain(f"Accepted into {skill}: bring its text in line."), markup=False)
+            self._list(at)
+
+        def refused(error: Any) -> None:
+            self.writing = False
+            self._list(at)
             app.show_error(error)
-            return
-        self.accepted = True
-        app.notify(plain(f"Accepted into {done.skill}: bring its text in line."), markup=False)
-        self._list(at)
+
+        self.query_one("#proposal-head", Static).update("Writing …")
+        self.load(work, then, group="proposals", otherwise=refused)
 
     def action_reject(self) -> None:
         """Leave the highlighted proposal out."""
         at = self.query_one("#proposal-list", OptionList).highlighted
-        if at is not None:
+        if at is not None and not self.writing:
             self.rejected.add(self.found.pop(at).id)
             self._list(at)
 
     def action_close(self) -> None:
         """Close, and say whether the skills have changed."""
-        self.dismiss(self.accepted)
+        if not self.writing:
+            self.dismiss(self.accepted)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LENGTH = 400  # characters of a passage: more make its vector less like a short question
 WORKSPACES = 8  # number of workspaces whose vectors are cached
+MOST = 10_000  # vectors above which those of other texts are dropped
 _model: Any = None
 
 
@@ -46,7 +47,9 @@ def cosines(root: Path, query: str, passages: Sequence[str]) -> NDArray[np.float
     model = _loaded()
     if new:
         made = model.passage([text.encode("utf-8", "replace").decode() for text in new.values()])
-        known = {key: known[key] for key in keys if key in known} | dict(zip(new, made, strict=True))
+        if len(known) > MOST:
+            known = {key: known[key] for key in keys if key in known}
+        known |= dict(zip(new, made, strict=True))
         data = io.BytesIO()
         np.savez(data, keys=np.array(list(known)), vectors=np.array(list(known.values()), dtype=np.float16))
         cache.write(place, data.getvalue(), keep=WORKSPACES)

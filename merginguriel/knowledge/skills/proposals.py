@@ -138,7 +138,7 @@ def _comparisons(knowledge: Knowledge, day: str) -> Iterator[Proposal]:
         for tested in families.values():
             adjusted = stats.holm([pool.p or 0.0 for _, pool, _ in tested])
             for (candidate, pool, used), p in zip(tested, adjusted, strict=True):
-                claim = _directed(candidate, pool, used)
+                claim = _directed(candidate, pool, _refs(knowledge, used))
                 skill = _home(claim, knowledge)
                 if p >= 0.05 or skill is None or any(_states(other, claim) for other in active):
                     continue
@@ -180,12 +180,25 @@ def _claim(day: str, scope: Scope, key: str = "", pair: Sequence[str] = (), over
     return Claim("", "", "", predicate, scope, over or None, second, first, {}, None, "pp", (), day, None, "")
 
 
-def _directed(claim: Claim, pool: Pool, used: Iterable[str]) -> Claim:
+def _refs(knowledge: Knowledge, used: Iterable[str]) -> tuple[str, ...]:
+    """Return the evidence of a claim on these rows: their entries, or, of an entry with rows that do not count, the rows."""
+    rows: dict[str, list[str]] = {}
+    for ref in used:
+        rows.setdefault(ref.partition("#")[0], []).append(ref)
+    whole = {name: all(row.status == "current" for row in knowledge.evidence_rows(name)) for name in rows}
+    order = sorted(rows)
+    return tuple(
+        ref
+        for name in order
+        for ref in ([name] if whole[name] else sorted(rows[name], key=lambda r: (len(r), r)))
+    )
+
+
+def _directed(claim: Claim, pool: Pool, refs: tuple[str, ...]) -> Claim:
     """Return the candidate with the direction of its difference, id, text, value and evidence."""
     size, below = abs(pool.mean), pool.mean < 0
     scope = {key: " ".join(values) for key, values in claim.scope.items()}
     head = f"{scope['context']}, {scope['mode']}"
-    entries = tuple(sorted({ref.partition("#")[0] for ref in used}))
     if claim.predicate == "prefers":
         better, worse = (claim.over_scope, claim.prefer) if below else (claim.prefer, claim.over_scope)
         (key,) = better
@@ -205,7 +218,7 @@ def _directed(claim: Claim, pool: Pool, used: Iterable[str]) -> Claim:
         id=name,
         text=text,
         value=round(-size if below and not claim.prefer else size, 2),
-        evidence=entries,
+        evidence=refs,
     )
 
 
@@ -252,10 +265,11 @@ def _uncited(knowledge: Knowledge) -> Iterator[Proposal]:
             every = differences(claim, knowledge.near(claim))
             new = [d for d in every if not any(row.ref in cited for row in d[2]) and d[1] is not None]
             named = {ref.partition("#")[0] for ref in claim.evidence}
-            entries = sorted({row.ref.partition("#")[0] for d in new for row in d[2]} - named)
-            if not entries:
+            uncited = {row.ref for d in new for row in d[2] if row.ref.partition("#")[0] not in named}
+            if not uncited:
                 continue
-            text = _with_evidence(_claims_text(skill), claim.id, entries, pooled(every).mean)
+            refs = _refs(knowledge, uncited)
+            text = _with_evidence(_claims_text(skill), claim.id, refs, pooled(every).mean)
             what = f"{claim.id}: {len(new)} rows in its scope, cited by nothing, say {pooled(new).mean:+.1f} pp.".replace(
                 "-0", "−0"
             ).replace(" -", " −")
@@ -279,8 +293,8 @@ def _claims_text(skill: Skill) -> str:
     return read_text(path) if path.is_file() else ""
 
 
-def _with_evidence(text: str, claim: str, entries: Sequence[str], mean: float) -> str:
-    """Return claims.yaml with entries added to a claim's evidence, and its value, if any, recomputed."""
+def _with_evidence(text: str, claim: str, refs: Sequence[str], mean: float) -> str:
+    """Return claims.yaml with rows or entries added to a claim's evidence, and its value, if any, recomputed."""
     lines = text.split("\n")
     first = next(
         i for i, line in enumerate(lines) if re.fullmatch(rf"- id: [\"']?{claim}[\"']?", line.rstrip())
@@ -288,7 +302,7 @@ def _with_evidence(text: str, claim: str, entries: Sequence[str], mean: float) -
     last = next((i for i in range(first + 1, len(lines)) if lines[i].startswith("- ")), len(lines))
     at = next(i for i in range(first, last) if lines[i].strip() == "evidence:")
     end = next((i for i in range(at + 1, last) if not lines[i].strip().startswith("-")), last)
-    lines[end:end] = [f"    - {entry}" for entry in entries]
+    lines[end:end] = [f"    - {ref}" for ref in refs]
     for i in range(first, last):
         if lines[i].startswith("  value:"):
             lines[i] = f"  value: {mean:.2f}"

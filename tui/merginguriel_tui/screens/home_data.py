@@ -151,7 +151,7 @@ def _here(space: Workspace) -> Iterator[Line]:
     yield Line(
         "first steps",
         "import models of yours: mu models add",
-        ("copy", "mu models add FOLDER --locale LOCALE"),
+        ("copy", "mu models add LOCALE=FOLDER"),
         "i",
     )
     yield Line("first steps", "ask what is known without models", ("go", "advise"), "a")

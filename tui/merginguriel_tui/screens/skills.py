@@ -403,7 +403,8 @@ class SkillsScreen(MuScreen):
             if not result[1]:
                 self.notify("No proposals.", markup=False)
                 return
-            self.app.push_screen(ProposalsScreen(*result), lambda changed: self.reload() if changed else None)
+            screen = ProposalsScreen(result[0], result[1], self.load)
+            self.app.push_screen(screen, lambda changed: self.reload() if changed else None)
 
         self.load(work, opened, group="proposals")
 

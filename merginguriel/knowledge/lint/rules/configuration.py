@@ -207,7 +207,7 @@ def _against_claims(settings: dict[str, str], lines: dict[str, str], knowledge: 
         elif claim.predicate == "prefers" and knowledge.standings[claim.id].status == "supported":
             worse = all(settings.get(key) in values for key, values in claim.over_scope.items())
             better = any(settings.get(key) in values for key, values in claim.prefer.items())
-            place = {key: v for key, v in claim.scope.items() if key != "context"}
+            place = {key: v for key, v in claim.scope.items() if key != "context" or key in scope}
             applies = all(key in scope for key in place) and both(scope, place) is not None
             if worse and not better and applies:
                 key = next(iter(claim.over_scope))
