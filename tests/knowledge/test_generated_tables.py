@@ -64,6 +64,24 @@ def test_a_comparison_without_a_claim_is_found_and_one_with_it_is_not(told):
     assert problem == "says 'clearly' and cites no claim."
 
 
+@pytest.mark.parametrize(
+    ("sentence", "word"),
+    [
+        ("TIES outperformed plain averaging here.", "outperformed"),
+        ("A soft vote surpasses the merges.", "surpasses"),
+        ("Voting has more right items than merging.", "more right items than"),
+        ("No merge gains on Welsh.", "No merge"),
+        ("Merging helps all languages of the study.", "all languages"),
+    ],
+)
+def test_comparatives_and_universals_in_other_words_are_found(told, sentence, word):
+    assert f"says {word!r} and cites no claim." in told(f"See [gains-sw-ke].\n\n{sentence}")
+
+
+def test_a_count_with_than_is_no_comparison(told):
+    assert told("See [gains-sw-ke].\n\nIt takes more than 30 minutes, and no more items than 40.") == []
+
+
 def test_a_table_of_results_that_is_typed_is_found(told):
     table = "See [gains-sw-ke].\n\n| target | value |\n|---|---|\n| sw-KE | {} |"
     for value in ("56.00%", "56,00 %", "+8.00 pp"):

@@ -28,6 +28,8 @@ def text(title="A finding", summary="It holds.", body="Text."):
         (text(body="a\x1bb"), "control character U+001B"),
         (text(summary="See results/nxn.csv for all."), "points to the file results/nxn.csv"),
         (text(summary="The table is in report.pdf."), "points to the file report.pdf"),
+        (text(summary="/srv/results/nxn"), "points to the file /srv/results/nxn"),
+        (text(summary="See file:///srv/nxn."), "points to the file file:///srv/nxn"),
     ],
 )
 def test_what_no_entry_may_contain_is_refused_and_kept(log, bench, entry, said):
@@ -38,7 +40,13 @@ def test_what_no_entry_may_contain_is_refused_and_kept(log, bench, entry, said):
 
 
 @pytest.mark.parametrize(
-    "summary", ["On massive/xlm-roberta-base it holds.", "For and/or 3.5 of 4 models.", "As e.g. TIES."]
+    "summary",
+    [
+        "On massive/xlm-roberta-base it holds.",
+        "For and/or 3.5 of 4 models.",
+        "As e.g. TIES.",
+        "See https://example.org/a/b.",
+    ],
 )
 def test_a_context_or_a_fraction_is_no_pointer(log, summary):
     assert log("add", "-", stdin=text(summary=summary)).code == 0

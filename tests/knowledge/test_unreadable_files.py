@@ -78,6 +78,7 @@ READ = {
     "a colon without quotes": skill("---\nname: {name}\ndescription: Use when: a user asks\n{more}---\nText of the body.\n"),
     "a date without quotes": skill(more="metadata:\n  domain: workflow\n  updated: 2026-01-20\n"),
     "a byte order mark": skill(b"\xef\xbb\xbf" + FOREIGN.format(name="other", more="").encode()),
+    "a SKILL.md with NUL in its text": skill(FOREIGN.replace("# Topic", "# T\0pic")),
     "a tab": skill(more="license:\tMIT\n"),
     "the name of another folder": skill(FOREIGN.replace("{name}", "Company Portrait")),
     "a description of 2,000 characters": skill(FOREIGN.replace("How to test.", "How to test. " * 160)),
@@ -105,6 +106,11 @@ LEFT_OUT = {
     "an entry that links to itself": entry(lambda path: path.symlink_to(path.name)),
     "an entry of 5 MB": entry(lambda path: path.write_text("---\n" + "a b\n" * 1_300_000)),
     "an entry with NUL": entry(lambda path: path.write_bytes(b'---\ntitle: "a\0b"\n---\n')),
+    "an entry with NUL in its text": entry(
+        lambda path: path.write_text(
+            '---\ntitle: "a"\ntype: "Observation"\ndate: "2026-01-21"\nsummary: "b"\n---\n\na\0b\n'
+        )
+    ),
     "an entry whose name is no UTF-8": entry(Path.touch, os.fsdecode(b"caf\xe9.md")),
     "an entry without permission": entry(closed),
     "a year without permission": lambda root: (root / "experiment_log" / "2025").mkdir(mode=0),

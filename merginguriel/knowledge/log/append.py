@@ -22,7 +22,7 @@ from .draft_text import Draft, render, rows_csv, slug
 
 MOST_TITLE, MOST_SUMMARY = 200, 1000  # characters
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_FILE = re.compile(r"(?<![\w:/.@-])[\w./~+=-]*[\w-]\.(?:csv|tsv|jsonl?|npz|npy|png|pdf|db|sqlite|parquet|safetensors|xlsx|ya?ml|log|txt|pkl|md)\b")  # fmt: skip
+_FILE = re.compile(r"(?<![\w:/.@-])[\w./~+=-]*[\w-]\.(?:csv|tsv|jsonl?|npz|npy|png|pdf|db|sqlite|parquet|safetensors|xlsx|ya?ml|log|txt|pkl|md)\b|(?<![\w:/.)*~+-])/\w[\w.-]*(?:/[\w.-]+)+|\bfile://\S+")  # fmt: skip
 
 
 def add(

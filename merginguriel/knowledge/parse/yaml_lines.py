@@ -145,6 +145,11 @@ def read_front_matter(text: str, path: Path) -> tuple[Mapping, str, int]:
             where=f"{path}:1",
             hint="Save it as UTF-8 without one.",
         )
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise KnowledgeError(
+            "the text has the control character U+0000.", where=f"{path}:{line}", hint="Remove it."
+        )
     if not text.startswith("---"):
         raise KnowledgeError(
             "no front matter: the file does not start with ---.",
