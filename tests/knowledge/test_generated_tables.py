@@ -71,7 +71,11 @@ def test_a_comparison_without_a_claim_is_found_and_one_with_it_is_not(told):
         ("A soft vote surpasses the merges.", "surpasses"),
         ("Voting has more right items than merging.", "more right items than"),
         ("No merge gains on Welsh.", "No merge"),
-        ("Merging helps all languages of the study.", "all languages"),
+        ("The merge loses against its best source.", "loses"),
+        ("Voting raises accuracy on Welsh.", "raises accuracy"),
+        ("TIES is proven.", "proven"),
+        ("This holds in all languages of the study.", "all languages"),
+        ("Merging helps on Welsh.", "helps"),
     ],
 )
 def test_comparatives_and_universals_in_other_words_are_found(told, sentence, word):

@@ -27,13 +27,13 @@ UNCITED = (
     "References",
 )  # sections without findings
 STRONG = re.compile(
-    r"\b(?:better|worse|worst|highest|lowest|higher|lower|above|below|beats?|exceed(?:s|ed)?|"
+    r"\b(?:better|worse|worst|wins|win over|loses?|helps|raises? (?:the )?accuracy|highest|lowest|higher|lower|above|below|beats?|exceed(?:s|ed)?|"
     r"outperform(?:s|ed)?|outscore[sd]?|surpass(?:es|ed)?|more accurate|(?:more|less|fewer)(?: [\w-]+){1,3} than(?! \d)|"
     r"best(?! (?:single )?(?:source|model))|only|always|never|clearly|significant(?:ly)?|proven|certain(?:ly)?|sole|every|none|"
     r"all (?:languages|locales|targets|merges|methods)|no (?:language|locale|target|merge|method|ensemble|source)s?)\b",
     re.IGNORECASE,
 )
-SHORT = 3  # words up to which a text states nothing: "None known."
+SHORT = 2  # words up to which a text states nothing: "None known."
 # Digits that look measured: 48.32%, 48,32 %, +1.62 pp, 0.4832.
 _MEASURED = re.compile(r"\d+[.,]\d+\s?(?:%|pp\b|pt\b)|\b[01][.,]\d{3,}")
 
