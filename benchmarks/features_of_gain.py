@@ -1,4 +1,4 @@
-"""Do features of sources and target explain what the estimate leaves of a gain?
+"""Regression of what the estimate leaves of a gain on features of sources and target.
 
     python benchmarks/features_of_gain.py [--context home/e5-small]
 

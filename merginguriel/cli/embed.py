@@ -216,6 +216,7 @@ def tokens(
     mu embed tokens --base e5-small --locale ko-KR --locale en-US --locale de-DE
     """
     from merginguriel.embedding import token_lengths
+    from merginguriel.knowledge.parse.yaml_lines import read_text
     from merginguriel.models.classifier import load_tokenizer
     from merginguriel.models.sentence_transformer import body_folder
     from merginguriel.tasks import base as tasks
@@ -225,7 +226,7 @@ def tokens(
         locale, sign, path = text.partition("=")
         if not sign:
             raise UsageError(f"{text!r} is not LOCALE=FILE.")
-        texts[locale] = [line for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+        texts[locale] = [line for line in read_text(Path(path)).splitlines() if line.strip()]
     for locale in locales:
         texts[locale] = [item.text for item in tasks.load("home", locale).train]
     rows = token_lengths.count(load_tokenizer(body_folder(base_folder(base, workspace_path))), texts)

@@ -128,6 +128,12 @@ def test_eval_prints_paired_differences(mu, base, tmp_path):
 
 
 @pytest.mark.slow
+def test_tokens_of_a_file_that_is_no_text_is_an_error_with_its_path(mu, tmp_path):
+    (tmp_path / "en.txt").write_bytes(b"\xc1\x00\xff")
+    found = mu("embed", "tokens", f"en-US={tmp_path / 'en.txt'}")
+    assert found.code == 1 and "en.txt" in found.err and "Traceback" not in found.err
+
+
 def test_tokens_prints_a_table_and_writes_a_figure(mu, base, tmp_path):
     (tmp_path / "en.txt").write_text("turn the light on\n")
     found = mu(
