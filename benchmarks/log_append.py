@@ -40,8 +40,8 @@ for number in range(first, last):
         else:
             add(log, draft, more_rows=[row])
     except KnowledgeError as error:
-        if "in the log already" not in error.what:
-            raise  # killed after it had landed and before it was said: it is there
+        if "the log already has this entry" not in error.what:
+            raise  # killed after it had landed and before it was said: it is in the log
     sys.stdout.write(f"{number}\\n")
     sys.stdout.flush()
 """

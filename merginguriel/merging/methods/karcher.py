@@ -8,6 +8,7 @@ from merginguriel.merging.registry import Param, method
 
 SMALL = 1e-3  # of the mean's length, or of the sine of an angle: below, directions cancel
 NOTHING = 1e-6  # of the longest source's length
+CANCELS = 0.1  # of the sum of weights: below, the least coefficients of the mean are taken
 OPPOSITE = 1e-3  # sin θ / θ below which a source is opposite to the mean, and no way leads towards it
 
 
@@ -46,28 +47,35 @@ def scales(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def mean_direction(gram: np.ndarray, weights: np.ndarray, max_iter: int, tol: float) -> np.ndarray | None:
     """Coefficients [k] of the unit vectors xᵢ/‖xᵢ‖ whose sum is the mean direction; None if they cancel."""
     _, inverse = scales(gram)
-    cosines = gram * np.outer(inverse, inverse)
     share = np.where(inverse > 0, weights, 0).astype(np.float64)
     if share.sum() == 0:
         return None
     share /= share.sum()
-    length = np.sqrt(max(share @ cosines @ share, 0))
+    # Points, not coefficients, take the steps: coefficients of dependent sources drift at a mean that stands still.
+    values, vectors = np.linalg.eigh(gram * np.outer(inverse, inverse))
+    points = vectors * np.sqrt(np.maximum(values, 0))
+    mean = share @ points
+    length = np.linalg.norm(mean)
     if length < SMALL:
         return None
-    start = mean = share / length
+    mean /= length
     for _ in range(max_iter):
-        along = np.clip(cosines @ mean, -1, 1)
-        angle = np.arccos(along)
-        # θ / sin θ is 1 at 0. The step is Σ wᵢ log(uᵢ), the mean's own part taken off each.
-        sinc = np.sinc(angle / np.pi)
-        pull = np.divide(share, sinc, out=np.zeros_like(share), where=sinc > OPPOSITE)
-        step = pull - (pull @ along) * mean
-        size = np.sqrt(max(step @ cosines @ step, 0))
+        along, pull = _pull(points, share, mean)
+        step = pull @ points - (pull @ along) * mean  # Σ wᵢ log(uᵢ)
+        size = np.linalg.norm(step)
         if size <= tol:
             break
-        moved = np.cos(size) * mean + np.sin(size) / size * step
-        length = np.sqrt(max(moved @ cosines @ moved, 0))
-        if length < SMALL:  # rounding in nearly dependent sources
-            break
-        mean = moved / length
-    return min(start, mean, key=lambda at: share @ np.arccos(np.clip(cosines @ at, -1, 1)) ** 2)
+        mean = np.cos(size) * mean + np.sin(size) / size * step
+        mean /= np.linalg.norm(mean)
+    along, pull = _pull(points, share, mean)
+    # At the mean the step is 0, so the mean is this sum, which of all that dependent sources allow is the one that
+    # neither their order nor rounding changes.
+    balanced = pull @ along
+    return pull / balanced if balanced > CANCELS else np.linalg.lstsq(points.T, mean, rcond=NOTHING)[0]
+
+
+def _pull(points: np.ndarray, share: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return cos θᵢ [k] of each point with the mean, and wᵢ θᵢ / sin θᵢ [k] (0 for a point opposite to the mean)."""
+    along = np.clip(points @ mean, -1, 1)
+    sinc = np.sinc(np.arccos(along) / np.pi)
+    return along, np.divide(share, sinc, out=np.zeros_like(share), where=sinc > OPPOSITE)

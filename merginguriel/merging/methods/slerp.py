@@ -46,7 +46,7 @@ def nuslerp(gram: np.ndarray, weights: np.ndarray) -> np.ndarray:
     if len(weights) == 2:
         return arc(gram, weights)
     found = mean_direction(gram, weights, max_iter=1000, tol=1e-10)
-    return weights if found is None else found
+    return weights if found is None or found.min() < 0 else found
 
 
 def arc(gram: np.ndarray, weights: np.ndarray) -> np.ndarray:
