@@ -16,9 +16,10 @@ from . import assemble, claim_rules, next_steps
 from .advice_types import Advice, Calibration
 from .arm_types import Recipe
 from .baseline import baseline_of, detectable, rebased, trial_of
+from .contrasts import contrasts, worths
 from .estimate import Learned, Relative, checks, learn, predict, relatives
 from .evidence import JOINT, Arm, Column, Observation, agreements, arm_of, columns, is_arm, lead, observations
-from .pilot import planned, value_of_trial, worth_pp
+from .pilot import planned, value_of_trial
 from .question import DEFAULT, Candidate, Lab, Question
 from .sources import Choice, choose_sources
 from .verdict import Grounds, decide
@@ -178,7 +179,7 @@ def read(knowledge: Knowledge, question: Question, *, excluding: bool = True) ->
 
 
 def arms(known: Known, question: Question) -> list[Candidate]:
-    """Return every arm that may answer the question, with its estimate: the best first by `worth_pp`.
+    """Return every arm that may answer the question, with its estimate: the best first by `worths`.
 
     An arm measured on the target has the sources of its rows; a recipe that was not has those that would be chosen now.
     Recipes that were never measured in the context come last.
@@ -197,6 +198,7 @@ def arms(known: Known, question: Question) -> list[Candidate]:
         and (question.ensembles or arm.passes == 1)
         and not claim_rules.veto_of(arm, known.vetoes)
     ]
+    against = contrasts(known.learned, question.context, question.target)
     chosen: dict[object, Choice] = {}
     candidates = []
     for arm in allowed:
@@ -207,9 +209,10 @@ def arms(known: Known, question: Question) -> list[Candidate]:
                 arm, allowed, known.knowledge.claims, known.knowledge.standings
             )
             candidate = candidate._replace(passed_over=passed_over)
-        candidates.append(candidate)
+        candidates.append(candidate._replace(contrast=against.get(arm.recipe)))
 
-    def rank(c: Candidate) -> tuple[object, ...]:
+    def rank(item: tuple[Candidate, float]) -> tuple[object, ...]:
+        c, worth = item
         elsewhere = not c.rows and not c.estimate.targets
         return (
             c.arm.method == JOINT
@@ -217,12 +220,13 @@ def arms(known: Known, question: Question) -> list[Candidate]:
             elsewhere,
             not c.rows and not c.runnable,
             c.passed_over is not None,
-            -round(worth_pp(c.estimate, c.arm, question.min_gain_pp), 9),
+            -round(worth, 9),
             c.arm.label,
             c.arm.sources,
         )
 
-    return sorted(candidates, key=rank)
+    worth = worths(candidates, question.min_gain_pp)
+    return [c for c, _ in sorted(zip(candidates, worth, strict=True), key=rank)]
 
 
 def _first(candidates: list[Candidate], question: Question, *, calibrated: bool) -> list[Candidate]:

@@ -18,13 +18,14 @@ from .backtest_policies import (
     MIN_GAIN,
     Policy,
     Prediction,
-    compared_targets,
+    compared_sets,
     first,
     mean_interval,
     policies,
 )
+from .contrasts import Contrast, contrasts
 from .estimate import Learned, cell_of, learn, predict, relatives
-from .evidence import Arm, Observation, is_ensemble
+from .evidence import Arm, Observation, Recipe, is_ensemble
 from .pilot import MERGE_AT
 from .study_rules import Facts
 
@@ -69,9 +70,10 @@ class Fission:
 
 @dataclass(frozen=True)
 class Choice:
-    """First choice on a target that was left out."""
+    """First choice on a test set of a target that was left out."""
 
     target: str
+    n: int | None
     arm: str
     claimed_pp: float
     p: float
@@ -125,16 +127,15 @@ def run(
     used = [o for o in found if o.arm.context != context or o.arm.target not in hidden]
     here = [o for o in used if o.arm.context == context]
     told = leave_targets_out(used, context)
-    compared = compared_targets(told)
-    merged = {t: [p for p in compared[t] if not is_ensemble(p.arm.method)] for t in compared}
-    chosen = {t: first(compared[t]) for t in compared}
+    compared = compared_sets(told)
+    chosen = {where: first(compared[where]) for where in compared}
     return Backtest(
         context=context,
         without=tuple(sorted(hidden)),
         gains=len(here),
-        targets=tuple(sorted(compared)),
-        policies=tuple(policies(compared, merged, facts or {})),
-        choices=tuple(_choice(t, one, compared[t]) for t, one in sorted(chosen.items()) if one),
+        targets=tuple(sorted({where.target for where in compared})),
+        policies=tuple(policies(compared, facts or {})),
+        choices=tuple(_choice(one, compared[where]) for where, one in chosen.items() if one),
         risk_coverage=_risk_coverage([one for one in chosen.values() if one]),
         left_out=tuple(_groups(told, leave_targets_out(used, context, leads=False))),
         other_contexts=calibration("from other contexts", leave_context_out(used, context)),
@@ -163,7 +164,9 @@ def leave_targets_out(found: Sequence[Observation], context: str, *, leads: bool
     for target in sorted({o.arm.target for o in found if o.arm.context == context}):
         rest = [o for o in found if o.arm.target != target and target not in o.arm.sources]
         own = [o for o in found if (o.arm.context, o.arm.target) == (context, target)]
-        result += _predicted(learn(rest), own, leads=leads)
+        learned = learn(rest)
+        against = contrasts(learned, context, target) if leads else {}
+        result += _predicted(learned, own, leads=leads, against=against)
     return result
 
 
@@ -189,29 +192,35 @@ def replay(found: Sequence[Observation]) -> list[Prediction]:
 
 
 def _predicted(
-    learned: Learned, own: Sequence[Observation], *, leads: bool = True, related: bool = False
+    learned: Learned,
+    own: Sequence[Observation],
+    *,
+    leads: bool = True,
+    related: bool = False,
+    against: Mapping[Recipe, Contrast] | None = None,
 ) -> list[Prediction]:
-    """Predict measured arms from `learned`; arms of which nothing is known are left out."""
-    arms: dict[Arm, list[Observation]] = {}
+    """Predict measured arms, on each test set, from `learned`; arms of which nothing is known are left out."""
+    arms: dict[tuple[Arm, int | None], list[Observation]] = {}
     for o in own:
-        arms.setdefault(o.arm, []).append(o)
+        arms.setdefault((o.arm, o.row.n), []).append(o)
     others = {
         target: relatives(learned, context, target) if related else []
-        for context, target in {(arm.context, arm.target) for arm in arms}
+        for context, target in {(arm.context, arm.target) for arm, _ in arms}
     }
     result = []
-    for arm, rows in sorted(arms.items(), key=lambda item: str(item[0])):
-        cell = cell_of(rows)
-        estimate = predict(learned, arm, cell.lead_pp if leads else None, others[arm.target])
+    for (arm, n), rows in sorted(arms.items(), key=lambda item: str(item[0])):
+        gain, variance, lead = cell_of(rows)
+        estimate = predict(learned, arm, lead if leads else None, others[arm.target])
         if estimate.where != "nothing":
-            result.append(Prediction(arm, estimate, cell.gain_pp, cell.variance))
+            contrast = (against or {}).get(arm.recipe)
+            result.append(Prediction(arm, estimate, gain, variance, lead, contrast, n))
     return result
 
 
-def _choice(target: str, one: Prediction, told: Sequence[Prediction]) -> Choice:
+def _choice(one: Prediction, told: Sequence[Prediction]) -> Choice:
     best = max([0.0, *(other.gain_pp for other in told)])
     e = one.estimate
-    return Choice(target, one.arm.label, e.mean_pp, e.p_above(0), one.gain_pp, best)
+    return Choice(one.arm.target, one.n, one.arm.label, e.mean_pp, e.p_above(0), one.gain_pp, best)
 
 
 def _risk_coverage(chosen: Sequence[Prediction]) -> tuple[tuple[float, float], ...]:
@@ -319,13 +328,15 @@ def fission(
         seen, fresh = backtest_items.halves(found, draws) if shared is None else split(found, shared, draws)
         learned = learn(seen)
         for (context, target), arms in sorted(learned.by_target.items()):
-            others = relatives(learned, context, target)
+            others, against = relatives(learned, context, target), contrasts(learned, context, target)
             candidates = []
-            for arm in arms:
+            for arm, rows in arms.items():
                 if ensembles or not is_ensemble(arm.method):
-                    estimate = predict(learned, arm, None, others)
+                    estimate, lead = predict(learned, arm, None, others), cell_of(rows).lead_pp
                     cell = cell_of(fresh[arm])
-                    one = Prediction(arm, estimate, cell.gain_pp, cell.variance)
+                    one = Prediction(
+                        arm, estimate, cell.gain_pp, cell.variance, lead, against.get(arm.recipe)
+                    )
                     candidates.append(one)
                     told += 1
                     for i, level in enumerate(LEVELS):

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from merginguriel.knowledge.parse.rows import ItemBits
 
 from .backtest_policies import MIN_GAIN, Prediction, mean_interval
+from .contrasts import expected, passes_pp, worths
 from .evidence import Arm, Observation
-from .pilot import passes_pp, worth_pp
+from .pilot import surely_ahead
 
 FEWEST = 3  # targets with kept items
 LABELS = (50, 100, 200)  # of a pilot, at most half of the items
@@ -113,9 +114,9 @@ Kept = tuple[Prediction, ItemBits, int]  # an arm, its items, and their number
 def _kept(told: Sequence[Prediction], found: Sequence[Observation]) -> dict[str, list[Kept]]:
     """Return target → arms whose items were kept, all against the same baseline: the one of most arms."""
     groups: dict[str, dict[object, list[Kept]]] = {}
-    rows = {o.arm: o.row for o in found if o.row.items and o.row.n}
+    rows = {(o.arm, o.row.n): o.row for o in found if o.row.items}
     for one in told:
-        row = rows.get(one.arm)
+        row = rows.get((one.arm, one.n))
         if row is not None and row.items and row.n:
             bits = ItemBits.parse(row.items)
             same = groups.setdefault(one.arm.target, {}).setdefault((bits.test_set, row.baseline), [])
@@ -130,27 +131,35 @@ def _target(
     n = arms[0][2]
     size = min(labels, n // 2)
 
-    def tried(kept: Kept) -> float:
-        return after(kept, part) - passes_pp(kept[0].arm, MIN_GAIN)
-
-    order = sorted(
-        arms, key=lambda kept: (-worth_pp(kept[0].estimate, kept[0].arm, MIN_GAIN), kept[0].arm.label)
-    )
+    ones = [one for one, _, _ in arms]
+    worth, prior = worths(ones, MIN_GAIN), expected(ones, MIN_GAIN)
+    order = sorted(range(len(arms)), key=lambda i: (-worth[i], ones[i].arm.label))
+    first = order[0]
     totals = [0.0, 0.0, 0.0]
     for _ in range(replicates):
         part, rest = drawn(n, size, random_)
-        chosen = max(order[:ARMS], key=tried)
+
+        def ahead(i: int, part: int = part) -> float:
+            price = passes_pp(ones[i].arm, MIN_GAIN) - passes_pp(ones[first].arm, MIN_GAIN)
+            return (
+                0.0
+                if i == first
+                else surely_ahead(prior[i], prior[first], *differ(arms[i][1], arms[first][1], part)) - price
+            )
+
+        chosen = max(order[:ARMS], key=ahead)
         best = max(0.0, *(gain_on(bits, rest) for _, bits, _ in arms))
-        for i, gain in enumerate((gain_on(order[0][1], rest), gain_on(chosen[1], rest), best)):
+        for i, gain in enumerate((gain_on(arms[first][1], rest), gain_on(arms[chosen][1], rest), best)):
             totals[i] += gain / replicates
     return totals[0], totals[1], totals[2]
 
 
-def after(kept: Kept, part: int) -> float:
-    """Return the expected gain of an arm after a pilot on some items, as a pilot combines prior and differences."""
-    one, bits, _ = kept
-    m, mean = part.bit_count(), gain_on(bits, part)
-    differ = ((bits.wins | bits.losses) & part).bit_count()
-    noise = (1e4 * (differ + 1) - m * mean**2) / (m + 1) / m
-    weight = one.estimate.sd_pp**2 / (one.estimate.sd_pp**2 + noise)
-    return (1 - weight) * one.estimate.mean_pp + weight * mean
+def differ(one: ItemBits, other: ItemBits, mask: int) -> tuple[float, float]:
+    """Return how much more an arm gains than another on the items of a mask, pp, and the variance of that."""
+    m, mean = mask.bit_count(), gain_on(one, mask) - gain_on(other, mask)
+    up, down = (
+        (one.wins & ~other.wins) | (other.losses & ~one.losses),
+        (other.wins & ~one.wins) | (one.losses & ~other.losses),
+    )
+    squares = ((up ^ down) & mask).bit_count()
+    return mean, (1e4 * (squares + 1) - m * mean**2) / (m + 1) / m

@@ -1,4 +1,4 @@
-"""Predictions of measured gains, and policies compared by the gain that they would have realised."""
+"""Predictions of measured gains, and policies compared by the gain that they would have realised on the same items."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from merginguriel import stats
 
+from .contrasts import Contrast, worths
 from .estimate import Estimate, cdf
-from .evidence import Arm, Recipe
-from .pilot import MERGE_AT, worth_pp
+from .evidence import Arm, Recipe, is_ensemble
+from .pilot import MERGE_AT
 from .study_rules import Facts, rules
 
 MIN_GAIN = 1.0  # pp
@@ -24,6 +25,9 @@ class Prediction(NamedTuple):
     estimate: Estimate
     gain_pp: float
     variance: float
+    lead_pp: float | None = None
+    contrast: Contrast | None = None
+    n: int | None = None  # items of the test set
 
     @property
     def u(self) -> float:
@@ -40,7 +44,9 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class Policy:
-    """Realised gain of a policy over targets, with a 95% t interval; regret against the best measured arm.
+    """Realised gain of a policy over targets, with a 95% t interval; regret against the best arm on the same items.
+
+    A target with several test sets counts once, with their mean: gains on other items are over another baseline.
 
     `ahead_pp`: what the engine's first choice, with ensembles, gains more on the same targets, with its interval.
     """
@@ -55,8 +61,18 @@ class Policy:
     ahead_pp: tuple[float, float, float]
 
 
-def compared_targets(told: Sequence[Prediction]) -> dict[str, list[Prediction]]:
-    """Return the targets on which policies are compared: those with the arms that most targets have."""
+class TestSet(NamedTuple):
+    """Items of a target on which arms are compared."""
+
+    target: str
+    n: int | None
+
+
+Compared = Mapping[TestSet, Sequence[Prediction]]
+
+
+def compared_sets(told: Sequence[Prediction]) -> dict[TestSet, list[Prediction]]:
+    """Return the test sets on which policies are compared: those of targets with the arms that most targets have."""
     counts: dict[Recipe, set[str]] = {}
     for one in told:
         counts.setdefault(one.arm.recipe, set()).add(one.arm.target)
@@ -65,32 +81,28 @@ def compared_targets(told: Sequence[Prediction]) -> dict[str, list[Prediction]]:
     wanted = set.intersection(*(counts[recipe] for recipe in common)) if common else set()
     if len(wanted) < 3:
         wanted = {one.arm.target for one in told}
-    return {t: [one for one in told if one.arm.target == t] for t in sorted(wanted)}
+    found: dict[TestSet, list[Prediction]] = {}
+    for one in sorted(told, key=lambda one: (one.arm.target, one.n or 0)):
+        if one.arm.target in wanted:
+            found.setdefault(TestSet(one.arm.target, one.n), []).append(one)
+    return found
 
 
 def first(told: Sequence[Prediction]) -> Prediction | None:
     """Return the arm that is worth most, as the advice ranks them; None without arms."""
-
-    def worth(one: Prediction) -> tuple[float, str]:
-        return worth_pp(one.estimate, one.arm, MIN_GAIN), one.arm.label
-
-    return max(told, key=worth, default=None)
+    order = zip(worths(told, MIN_GAIN), told, strict=True)
+    return max(order, key=lambda item: (item[0], item[1].arm.label), default=(0.0, None))[1]
 
 
-Pick = Callable[[str], float | None]  # target → realised gain; None: not measured
+Pick = Callable[[TestSet], float | None]  # realised gain; None: not measured
 
 
-def policies(
-    compared: Mapping[str, Sequence[Prediction]],
-    merged: Mapping[str, Sequence[Prediction]],
-    facts: Mapping[str, Facts],
-) -> list[Policy]:
+def policies(compared: Compared, facts: Mapping[str, Facts]) -> list[Policy]:
     """Return realised gains: the engine's first choice, fixed recipes, the study's rules, random and oracle."""
+    merged = {t: [one for one in told if not is_ensemble(one.arm.method)] for t, told in compared.items()}
 
-    def of(
-        arms: Mapping[str, Sequence[Prediction]], method: str, similarity: str | None, k: int | None
-    ) -> Pick:
-        def pick(target: str) -> float | None:
+    def of(arms: Compared, method: str, similarity: str | None, k: int | None) -> Pick:
+        def pick(target: TestSet) -> float | None:
             found = [
                 one.gain_pp
                 for one in arms[target]
@@ -102,8 +114,8 @@ def policies(
 
         return pick
 
-    def engine(arms: Mapping[str, Sequence[Prediction]], *, sure: bool = False) -> Pick:
-        def pick(target: str) -> float | None:
+    def engine(arms: Compared, *, sure: bool = False) -> Pick:
+        def pick(target: TestSet) -> float | None:
             one = first(arms[target])
             if one is None:
                 return None
@@ -113,10 +125,10 @@ def policies(
 
         return pick
 
-    def elsewhere(arms: Mapping[str, Sequence[Prediction]]) -> Pick:
+    def elsewhere(arms: Compared) -> Pick:
         return lambda target: _best_elsewhere(arms, target)
 
-    def drawn(target: str) -> float | None:
+    def drawn(target: TestSet) -> float | None:
         gains = [one.gain_pp for one in merged[target]]
         return sum(gains) / len(gains) if gains else None  # the expectation of a random draw
 
@@ -130,44 +142,47 @@ def policies(
         "similarity REAL 3 always": real3,
         "soft ensemble REAL 3 always": soft3,
         "average always": of(compared, "average", None, None),
-        "never": lambda target: 0.0,
+        "never": lambda where: 0.0,
         "random merge": drawn,
         "oracle, with ensembles": lambda t: max([0.0, *(one.gain_pp for one in compared[t])]),
         "oracle, one model": lambda t: max([0.0, *(one.gain_pp for one in merged[t])]),
     }
     ties5, uriel3 = of(compared, "ties", None, 5), of(compared, "similarity", "URIEL", 3)
 
-    def never(_: str) -> float | None:
-        return 0.0
-
     def ruled(says: Mapping[str, bool], yes: Pick, no: Pick) -> Pick:
-        return lambda target: (yes if says.get(target) else no)(target)
+        return lambda where: (yes if says.get(where.target) else no)(where)
 
     for name, says in rules(facts).items():
         tree = name == "decision tree of the study"
-        picks[name] = ruled(says, uriel3, ties5) if tree else ruled(says, real3, never)
-    found, chosen = [], engine(compared)
+        picks[name] = ruled(says, uriel3, ties5) if tree else ruled(says, real3, picks["never"])
+    found, chosen, oracle = [], engine(compared), picks["oracle, with ensembles"]
     for name, pick in picks.items():
-        gains = {t: gain for t in compared if (gain := pick(t)) is not None}
+        gains: dict[
+            str, list[tuple[float, float, float]]
+        ] = {}  # target → gain, regret, ahead on each test set
+        for where in compared:
+            gain = pick(where)
+            if gain is not None:
+                of_set = gain, (oracle(where) or 0.0) - gain, (chosen(where) or 0.0) - gain
+                gains.setdefault(where.target, []).append(of_set)
         if gains:
-            regrets = sorted(max([0.0, *(o.gain_pp for o in compared[t])]) - g for t, g in gains.items())
-            mean, low, high = mean_interval(list(gains.values()))
-            p90 = regrets[min(len(regrets) - 1, int(0.9 * len(regrets)))]
-            ahead = mean_interval([(chosen(t) or 0.0) - gain for t, gain in gains.items()])
+            means = [[sum(one) / len(sets) for one in zip(*sets, strict=True)] for sets in gains.values()]
+            every, regrets, more = ([one[i] for one in means] for i in range(3))
+            p90 = sorted(regrets)[min(len(regrets) - 1, int(0.9 * len(regrets)))]
             regret = sum(regrets) / len(regrets)
-            found.append(Policy(name, len(gains), mean, low, high, regret, p90, ahead))
+            found.append(Policy(name, len(gains), *mean_interval(every), regret, p90, mean_interval(more)))
     return found
 
 
-def _best_elsewhere(arms: Mapping[str, Sequence[Prediction]], target: str) -> float | None:
+def _best_elsewhere(arms: Compared, where: TestSet) -> float | None:
     """Return what the recipe with the highest mean gain on the other targets gains on this one."""
     means: dict[Recipe, list[float]] = {}
-    for other, told in arms.items():
-        if other != target:
-            for one in told:
-                means.setdefault(one.arm.recipe, []).append(one.gain_pp)
-    here = {one.arm.recipe: one.gain_pp for one in arms[target]}
-    enough = [r for r in here if len(means.get(r, ())) * 2 >= len(arms) - 1]
+    others = [told for other, told in arms.items() if other.target != where.target]
+    for told in others:
+        for one in told:
+            means.setdefault(one.arm.recipe, []).append(one.gain_pp)
+    here = {one.arm.recipe: one.gain_pp for one in arms[where]}
+    enough = [r for r in here if len(means.get(r, ())) * 2 >= len(others)]
     if not enough:
         return None
     return here[max(enough, key=lambda r: (sum(means[r]) / len(means[r]), str(r)))]

@@ -11,13 +11,12 @@ from merginguriel import stats
 from .advice_types import Work
 from .arm_types import ArmName
 from .estimate import Estimate
-from .evidence import Arm
 
 # Price of a piece of work, as a share of the smallest gain worth a merge: a judgement, the same for every question.
 PRICES = {"merges": 0.01, "evaluations": 0.01, "trainings": 0.02}
 MERGE_AT = 0.95  # P(gain > 0) from which merging is advised: a win must be more than noise
-CAUTION = 0.5  # standard deviations taken off an expected gain where arms are ranked: docs/backtest/bars.md
-PASS_PRICE = 0.05  # of each forward pass after the first, likewise
+SWITCH_AT = 0.8  # P(more than the first choice) from which a pilot chooses another arm
+COMMON = 0.5  # of the variance of a prior, which arms of one target have in common: its level, which all of them share
 
 
 class Plan(NamedTuple):
@@ -67,22 +66,26 @@ def value_of_trial(
     return taken - (payoff if merging else 0.0)
 
 
+def surely_ahead(
+    prior: tuple[float, float], first: tuple[float, float], seen_pp: float, noise: float
+) -> float:
+    """Return what an arm gains more than the first choice with probability `SWITCH_AT` after a pilot, pp.
+
+    Args:
+        prior: Expected gain of the arm before it, and its standard deviation.
+        first: The same of the first choice.
+        seen_pp: Difference of the two on the items of the pilot.
+        noise: Its variance, pp².
+    """
+    variance = prior[1] ** 2 + first[1] ** 2 - 2 * COMMON * prior[1] * first[1]
+    weight = variance / (variance + noise)
+    mean = (1 - weight) * (prior[0] - first[0]) + weight * seen_pp
+    return mean - stats.NORMAL.inv_cdf(SWITCH_AT) * sqrt(weight * noise)
+
+
 def work(arms: int, missing: int) -> Work:
     """Return the work of a trial of `arms` merges where `missing` source models must be trained."""
     return Work(merges=arms, evaluations=arms + missing, trainings=missing)
-
-
-def passes_pp(arm: Arm, min_gain_pp: float) -> float:
-    """Return the gain in pp that the forward passes of an ensemble must bring beyond that of one model."""
-    return PASS_PRICE * min_gain_pp * (arm.passes - 1)
-
-
-def worth_pp(estimate: Estimate, arm: Arm, min_gain_pp: float) -> float:
-    """Return what arms are ranked by: the expected gain, less its forward passes and `CAUTION` standard deviations.
-
-    The best of many uncertain means is overestimated, the more the wider its distribution.
-    """
-    return estimate.mean_pp - CAUTION * estimate.sd_pp - passes_pp(arm, min_gain_pp)
 
 
 def price_pp(cost: Work, min_gain_pp: float) -> float:

@@ -10,6 +10,7 @@ from merginguriel.knowledge.parse.rows import POLICIES, ResultRow
 from merginguriel.similarity.choice import AS_IT_IS, parsed
 
 from . import claim_rules
+from .contrasts import Contrast
 from .estimate import Estimate
 from .evidence import JOINT, Arm, is_ensemble
 
@@ -108,3 +109,4 @@ class Candidate(NamedTuple):
     passed_over: claim_rules.Rule | None = None
     runnable: bool = True
     lead_pp: float | None = None  # of the best single model over the mean of the sources
+    contrast: Contrast | None = None  # with the context's other recipes

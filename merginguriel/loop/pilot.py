@@ -14,8 +14,9 @@ from merginguriel.config import run_config
 from merginguriel.config.schema import Config
 from merginguriel.decision.advice import Known, arms, read
 from merginguriel.decision.advice_types import Advice
+from merginguriel.decision.contrasts import passes_pp
 from merginguriel.decision.evidence import JOINT
-from merginguriel.decision.pilot import passes_pp, work
+from merginguriel.decision.pilot import work
 from merginguriel.decision.question import Candidate, Question
 from merginguriel.decision.sources import choose_sources
 from merginguriel.errors import MuError, UsageError

@@ -147,7 +147,8 @@ def arm_with_items(target: str, method: str, right: list[bool], base: list[bool]
         items=items_cell([str(i) for i in range(n)], right, base),
     )  # fmt: skip
     (found,) = observations([row], "ExcTar", lambda arm: False)
-    return found, Prediction(found.arm, Estimate(mean_pp, 4.0), found.gain_pp, found.variance)
+    estimate = Estimate(mean_pp, 4.0, before_pp=mean_pp, before_sd_pp=4.0)
+    return found, Prediction(found.arm, estimate, found.gain_pp, found.variance, n=n)
 
 
 def test_a_pilot_finds_the_better_arm_that_the_prior_ranks_second():

@@ -1,0 +1,163 @@
+"""Contrasts: what a recipe gains more than others on the same targets and items, and the order of arms that follows.
+
+A recipe's mean gain depends on the targets on which it was measured, and their levels differ more than recipes do. Between the arms
+of one test set the level cancels. Gains, each without the part that its lead explains, are the sum of a level of the test set, an
+effect of the recipe, and a rest; the effects are shrunk towards their method's mean as far as their differences are noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import sqrt
+from statistics import median
+from typing import NamedTuple, Protocol
+
+from .estimate import SLOPE, Estimate, Learned
+from .evidence import Arm, Recipe
+
+CAUTION = (
+    0.5  # standard deviations taken off where arms are ranked: the best of many estimates is overestimated
+)
+PASS_PRICE = (
+    0.05  # of each forward pass after the first, as a share of the smallest gain worth a merge: a judgement
+)
+SMALLEST_SHARE = 0.05  # of the noise, the least variance of effects within a method
+ROUNDS = 50  # of the fit at most
+Key = tuple[object, Recipe]  # test set, recipe
+
+
+class Contrast(NamedTuple):
+    """Effect of a recipe at lead 0, and its usual lead; both over the mean of its context's test sets, pp."""
+
+    effect_pp: float
+    lead_pp: float
+
+
+class Ranked(Protocol):
+    """An arm with its estimate, its lead where it is known, and its contrast where its recipe was measured elsewhere."""
+
+    @property
+    def arm(self) -> Arm: ...  # noqa: D102
+    @property
+    def estimate(self) -> Estimate: ...  # noqa: D102
+    @property
+    def lead_pp(self) -> float | None: ...  # noqa: D102
+    @property
+    def contrast(self) -> Contrast | None: ...  # noqa: D102
+
+
+def contrasts(learned: Learned, context: str, target: str) -> dict[Recipe, Contrast]:
+    """Return the contrasts of a context's recipes, from every target but one."""
+    cells: dict[Key, list[tuple[float, float | None]]] = {}
+    for o in learned.found:
+        if o.arm.context == context and o.arm.target != target and o.kind != "agreement":
+            cells.setdefault(((o.arm.target, o.row.n), o.arm.recipe), []).append((o.gain_pp, o.lead_pp))
+    if any(lead is not None for found in cells.values() for _, lead in found):
+        cells = {
+            key: known for key, found in cells.items() if (known := [c for c in found if c[1] is not None])
+        }
+    leads = {key: _mean([lead or 0.0 for _, lead in found]) for key, found in cells.items()}
+    gains = {key: _mean([g - SLOPE * (lead or 0.0) for g, lead in found]) for key, found in cells.items()}
+    usual = _effects(leads)[0]
+    return {recipe: Contrast(effect, usual[recipe]) for recipe, effect in _shrunk(gains).items()}
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found)
+
+
+def _effects(cells: Mapping[Key, float]) -> tuple[dict[Recipe, float], dict[object, float]]:
+    """Return the effects of recipes and the levels of test sets, by alternating least squares."""
+    sets: dict[object, list[tuple[Recipe, float]]] = {}
+    recipes: dict[Recipe, list[tuple[object, float]]] = {}
+    for (where, recipe), value in cells.items():
+        sets.setdefault(where, []).append((recipe, value))
+        recipes.setdefault(recipe, []).append((where, value))
+    effects = dict.fromkeys(recipes, 0.0)
+    levels: dict[object, float] = {}
+    for _ in range(ROUNDS):
+        levels = {where: sum(v - effects[r] for r, v in found) / len(found) for where, found in sets.items()}
+        fitted = {
+            r: sum(v - levels[where] for where, v in found) / len(found) for r, found in recipes.items()
+        }
+        moved = max((abs(fitted[r] - effects[r]) for r in fitted), default=0.0)
+        effects = fitted
+        if moved < 1e-3:
+            break
+    return effects, levels
+
+
+def _shrunk(cells: Mapping[Key, float]) -> dict[Recipe, float]:
+    """Return the effects of recipes, each shrunk towards its method's mean.
+
+    The variance within methods is that of a one-way layout with random effects (Searle 1971, ch. 11); the noise is the median of the
+    squared rests, so that a method that collapses does not count as noise of the others.
+    """
+    effects, levels = _effects(cells)
+    rests = [(value - levels[where] - effects[recipe]) ** 2 for (where, recipe), value in cells.items()]
+    free = max(len(rests) - len(effects) - len(levels) + 1, 1)
+    noise = max(median(rests) / 0.455 * len(rests) / free, 1e-6) if rests else 1.0
+    counts = dict.fromkeys(effects, 0)
+    for _, recipe in cells:
+        counts[recipe] += 1
+    methods: dict[str, list[Recipe]] = {}
+    for recipe in effects:
+        methods.setdefault(recipe.method, []).append(recipe)
+    means, between, weight = {}, 0.0, 0.0
+    for method, found in methods.items():
+        total = sum(counts[r] for r in found)
+        means[method] = sum(counts[r] * effects[r] for r in found) / total
+        between += (
+            sum(counts[r] * (effects[r] - means[method]) ** 2 for r in found) - (len(found) - 1) * noise
+        )
+        weight += total - sum(counts[r] ** 2 for r in found) / total
+    pull = noise / max(between / weight if weight else 0.0, SMALLEST_SHARE * noise)
+    return {r: (counts[r] * e + pull * means[r.method]) / (counts[r] + pull) for r, e in effects.items()}
+
+
+def passes_pp(arm: Arm, min_gain_pp: float) -> float:
+    """Return the gain in pp that the forward passes of an ensemble must bring beyond that of one model."""
+    return PASS_PRICE * min_gain_pp * (arm.passes - 1)
+
+
+def expected(ones: Sequence[Ranked], min_gain_pp: float) -> list[tuple[float, float]]:
+    """Return (expected gain, standard deviation) of arms of one target without their own rows, as they compare.
+
+    The arm with the best contrast has its prior; the others differ from it by their contrasts, with its spread, most of which is the
+    target's. An arm without a contrast has its own prior.
+    """
+    ahead = [one.lead_pp - one.contrast.lead_pp for one in ones if one.contrast and one.lead_pp is not None]
+    usual = _mean(ahead) if ahead else 0.0  # where a lead is unknown
+    even = [
+        one.contrast.effect_pp
+        + SLOPE * (one.contrast.lead_pp + usual if one.lead_pp is None else one.lead_pp)
+        if one.contrast
+        else None
+        for one in ones
+    ]
+    order = [
+        (value - passes_pp(ones[i].arm, min_gain_pp), ones[i].arm.label, i)
+        for i, value in enumerate(even)
+        if value is not None
+    ]
+    if not order:
+        return [(one.estimate.before_pp, one.estimate.before_sd_pp) for one in ones]
+    top = max(order)[2]
+    first, level = ones[top].estimate, even[top] or 0.0
+    return [
+        (one.estimate.before_pp, one.estimate.before_sd_pp)
+        if value is None
+        else (first.before_pp + value - level, first.before_sd_pp)
+        for one, value in zip(ones, even, strict=True)
+    ]
+
+
+def worths(ones: Sequence[Ranked], min_gain_pp: float) -> list[float]:
+    """Return what arms of one target are ranked by: expected gain with their own rows, less `CAUTION` and forward passes."""
+    found = []
+    for one, (before, sd) in zip(ones, expected(ones, min_gain_pp), strict=True):
+        e, rest = one.estimate, 1 - one.estimate.own_weight
+        mean = e.mean_pp + rest * (before - e.before_pp)
+        found.append(mean - CAUTION * sqrt(rest) * sd - passes_pp(one.arm, min_gain_pp))
+    return found
