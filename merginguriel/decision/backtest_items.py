@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import sqrt
 
 from merginguriel.knowledge.parse.rows import ItemBits
 
@@ -29,6 +30,7 @@ class PilotScore:
         more_pp: What the choice after the pilot gains more, with its 95% interval over targets.
         regret_pp: Mean regret before and after, against the best arm on these items.
         harmed: Share of targets where the choice after the pilot gains less.
+        surely_harmed: Share where it gains less by more than the noise of the fresh items (95%).
     """
 
     labels: int
@@ -37,6 +39,7 @@ class PilotScore:
     more_pp: tuple[float, float, float]
     regret_pp: tuple[float, float]
     harmed: float
+    surely_harmed: float
 
 
 def gain_on(bits: ItemBits, mask: int) -> float:
@@ -103,6 +106,7 @@ def pilots(
             PilotScore(
                 labels, count, before, mean_interval(more), (best - before, best - after),
                 sum(one < 0 for one in more) / count,
+                sum(one < -1.96 * score[3] for one, score in zip(more, scores, strict=True)) / count,
             )
         )  # fmt: skip
     return tuple(result)
@@ -126,40 +130,34 @@ def _kept(told: Sequence[Prediction], found: Sequence[Observation]) -> dict[str,
 
 def _target(
     arms: Sequence[Kept], labels: int, replicates: int, random_: random.Random
-) -> tuple[float, float, float]:
-    """Return the mean gains on unused items of the first choice, the choice after a pilot, and the best arm."""
+) -> tuple[float, float, float, float]:
+    """Return the mean gains on unused items of the first choice, the choice after a pilot, and the best arm.
+
+    With the standard error of the second less the first, as if the draws of items were one.
+    """
     n = arms[0][2]
     size = min(labels, n // 2)
-
-    ones = [one for one, _, _ in arms]
+    ones, bits = [one for one, _, _ in arms], [items for _, items, _ in arms]
     worth, prior = worths(ones, MIN_GAIN), expected(ones, MIN_GAIN)
-    order = sorted(range(len(arms)), key=lambda i: (-worth[i], ones[i].arm.label))
-    first = order[0]
-    totals = [0.0, 0.0, 0.0]
+    first, *others = sorted(range(len(arms)), key=lambda i: (-worth[i], ones[i].arm.label))[:ARMS]
+    price = [passes_pp(one.arm, MIN_GAIN) for one in ones]
+    totals = [0.0] * 4
     for _ in range(replicates):
         part, rest = drawn(n, size, random_)
-
-        def ahead(i: int, part: int = part) -> float:
-            price = passes_pp(ones[i].arm, MIN_GAIN) - passes_pp(ones[first].arm, MIN_GAIN)
-            return (
-                0.0
-                if i == first
-                else surely_ahead(prior[i], prior[first], *differ(arms[i][1], arms[first][1], part)) - price
-            )
-
-        chosen = max(order[:ARMS], key=ahead)
-        best = max(0.0, *(gain_on(bits, rest) for _, bits, _ in arms))
-        for i, gain in enumerate((gain_on(arms[first][1], rest), gain_on(arms[chosen][1], rest), best)):
-            totals[i] += gain / replicates
-    return totals[0], totals[1], totals[2]
+        chosen, most = first, 0.0
+        for i in others:
+            ahead = surely_ahead(prior[i], prior[first], *differ(bits[i], bits[first], part))
+            if ahead - price[i] + price[first] > most:
+                chosen, most = i, ahead - price[i] + price[first]
+        error = 0.0 if chosen == first else sqrt(differ(bits[chosen], bits[first], rest)[1])
+        best = max(0.0, *(gain_on(one, rest) for one in bits))
+        for i, value in enumerate((gain_on(bits[first], rest), gain_on(bits[chosen], rest), best, error)):
+            totals[i] += value / replicates
+    return totals[0], totals[1], totals[2], totals[3]
 
 
 def differ(one: ItemBits, other: ItemBits, mask: int) -> tuple[float, float]:
     """Return how much more an arm gains than another on the items of a mask, pp, and the variance of that."""
     m, mean = mask.bit_count(), gain_on(one, mask) - gain_on(other, mask)
-    up, down = (
-        (one.wins & ~other.wins) | (other.losses & ~one.losses),
-        (other.wins & ~one.wins) | (one.losses & ~other.losses),
-    )
-    squares = ((up ^ down) & mask).bit_count()
+    squares = (((one.wins ^ other.wins) | (one.losses ^ other.losses)) & mask).bit_count()
     return mean, (1e4 * (squares + 1) - m * mean**2) / (m + 1) / m

@@ -14,7 +14,7 @@ from merginguriel.config import run_config
 from merginguriel.config.schema import Config
 from merginguriel.decision.advice import Known, arms, read
 from merginguriel.decision.advice_types import Advice
-from merginguriel.decision.contrasts import passes_pp
+from merginguriel.decision.contrasts import expected, passes_pp
 from merginguriel.decision.evidence import JOINT
 from merginguriel.decision.pilot import work
 from merginguriel.decision.question import Candidate, Question
@@ -142,8 +142,7 @@ def planned(
             f"--budget {question.budget} is too small for a pilot.",
             hint=f"One arm takes {_pieces(1)} pieces of work: a merge and two evaluations.",
         )
-    found: dict[str, Candidate] = {}
-    tables: set[str] = set()
+    found: dict[str, tuple[dict[str, Any], Candidate]] = {}
     skipped: list[str] = []
     if unlabelled:
         question = replace(question, ensembles=False)  # their members' vote is what arms are compared with
@@ -153,9 +152,8 @@ def planned(
         table = table_of(known, candidate, question)
         if table is None:
             skipped.append(candidate.arm.label)
-        elif repr(table) not in tables:
-            tables.add(repr(table))
-            found[_word(table, candidate, question)] = candidate
+        else:
+            found.setdefault(repr(table), (table, candidate))
     if not found:
         raise nothing_to_run(knowledge.space, question)
     notes = [WEAK] if unlabelled else []
@@ -166,15 +164,23 @@ def planned(
             f"the log has merges for {question.target}: its test items had a part in the advice, "
             "though not in the choice among these arms"
         )
+    tried = [candidate for _, candidate in found.values()]
+    least = question.min_gain_pp
+    words = [
+        pilot_arms.write(
+            table, mean_pp=mean, sd_pp=sd, price_pp=passes_pp(one.arm, least), logged=one.arm.similarity
+        )
+        for (table, one), (mean, sd) in zip(found.values(), expected(tried, least), strict=True)
+    ]
     task, _, base = question.context.partition("/")
     config = run_config.from_table(
         {
             "kind": "pilot", "task": task, "base": base, "target": question.target, "mode": question.mode,
-            "arms": list(found), "margin_pp": question.min_gain_pp, "advice": ledger.id_of(asked, advice),
+            "arms": words, "margin_pp": least, "advice": ledger.id_of(asked, advice),
             "unlabelled": unlabelled,
         }
     )  # fmt: skip
-    labels = tuple(candidate.arm.label for candidate in found.values())
+    labels = tuple(candidate.arm.label for candidate in tried)
     return Planned(advice, config, labels, _pieces(len(found)), advice.pilot.sees_pp, tuple(notes))
 
 
@@ -221,14 +227,6 @@ def table_of(known: Known, candidate: Candidate, question: Question) -> dict[str
     else:
         return None
     return table
-
-
-def _word(table: dict[str, Any], candidate: Candidate, question: Question) -> str:
-    estimate = candidate.estimate
-    return pilot_arms.write(
-        table, mean_pp=estimate.before_pp, sd_pp=estimate.before_sd_pp,
-        price_pp=passes_pp(candidate.arm, question.min_gain_pp), logged=candidate.arm.similarity,
-    )  # fmt: skip
 
 
 def nothing_to_run(space: Workspace, question: Question) -> MuError:

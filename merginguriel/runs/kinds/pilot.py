@@ -1,8 +1,9 @@
 """Runs of kind `pilot`: try several arms on development items by successive halving, then the winner once on test items.
 
-An arm's standing is its prior combined with its paired differences to the best single model (Karnin et al. 2013 for the
-halving); a confidence sequence that holds at any time stops it. Predictions are cached by merge and block of items, so
-that a pilot continues where it was interrupted.
+Priors are combined with paired differences on the same items (Karnin et al. 2013 for the halving). The advised arm stays the
+first unless another is better with P of `SWITCH_AT`; a confidence sequence of the difference to the best single model, which
+holds at any time, stops the pilot. Predictions are cached by merge and block of items, so that it continues where it was
+interrupted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from merginguriel.config.schema import Config
 from merginguriel.decision.evidence import AGREEMENT_SD
+from merginguriel.decision.pilot import surely_ahead
 from merginguriel.errors import UnavailableError
 from merginguriel.evaluation import ensemble
 from merginguriel.evaluation import predictions as stored
@@ -63,11 +65,6 @@ class Trial:
     mean_pp: float = 0.0
     sd_pp: float = 0.0
     rounds: int = 0
-
-    @property
-    def standing(self) -> float:
-        """Expected gain with the pilot's items, less the price of its forward passes."""
-        return self.mean_pp - self.arm.price_pp
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Done:
@@ -157,8 +154,9 @@ def halving(
             updated(trial, differences, ALPHA / len(trials), labels=not config.unlabelled)
             trial.rounds = number
             tell.metric(f"{trial.arm.label}, expected gain in pp", trial.mean_pp)
-        before = size
-        alive.sort(key=lambda trial: -trial.standing)
+        before, first = size, alive[0]
+        ahead = {id(trial): -standing(trial, first, groups, labels=not config.unlabelled) for trial in alive}
+        alive.sort(key=lambda trial: ahead[id(trial)])
         left = [trial for trial in alive if trial.seen.outcome(config.margin_pp) != "worse"]
         alive = (left or alive[:1])[: ceil(len(alive) / 2)]
         if len(alive) == 1 and alive[0].seen.outcome(config.margin_pp) != "undecided":
@@ -168,15 +166,28 @@ def halving(
 
 def updated(trial: Trial, differences: np.ndarray, alpha: float, *, labels: bool = True) -> None:
     """Combine the prior of an arm with its paired differences [units], each from −1 to 1, of accuracy or agreement."""
-    n = len(differences)
     trial.seen = bounds(differences, alpha)
-    # One more unit that differs, so that units that are all alike do not look certain.
-    noise = 1e4 * (float(((differences - differences.mean()) ** 2).sum()) + 1) / (n + 1) / n
-    noise += 0.0 if labels else AGREEMENT_SD**2
+    noise = noise_of(differences) + (0.0 if labels else AGREEMENT_SD**2)
     prior = trial.arm.sd_pp**2
     weight = prior / (prior + noise)
     trial.mean_pp = (1 - weight) * trial.arm.mean_pp + weight * trial.seen.mean_pp
     trial.sd_pp = sqrt(weight * noise)
+
+
+def noise_of(differences: np.ndarray) -> float:
+    """Return the variance of a mean difference [units] in pp², with one more unit that differs: no sample is certain."""
+    n = len(differences)
+    return 1e4 * (float(((differences - differences.mean()) ** 2).sum()) + 1) / (n + 1) / n
+
+
+def standing(trial: Trial, first: Trial, groups: Sequence[str], *, labels: bool) -> float:
+    """Return how far an arm is ahead of the first, pp: surely, with labels; without, by their expected gains alone."""
+    price = trial.arm.price_pp - first.arm.price_pp
+    if trial is first or not labels:
+        return trial.mean_pp - first.mean_pp - price
+    differences = by_group(trial.right.astype(float) - first.right, groups)
+    prior, of_first = ((one.arm.mean_pp, one.arm.sd_pp) for one in (trial, first))
+    return surely_ahead(prior, of_first, 100 * float(differences.mean()), noise_of(differences)) - price
 
 
 def right_of(

@@ -70,7 +70,8 @@ def agreed(
         winner.recipe, right, {beat.kind: beat}, {beat.kind: found}, context=study.context, run=run.id
     )
     rows = rows_of(row, winner, found, (entropy(answers), entropy(single)), len(dev.sources))
-    outcome = "none" if not found.significant else "for" if found.better else "against"
+    # The bounds hold for all arms together and at any time: the same items chose the winner.
+    outcome = {"better": "for", "worse": "against"}.get(winner.seen.outcome(0.0), "none")
     tell.note(f"weak evidence {outcome}: {found.difference:+.1f} pp of agreement against {reference}")
     return Done(result_of(rows, beat, found, outcome), rows)
 
