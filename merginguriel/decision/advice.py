@@ -31,15 +31,8 @@ class Known(NamedTuple):
     """What the log shows of a question.
 
     Attributes:
-        knowledge: The knowledge, of one metric.
-        metric: The metric.
-        rows: Its rows, and those of the workspace's matrix.
-        here: Those of the question's target and context.
-        vetoes: Claims that exclude something.
         found: Measured gains of the mode.
-        learned: The same, indexed.
         others: Arms measured on the target.
-        column: Accuracies of single models on the target.
     """
 
     knowledge: Knowledge
@@ -54,12 +47,7 @@ class Known(NamedTuple):
 
 
 def advise(knowledge: Knowledge, question: Question) -> Advice:
-    """Return the advice. The same knowledge and question give the same advice.
-
-    Args:
-        knowledge: Skills, claims and log, as of the question's day.
-        question: What is asked.
-    """
+    """Return the advice. The same knowledge and question give the same advice."""
     known = read(knowledge, question)
     question = replace(question, points=metrics.find(known.metric).unit.points)
     knowledge, rows, vetoes = known.knowledge, known.rows, known.vetoes

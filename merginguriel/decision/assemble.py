@@ -165,10 +165,7 @@ def dissent(
 
 
 def rules_applied(
-    knowledge: Knowledge,
-    vetoes: Sequence[claim_rules.Rule],
-    arm: Arm,
-    candidates: Sequence[Candidate],
+    knowledge: Knowledge, vetoes: Sequence[claim_rules.Rule], arm: Arm, candidates: Sequence[Candidate]
 ) -> tuple[AppliedClaim, ...]:
     """Return the claims that bear on the question: exclusions of its context, target and mode, and claims on the arm."""
     applied = [

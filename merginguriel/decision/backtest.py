@@ -14,19 +14,10 @@ from math import sqrt
 from typing import Any
 
 from . import backtest_items
-from .backtest_policies import (
-    MIN_GAIN,
-    Policy,
-    Prediction,
-    compared_sets,
-    first,
-    mean_interval,
-    policies,
-)
+from .backtest_policies import Policy, Prediction, compared_sets, first, mean_interval, policies
 from .contrasts import Contrast, contrasts
 from .estimate import Learned, cell_of, learn, predict, relatives
 from .evidence import Arm, Observation, Recipe, is_ensemble
-from .pilot import MERGE_AT
 from .study_rules import Facts
 
 # Methods that collapse on some targets of the shipped log; judged on their own.
@@ -113,16 +104,7 @@ def run(
     seed: int = 0,
     replicates: int = REPLICATES,
 ) -> Backtest:
-    """Return the backtest of a context.
-
-    Args:
-        found: Measured gains, of any context.
-        context: The context.
-        facts: Target → accuracies that the rules of the original study look at.
-        without: Targets to leave out altogether.
-        seed: Of permutations and of fission.
-        replicates: Replicates of fission.
-    """
+    """Return the backtest of a context, `without` some targets; `facts`: what the study's rules look at on a target."""
     hidden = frozenset(without)
     used = [o for o in found if o.arm.context != context or o.arm.target not in hidden]
     here = [o for o in used if o.arm.context == context]
@@ -142,9 +124,9 @@ def run(
         in_time=calibration("from earlier entries", replay(here)),
         permuted=_permuted(here, context, seed),
         fission=tuple(
-            fission(here, shared, ensembles=ensembles, seed=seed, replicates=replicates)
+            one
             for shared in (*SHARES, *([None] if backtest_items.enough(here) else []))
-            for ensembles in (False, True)
+            for one in fission(here, shared, seed=seed, replicates=replicates)
         )
         if here
         else (),
@@ -312,59 +294,58 @@ def split(
 
 
 def fission(
-    found: Sequence[Observation],
-    shared: float | None,
-    *,
-    ensembles: bool,
-    seed: int,
-    replicates: int = REPLICATES,
-) -> Fission:
-    """Return what verdicts to merge claim on measured targets, and what fresh halves of the information show."""
+    found: Sequence[Observation], shared: float | None, *, seed: int, replicates: int = REPLICATES
+) -> list[Fission]:
+    """Return what verdicts to act claim on measured targets, and what fresh halves of the information show.
+
+    Of the merges, and of these with ensembles.
+    """
     draws = random.Random(seed)
-    acted: dict[str, list[tuple[float, float, float]]] = {}  # target → (claimed, fresh, P(fresh > 0))
-    asked = inside = told = 0
-    covered = [0, 0, 0]
+    told: dict[str, list[Prediction]] = {"merges": [], "with ensembles": []}
+    chosen: dict[str, list[Prediction]] = {kind: [] for kind in told}
     for _ in range(replicates):
         seen, fresh = backtest_items.halves(found, draws) if shared is None else split(found, shared, draws)
         learned = learn(seen)
         for (context, target), arms in sorted(learned.by_target.items()):
             others, against = relatives(learned, context, target), contrasts(learned, context, target)
-            candidates = []
+            every = []
             for arm, rows in arms.items():
-                if ensembles or not is_ensemble(arm.method):
-                    estimate, lead = predict(learned, arm, None, others), cell_of(rows).lead_pp
-                    cell = cell_of(fresh[arm])
-                    one = Prediction(
-                        arm, estimate, cell.gain_pp, cell.variance, lead, against.get(arm.recipe)
-                    )
-                    candidates.append(one)
-                    told += 1
-                    for i, level in enumerate(LEVELS):
-                        covered[i] += abs(one.u - 0.5) <= level / 2
-            best = first(candidates)
-            if best is None:
-                continue
-            asked += 1
-            e = best.estimate
-            if e.p_above(0) >= MERGE_AT and e.mean_pp >= MIN_GAIN:
-                inside += 1
-                acted.setdefault(target, []).append((e.mean_pp, best.gain_pp, best.p_measured))
+                gain, variance, _ = cell_of(fresh[arm])
+                estimate, lead = predict(learned, arm, None, others), cell_of(rows).lead_pp
+                every.append(Prediction(arm, estimate, gain, variance, lead, against.get(arm.recipe)))
+            merges = [one for one in every if not is_ensemble(one.arm.method)]
+            for kind, candidates in zip(told, (merges, every), strict=True):
+                told[kind] += candidates
+                best = first(candidates)
+                chosen[kind] += [best] if best else []
+    return [_judged(kind, shared, told[kind], chosen[kind]) for kind in told]
+
+
+def _judged(
+    kind: str, shared: float | None, told: Sequence[Prediction], chosen: Sequence[Prediction]
+) -> Fission:
+    """Return how the verdicts to act among first choices fared, and the coverage of all predictions."""
+    acted: dict[str, list[Prediction]] = {}
+    for one in chosen:
+        if one.proven:
+            acted.setdefault(one.arm.target, []).append(one)
     every = [one for ones in acted.values() for one in ones]
     n = max(len(every), 1)
-    differences = [sum(c - f for c, f, _ in ones) / len(ones) for ones in acted.values()]
+    differences = [sum(p.estimate.mean_pp - p.gain_pp for p in ones) / len(ones) for ones in acted.values()]
     _, low, high = mean_interval(differences) if differences else (0.0, 0.0, 0.0)
+    inside = [sum(abs(one.u - 0.5) <= level / 2 for one in told) / max(len(told), 1) for level in LEVELS]
     return Fission(
-        kind="with ensembles" if ensembles else "merges",
+        kind=kind,
         shared=shared,
         verdicts=len(every),
-        share=inside / max(asked, 1),
-        claimed_pp=sum(c for c, _, _ in every) / n,
-        fresh_pp=sum(f for _, f, _ in every) / n,
+        share=len(every) / max(len(chosen), 1),
+        claimed_pp=sum(one.estimate.mean_pp for one in every) / n,
+        fresh_pp=sum(one.gain_pp for one in every) / n,
         low_pp=low,
         high_pp=high,
-        fresh_above=sum(f > 0 for _, f, _ in every) / n,
-        expected_above=sum(p for _, _, p in every) / n,
-        coverage=(covered[0] / max(told, 1), covered[1] / max(told, 1), covered[2] / max(told, 1)),
+        fresh_above=sum(one.gain_pp > 0 for one in every) / n,
+        expected_above=sum(one.p_measured for one in every) / n,
+        coverage=(inside[0], inside[1], inside[2]),
     )
 
 

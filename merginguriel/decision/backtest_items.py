@@ -24,9 +24,6 @@ class PilotScore:
     """Gain of the arm chosen after a pilot over that of the first choice, on items that the pilot did not use.
 
     Attributes:
-        labels: Items of the pilot at most.
-        targets: Number of targets.
-        before_pp: Mean gain of the first choice.
         more_pp: What the choice after the pilot gains more, with its 95% interval over targets.
         regret_pp: Mean regret before and after, against the best arm on these items.
         harmed: Share of targets where the choice after the pilot gains less.
@@ -86,14 +83,7 @@ def halves(
 def pilots(
     told: Sequence[Prediction], found: Sequence[Observation], *, seed: int, replicates: int
 ) -> tuple[PilotScore, ...]:
-    """Return what pilots on kept items would have changed, on targets that were left out.
-
-    Args:
-        told: Predictions of the arms without their targets.
-        found: Their gains.
-        seed: Of the items that a pilot draws.
-        replicates: Draws of each target.
-    """
+    """Return what pilots on kept items would have changed, on targets that were left out."""
     compared = {target: arms for target, arms in _kept(told, found).items() if len(arms) > 1}
     result = []
     for labels in LABELS if len(compared) >= FEWEST else ():

@@ -36,6 +36,11 @@ class Prediction(NamedTuple):
         return cdf((self.gain_pp - e.mean_pp) / sqrt(e.sd_pp**2 + self.variance), e.df)
 
     @property
+    def proven(self) -> bool:
+        """Whether the estimate is sure and large enough to act on."""
+        return self.estimate.p_above(0) >= MERGE_AT and self.estimate.mean_pp >= MIN_GAIN
+
+    @property
     def p_measured(self) -> float:
         """P(measured gain > 0), with the noise of the measurement."""
         e = self.estimate
@@ -119,9 +124,7 @@ def policies(compared: Compared, facts: Mapping[str, Facts]) -> list[Policy]:
             one = first(arms[target])
             if one is None:
                 return None
-            e = one.estimate
-            act = not sure or (e.p_above(0) >= MERGE_AT and e.mean_pp >= MIN_GAIN)
-            return one.gain_pp if act else 0.0
+            return one.gain_pp if one.proven or not sure else 0.0
 
         return pick
 
@@ -157,9 +160,8 @@ def policies(compared: Compared, facts: Mapping[str, Facts]) -> list[Policy]:
         picks[name] = ruled(says, uriel3, ties5) if tree else ruled(says, real3, picks["never"])
     found, chosen, oracle = [], engine(compared), picks["oracle, with ensembles"]
     for name, pick in picks.items():
-        gains: dict[
-            str, list[tuple[float, float, float]]
-        ] = {}  # target → gain, regret, ahead on each test set
+        # Target → gain, regret, and what the first choice gains more, on each test set.
+        gains: dict[str, list[tuple[float, float, float]]] = {}
         for where in compared:
             gain = pick(where)
             if gain is not None:

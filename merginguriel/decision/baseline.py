@@ -25,12 +25,6 @@ def baseline_of(
     """Return the figure to beat: the most recent one of this target's rows, else that of the best single model.
 
     The best single model is only known where enough of them were scored (see `enough`).
-
-    Args:
-        rows: All result rows.
-        question: The question.
-        own: Gains measured on the question's target.
-        k: Number of sources of the merge.
     """
     singles = singles_of(rows, question)
     best = best_single(singles)
@@ -57,12 +51,7 @@ def baseline_of(
 
 
 def _baseline(
-    question: Question,
-    value: float | None,
-    n: int | None,
-    models: Sequence[str],
-    how: str,
-    ref: str | None,
+    question: Question, value: float | None, n: int | None, models: Sequence[str], how: str, ref: str | None
 ) -> Baseline:
     first = models[0] if models else None
     return Baseline(GOAL[question.mode], value, n, first, tuple(models[1:]), how, ref)
@@ -148,11 +137,7 @@ class Trial(NamedTuple):
 
 
 def trial_of(
-    own: Sequence[Observation],
-    baseline: Baseline,
-    rows: Sequence[ResultRow],
-    question: Question,
-    method: str,
+    own: Sequence[Observation], baseline: Baseline, rows: Sequence[ResultRow], question: Question, method: str
 ) -> Trial:
     """Return the size and variance of one more measurement of `method`.
 

@@ -22,7 +22,7 @@ PASS_PRICE = (
     0.05  # of each forward pass after the first, as a share of the smallest gain worth a merge: a judgement
 )
 SMALLEST_SHARE = 0.05  # of the noise, the least variance of effects within a method
-ROUNDS = 50  # of the fit at most
+ROUNDS, CLOSE = 50, 0.01  # of the fit at most; pp that effects move by in the last one
 Key = tuple[object, Recipe]  # test set, recipe
 
 
@@ -58,7 +58,7 @@ def contrasts(learned: Learned, context: str, target: str) -> dict[Recipe, Contr
         }
     leads = {key: _mean([lead or 0.0 for _, lead in found]) for key, found in cells.items()}
     gains = {key: _mean([g - SLOPE * (lead or 0.0) for g, lead in found]) for key, found in cells.items()}
-    usual = _effects(leads)[0]
+    usual = _effects(leads, rounds=1)[0]  # needed only where a lead is unknown
     return {recipe: Contrast(effect, usual[recipe]) for recipe, effect in _shrunk(gains).items()}
 
 
@@ -67,7 +67,9 @@ def _mean(values: Iterable[float]) -> float:
     return sum(found) / len(found)
 
 
-def _effects(cells: Mapping[Key, float]) -> tuple[dict[Recipe, float], dict[object, float]]:
+def _effects(
+    cells: Mapping[Key, float], *, rounds: int = ROUNDS
+) -> tuple[dict[Recipe, float], dict[object, float]]:
     """Return the effects of recipes and the levels of test sets, by alternating least squares."""
     sets: dict[object, list[tuple[Recipe, float]]] = {}
     recipes: dict[Recipe, list[tuple[object, float]]] = {}
@@ -76,14 +78,14 @@ def _effects(cells: Mapping[Key, float]) -> tuple[dict[Recipe, float], dict[obje
         recipes.setdefault(recipe, []).append((where, value))
     effects = dict.fromkeys(recipes, 0.0)
     levels: dict[object, float] = {}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         levels = {where: sum(v - effects[r] for r, v in found) / len(found) for where, found in sets.items()}
         fitted = {
             r: sum(v - levels[where] for where, v in found) / len(found) for r, found in recipes.items()
         }
         moved = max((abs(fitted[r] - effects[r]) for r in fitted), default=0.0)
         effects = fitted
-        if moved < 1e-3:
+        if moved < CLOSE:
             break
     return effects, levels
 

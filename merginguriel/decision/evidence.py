@@ -139,13 +139,7 @@ def observations(
 
     A row that was compared only with the mean of its sources gives an effect. Where other targets of the same context
     show how far the best source is above that mean (the gap), effect − gap estimates the gain, with the gap's variance
-    added.
-
-    Args:
-        rows: Result rows of any mode.
-        mode: `ExcTar` or `IncTar`.
-        excluded: Whether the rows of an arm are left out.
-        known: `columns` of the rows, where they were read already.
+    added. `known`: `columns` of the rows, where they were read already.
     """
     every = distinct(
         row for row in with_joint(rows, mode) if row.mode == mode and row.status == "current" and is_arm(row)

@@ -54,15 +54,7 @@ def unknowns(
     baseline: Baseline,
     missing: int,
 ) -> list[str]:
-    """Return what the knowledge does not contain about the question.
-
-    Args:
-        question: The question.
-        own: Gains measured on its target.
-        found: All gains of its mode.
-        baseline: The figure to beat.
-        missing: Number of sources that the log cannot name.
-    """
+    """Return what the knowledge does not contain about the question."""
     target = question.target
     texts = []
     if question.lab and not question.lab.offers_target:

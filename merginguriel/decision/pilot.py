@@ -23,8 +23,6 @@ class Plan(NamedTuple):
     """A trial.
 
     Attributes:
-        arms: What it would merge.
-        cost: The work that this takes.
         price_pp: The gain in pp that the work must be expected to bring.
         whole: The work without a budget.
     """
@@ -69,14 +67,7 @@ def value_of_trial(
 def surely_ahead(
     prior: tuple[float, float], first: tuple[float, float], seen_pp: float, noise: float
 ) -> float:
-    """Return what an arm gains more than the first choice with probability `SWITCH_AT` after a pilot, pp.
-
-    Args:
-        prior: Expected gain of the arm before it, and its standard deviation.
-        first: The same of the first choice.
-        seen_pp: Difference of the two on the items of the pilot.
-        noise: Its variance, pp².
-    """
+    """Return what an arm gains more than the first choice with probability `SWITCH_AT` after a pilot, pp."""
     variance = prior[1] ** 2 + first[1] ** 2 - 2 * COMMON * prior[1] * first[1]
     weight = variance / (variance + noise)
     mean = (1 - weight) * (prior[0] - first[0]) + weight * seen_pp
@@ -98,13 +89,7 @@ def planned(
 ) -> Plan:
     """Return the trial of all `arms`, or of the first alone (the recipe) where the budget is smaller.
 
-    Args:
-        arms: What would be merged, the recipe first.
-        missing: Number of source models to train.
-        min_gain_pp: Smallest gain worth a merge, pp.
-        budget: The most pieces of work, or None.
-        wanted_pp: Value of the trial, pp. A trial that is not worth all its work is not reduced: a budget removes
-            proposals and never adds one.
+    A trial whose value `wanted_pp` is less than its price is not reduced: a budget removes proposals and never adds one.
     """
     whole = work(len(arms), missing)
     price = price_pp(whole, min_gain_pp)

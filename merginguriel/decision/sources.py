@@ -47,14 +47,7 @@ def choose_sources(
     """Return the sources of the measured row where it names them, else the best by the arm's similarity.
 
     Where too few models were scored on the target, the others' accuracies are predicted from their scores on other
-    targets and from similarities of the languages. A predicted source counts as missing: it is still to be measured.
-
-    Args:
-        rows: All result rows.
-        arm: The arm.
-        measured: Its rows on the target.
-        question: The question.
-        predicting: Whether unmeasured sources are predicted; otherwise they are not named.
+    targets and from similarities of the languages. A predicted source counts as missing: it is still to be measured; unless `predicting`, it is not named.
     """
     trained = question.lab.trained if question.lab else None
     if arm.method == JOINT and not any(row.sources for row in measured):
@@ -231,11 +224,7 @@ def _ruled_out(column: dict[str, float], k: int, mean: float | None) -> set[str]
 
 
 def _candidates(
-    rows: Sequence[ResultRow],
-    arm: Arm,
-    column: dict[str, float],
-    k: int,
-    trained: frozenset[str] | None,
+    rows: Sequence[ResultRow], arm: Arm, column: dict[str, float], k: int, trained: frozenset[str] | None
 ) -> tuple[str, ...]:
     """Return k models that a matrix should score: the best known, then those that merges of the context used.
 

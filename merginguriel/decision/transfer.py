@@ -43,10 +43,7 @@ def predict(
 ) -> dict[str, Predicted]:
     """Return source → predicted accuracy on the target, for the sources that URIEL knows.
 
-    Args:
-        columns: Target → source → accuracy of the context, a fraction. Scores on the target itself set its level.
-        target: The target.
-        sources: Models to predict.
+    `columns`: target → source → accuracy of the context, a fraction; scores on the target itself set its level.
     """
     if uriel.lacking([target]):
         return {}

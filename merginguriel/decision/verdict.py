@@ -21,12 +21,9 @@ class Grounds(NamedTuple):
     """What an estimate rests on.
 
     Attributes:
-        known: Whether anything was measured in the context.
-        measured: Whether the arm was measured on the target.
         confirmed: Whether it was measured there on items that did not choose it among others.
         targets: Other targets of the context that measured its recipe.
         calibrated: Whether intervals held on the targets of the context.
-        passes: Forward passes of the arm for an input.
     """
 
     known: bool
@@ -83,15 +80,6 @@ def decide(
     """Return the verdict.
 
     A trial is proposed where it is expected to pay for itself, and where the budget allows its work.
-
-    Args:
-        estimate: Expected gain of the recipe.
-        question: The question.
-        trial: Size and variance of one more measurement.
-        grounds: What the estimate rests on.
-        worth_pp: Value of the trial, pp.
-        plan: The trial.
-        veto: The claim that excludes the recipe.
     """
     if veto:
         return Decision("no-merge", f"the claim {veto.claim.id} forbids it, with evidence outside noise")
