@@ -15,7 +15,7 @@ from merginguriel.errors import UsageError
 from merginguriel.evaluation.significance import compare
 from merginguriel.runs import run_store, worker
 from merginguriel.runs.kinds import pilot_arms
-from merginguriel.runs.kinds.pilot import Trial, order_of, sizes_of, updated
+from merginguriel.runs.kinds.pilot import Trial, order_of, sizes_of, standing, updated
 from merginguriel.similarity.choice import Choice
 from merginguriel.tasks.base import Item
 
@@ -72,6 +72,21 @@ def test_the_standing_lies_between_the_prior_and_what_was_measured():
     weak = Trial(pilot_arms.arms_of(pilot)[0], Choice(()), None)
     updated(weak, np.array([0.0, -1.0, 0.0, 0.0, -1.0] * 10), 0.05, labels=False)
     assert trial.mean_pp < weak.mean_pp < 1.0 and trial.sd_pp < weak.sd_pp < 3.0
+
+
+def test_the_advised_arm_stays_first_unless_another_is_surely_better():
+    pilot = configs.from_table({"kind": "pilot", "target": "sv-SE", "arms": ARMS})
+    advised, other = (Trial(arm, Choice(()), None) for arm in pilot_arms.arms_of(pilot)[:2])
+    groups = [str(i) for i in range(60)]
+    advised.right = np.arange(60) % 2 == 0
+
+    def ahead(more: int) -> float:
+        other.right = advised.right.copy()
+        other.right[1 : 2 * more : 2] = True
+        return standing(other, advised, groups, labels=True)
+
+    assert standing(advised, advised, groups, labels=True) == 0
+    assert ahead(1) < 0 < ahead(15)
 
 
 @pytest.mark.slow
