@@ -51,23 +51,12 @@ def _row(observation: Observation, part: float | None) -> EvidenceRow:
         # A standard error given with the row also accounts for items that are variants of each other.
         p = stats.two_sided_p(observation.gain_pp / sd)
     return EvidenceRow(
-        ref=row.ref,
-        date=row.date,
-        context=row.context,
-        target=row.target,
-        arm=observation.arm.name,
+        ref=row.ref, date=row.date, context=row.context, target=row.target, arm=observation.arm.name,
         value=row.value if observation.kind == "gain" else None,
-        baseline=row.baseline if observation.kind == "gain" else None,
-        gain_pp=round(observation.gain_pp, 2),
-        se_pp=round(sd, 2),
-        n=row.n,
-        kind=observation.kind,
-        paired=row.paired,
-        saw=row.saw,
-        p_value=round(p, 4),
-        within_noise=p >= 0.05,
-        contribution_pp=None if part is None else round(part, 3),
-    )
+        baseline=row.baseline if observation.kind == "gain" else None, gain_pp=round(observation.gain_pp, 2),
+        se_pp=round(sd, 2), n=row.n, kind=observation.kind, paired=row.paired, saw=row.saw, p_value=round(p, 4),
+        within_noise=p >= 0.05, contribution_pp=None if part is None else round(part, 3),
+    )  # fmt: skip
 
 
 def parts(candidate: Candidate) -> Parts:
@@ -80,17 +69,10 @@ def parts(candidate: Candidate) -> Parts:
     lead = candidate.lead_pp
     prior, moved, others, own, winner = rounded
     return Parts(
-        prior_pp=prior,
-        lead_pp=moved,
-        relatives_pp=others,
-        own_pp=own,
-        winner_pp=winner,
-        rests_on=estimate.where,
-        targets=estimate.targets,
-        before_pp=round(estimate.before_pp, 2),
-        before_sd_pp=round(estimate.before_sd_pp, 2),
-        lead_here_pp=None if lead is None else round(lead, 2),
-    )
+        prior_pp=prior, lead_pp=moved, relatives_pp=others, own_pp=own, winner_pp=winner,
+        rests_on=estimate.where, targets=estimate.targets, before_pp=round(estimate.before_pp, 2),
+        before_sd_pp=round(estimate.before_sd_pp, 2), lead_here_pp=None if lead is None else round(lead, 2),
+    )  # fmt: skip
 
 
 def evidence(
@@ -114,15 +96,11 @@ def evidence(
         return tuple(rows)
     refs = sorted({o.row.ref for o in rest})
     prior = PriorRows(
-        ref="prior",
-        rows=len(rest),
-        targets=len({(o.arm.context, o.arm.target) for o in rest}),
-        gain_pp=round(sum(o.gain_pp for o in rest) / len(rest), 2),
-        se_pp=_spread([o.gain_pp for o in rest]),
-        kind="prior",
-        contribution_pp=round(estimate.parts.prior_pp + estimate.parts.lead_pp, 3),
+        ref="prior", rows=len(rest), targets=len({(o.arm.context, o.arm.target) for o in rest}),
+        gain_pp=round(sum(o.gain_pp for o in rest) / len(rest), 2), se_pp=_spread([o.gain_pp for o in rest]),
+        kind="prior", contribution_pp=round(estimate.parts.prior_pp + estimate.parts.lead_pp, 3),
         digest=hashlib.sha256("\n".join(refs).encode()).hexdigest()[:12],
-    )
+    )  # fmt: skip
     return (*rows, prior)
 
 
@@ -210,19 +188,8 @@ def alternatives(
     for row in sorted(best_of.values(), key=lambda r: (-r.sign * r.value, r.ref))[:2]:
         difference, se = round(row.gain_pp or 0.0, 2), round(sqrt(row.variance_pp or 0.0), 2)
         measured.append(
-            MeasuredArm(
-                arm_of(row).name,
-                other,
-                needs,
-                row.value,
-                GOAL[other],
-                row.baseline,
-                difference,
-                se,
-                row.n,
-                row.ref,
-            )
-        )
+            MeasuredArm(arm_of(row).name, other, needs, row.value, GOAL[other], row.baseline, difference, se, row.n, row.ref)
+        )  # fmt: skip
     own = best_single(singles_of(knowledge.rows, replace(question, mode="IncTar")))
     if own and question.mode == "ExcTar":
         single = ArmName("single", None, None, {})
@@ -241,15 +208,10 @@ def trial_arms(best: Candidate) -> list[ArmName]:
 def pilot(plan: Plan, trial: Trial, kind: str, *, worth_pp: float, metric: str) -> Pilot:
     """Return the trial of the recipe: its value, its cost and what it can detect."""
     return Pilot(
-        arms=plan.arms,
-        measure=f"{metric} on the target's test items, paired with the {words_of(kind)}",
-        n=trial.n,
-        value_pp=round(worth_pp, 2),
-        cost_pp=round(plan.price_pp, 2),
-        sees_pp=detectable(trial),
-        sees_how=trial.how,
-        cost=plan.cost,
-    )
+        arms=plan.arms, measure=f"{metric} on the target's test items, paired with the {words_of(kind)}",
+        n=trial.n, value_pp=round(worth_pp, 2), cost_pp=round(plan.price_pp, 2), sees_pp=detectable(trial),
+        sees_how=trial.how, cost=plan.cost,
+    )  # fmt: skip
 
 
 FEWEST_CHECKED = 3  # targets

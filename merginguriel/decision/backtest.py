@@ -137,10 +137,7 @@ def run(
 def leave_targets_out(found: Sequence[Observation], context: str, *, leads: bool = True) -> list[Prediction]:
     """Predict every arm of every target of a context without the target's rows, and without those that used its model.
 
-    Args:
-        found: Measured gains.
-        context: The context.
-        leads: Whether the lead of the best single model is known, as where the target has a matrix column.
+    `leads`: whether the lead of the best single model is known, as where the target has a matrix column.
     """
     result = []
     for target in sorted({o.arm.target for o in found if o.arm.context == context}):
@@ -335,18 +332,12 @@ def _judged(
     _, low, high = mean_interval(differences) if differences else (0.0, 0.0, 0.0)
     inside = [sum(abs(one.u - 0.5) <= level / 2 for one in told) / max(len(told), 1) for level in LEVELS]
     return Fission(
-        kind=kind,
-        shared=shared,
-        verdicts=len(every),
-        share=len(every) / max(len(chosen), 1),
+        kind=kind, shared=shared, verdicts=len(every), share=len(every) / max(len(chosen), 1),
         claimed_pp=sum(one.estimate.mean_pp for one in every) / n,
-        fresh_pp=sum(one.gain_pp for one in every) / n,
-        low_pp=low,
-        high_pp=high,
+        fresh_pp=sum(one.gain_pp for one in every) / n, low_pp=low, high_pp=high,
         fresh_above=sum(one.gain_pp > 0 for one in every) / n,
-        expected_above=sum(one.p_measured for one in every) / n,
-        coverage=(inside[0], inside[1], inside[2]),
-    )
+        expected_above=sum(one.p_measured for one in every) / n, coverage=(inside[0], inside[1], inside[2]),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -121,17 +121,10 @@ def _models_at(singles: Iterable[ResultRow], value: float | None) -> list[str]:
 
 
 class Trial(NamedTuple):
-    """One more measurement on the target's test set, paired.
-
-    Attributes:
-        n: Number of test items.
-        variance: Sampling variance of the gain, pp².
-        known: Whether the test set and the figure to beat are known.
-        how: Where the variance comes from.
-    """
+    """One more measurement on the target's test set, paired; `known`: whether set and figure to beat are known."""
 
     n: int
-    variance: float
+    variance: float  # pp²
     known: bool
     how: str
 

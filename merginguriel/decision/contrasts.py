@@ -131,27 +131,23 @@ def expected(ones: Sequence[Ranked], min_gain_pp: float) -> list[tuple[float, fl
     """
     ahead = [one.lead_pp - one.contrast.lead_pp for one in ones if one.contrast and one.lead_pp is not None]
     usual = _mean(ahead) if ahead else 0.0  # where a lead is unknown
-    even = [
-        one.contrast.effect_pp
-        + SLOPE * (one.contrast.lead_pp + usual if one.lead_pp is None else one.lead_pp)
-        if one.contrast
-        else None
-        for one in ones
-    ]
-    order = [
-        (value - passes_pp(ones[i].arm, min_gain_pp), ones[i].arm.label, i)
-        for i, value in enumerate(even)
-        if value is not None
-    ]
+
+    def even(one: Ranked, contrast: Contrast) -> float:
+        lead = contrast.lead_pp + usual if one.lead_pp is None else one.lead_pp
+        return contrast.effect_pp + SLOPE * lead
+
+    order = [(even(one, one.contrast), one) for one in ones if one.contrast]
     if not order:
         return [(one.estimate.before_pp, one.estimate.before_sd_pp) for one in ones]
-    top = max(order)[2]
-    first, level = ones[top].estimate, even[top] or 0.0
+    level, top = max(
+        order, key=lambda item: (item[0] - passes_pp(item[1].arm, min_gain_pp), item[1].arm.label)
+    )
+    first, sd = top.estimate.before_pp - level, top.estimate.before_sd_pp
     return [
-        (one.estimate.before_pp, one.estimate.before_sd_pp)
-        if value is None
-        else (first.before_pp + value - level, first.before_sd_pp)
-        for one, value in zip(ones, even, strict=True)
+        (first + even(one, one.contrast), sd)
+        if one.contrast
+        else (one.estimate.before_pp, one.estimate.before_sd_pp)
+        for one in ones
     ]
 
 

@@ -45,15 +45,7 @@ Origin = Literal["context", "method", "contexts", "nothing"]
 
 
 class Parts(NamedTuple):
-    """Parts of an expected gain in pp, which add up to it.
-
-    Attributes:
-        prior_pp: Mean gain of the recipe elsewhere.
-        lead_pp: Because the best single model leads here by more, or less, than elsewhere.
-        relatives_pp: Because other arms did better, or worse, here than they do elsewhere.
-        own_pp: What the arm's own rows move the estimate by.
-        winner_pp: What is taken off them because the best of several measured arms was partly lucky.
-    """
+    """Parts of an expected gain in pp, which add up to it: those of `arm_types.Parts`."""
 
     prior_pp: float = 0.0
     lead_pp: float = 0.0
@@ -353,20 +345,11 @@ def checks(learned: Learned, context: str) -> list[Check]:
     """Return the measured gains of a context, each predicted from the other targets; the first `MOST_CHECKS` of many."""
     found: list[Check] = []
     for recipe, cells in learned.recipes.items():
-        if recipe.context != context:
+        if recipe.context != context or len(cells) < 2:
             continue
-        for target, cell in cells.items():
-            if len(cells) > 1 and len(found) < MOST_CHECKS:
-                told = prior(learned, recipe, target, cell.lead_pp)
-                found.append(
-                    Check(
-                        target,
-                        recipe,
-                        cell.gain_pp,
-                        told.mean_pp,
-                        sqrt(told.variance),
-                        cell.variance,
-                        told.df,
-                    )
-                )
+        for target, (gain, noise, lead) in cells.items():
+            if len(found) < MOST_CHECKS:
+                told = prior(learned, recipe, target, lead)
+                sd = sqrt(told.variance)
+                found.append(Check(target, recipe, gain, told.mean_pp, sd, noise, told.df))
     return found

@@ -95,17 +95,7 @@ def would_change(
     veto: claim_rules.Rule | None,
     enough: int | None = None,
 ) -> list[str]:
-    """Return what would change the verdict.
-
-    Args:
-        candidates: Arms by predicted gain, the recipe first.
-        verdict: The verdict.
-        trial: Size and variance of one more measurement.
-        question: The question.
-        own: Gains measured on the target.
-        veto: The claim that excludes the recipe.
-        enough: Smallest budget with which a pilot would be proposed, where the budget is too small.
-    """
+    """Return what would change the verdict; `enough`: smallest budget with which a pilot would be proposed."""
     found, best, least, unit = [], candidates[0], question.min_gain_pp, question.points
     if enough is not None:
         found.append(f"a budget of {count(enough, 'piece')} of work or more: it is enough for a pilot")
@@ -143,11 +133,6 @@ def needed_again(estimate: Estimate, trial_variance_pp: float, min_gain_pp: floa
     """Return the gain in pp that one more measurement must show for the verdict to become `merge`.
 
     With normal prior and normal sampling, the posterior mean must reach `min_gain_pp`, and P(gain > 0) `MERGE_AT`.
-
-    Args:
-        estimate: The gain as it is expected now.
-        trial_variance_pp: Sampling variance of the measurement, pp².
-        min_gain_pp: Smallest gain worth a merge, pp.
     """
     before, new = 1 / estimate.sd_pp**2, 1 / trial_variance_pp
     after = before + new

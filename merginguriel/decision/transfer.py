@@ -261,20 +261,3 @@ def _random(true: np.ndarray) -> tuple[float, float]:
     left = n - 1 - np.arange(n)  # sources worse than this one
     best = 3 * left * (left - 1) / (n * (n - 1) * (n - 2))
     return float(down[0] - down.mean()), float(down[0] - (best * down).sum())
-
-
-def fit_slopes(path: Path) -> dict[str, float]:
-    """Return the slopes of a table, averaged over its models, each scaled to a spread of 5 pp within targets."""
-    names, tables = read_table(path)
-    features = _similarities(names, names)
-    found = []
-    for table in tables.values():
-        mask = ~np.isnan(table)
-        rest = table - np.nanmean(table, 0)
-        rest = rest - np.nanmean(rest, 1)[:, None]
-        rest = rest * 5 / np.nanstd(rest)
-        counts = mask.sum(0)[None, :, None]
-        centred = features - (features * mask[..., None]).sum(0)[None] / counts
-        found.append(_ridge(centred[mask], rest[mask]))
-    mean = np.mean(found, 0)
-    return {name: round(float(value), 2) for name, value in zip(FEATURES, mean, strict=True)}
