@@ -304,12 +304,10 @@ def fission(
         seen, fresh = backtest_items.halves(found, draws) if shared is None else split(found, shared, draws)
         learned = learn(seen)
         for (context, target), arms in sorted(learned.by_target.items()):
-            others, against = relatives(learned, context, target), contrasts(learned, context, target)
-            every = []
-            for arm, rows in arms.items():
+            others, every = relatives(learned, context, target), []
+            for arm in arms:
                 gain, variance, _ = cell_of(fresh[arm])
-                estimate, lead = predict(learned, arm, None, others), cell_of(rows).lead_pp
-                every.append(Prediction(arm, estimate, gain, variance, lead, against.get(arm.recipe)))
+                every.append(Prediction(arm, predict(learned, arm, None, others), gain, variance))
             merges = [one for one in every if not is_ensemble(one.arm.method)]
             for kind, candidates in zip(told, (merges, every), strict=True):
                 told[kind] += candidates

@@ -8,7 +8,6 @@ effect of the recipe, and a rest; the effects are shrunk towards their method's 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import sqrt
 from statistics import median
 from typing import NamedTuple, Protocol
 
@@ -152,10 +151,13 @@ def expected(ones: Sequence[Ranked], min_gain_pp: float) -> list[tuple[float, fl
 
 
 def worths(ones: Sequence[Ranked], min_gain_pp: float) -> list[float]:
-    """Return what arms of one target are ranked by: expected gain with their own rows, less `CAUTION` and forward passes."""
+    """Return what arms of one target are ranked by: expected gain, less `CAUTION` and forward passes.
+
+    An arm with own rows on the target is judged by its estimate, any other by how it compares.
+    """
     found = []
-    for one, (before, sd) in zip(ones, expected(ones, min_gain_pp), strict=True):
-        e, rest = one.estimate, 1 - one.estimate.own_weight
-        mean = e.mean_pp + rest * (before - e.before_pp)
-        found.append(mean - CAUTION * sqrt(rest) * sd - passes_pp(one.arm, min_gain_pp))
+    for one, (mean, sd) in zip(ones, expected(ones, min_gain_pp), strict=True):
+        e = one.estimate
+        mean, sd = (e.mean_pp, e.sd_pp) if e.own_weight else (mean, sd)
+        found.append(mean - CAUTION * sd - passes_pp(one.arm, min_gain_pp))
     return found
