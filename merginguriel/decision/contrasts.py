@@ -70,23 +70,24 @@ def _effects(
     cells: Mapping[Key, float], *, rounds: int = ROUNDS
 ) -> tuple[dict[Recipe, float], dict[object, float]]:
     """Return the effects of recipes and the levels of test sets, by alternating least squares."""
-    sets: dict[object, list[tuple[Recipe, float]]] = {}
-    recipes: dict[Recipe, list[tuple[object, float]]] = {}
+    places: tuple[dict[object, int], dict[Recipe, int]] = {}, {}
+    for where, recipe in cells:
+        places[0].setdefault(where, len(places[0]))
+        places[1].setdefault(recipe, len(places[1]))
+    sets: list[list[tuple[int, float]]] = [[] for _ in places[0]]
+    recipes: list[list[tuple[int, float]]] = [[] for _ in places[1]]
     for (where, recipe), value in cells.items():
-        sets.setdefault(where, []).append((recipe, value))
-        recipes.setdefault(recipe, []).append((where, value))
-    effects = dict.fromkeys(recipes, 0.0)
-    levels: dict[object, float] = {}
+        sets[places[0][where]].append((places[1][recipe], value))
+        recipes[places[1][recipe]].append((places[0][where], value))
+    effects, levels = [0.0] * len(recipes), [0.0] * len(sets)
     for _ in range(rounds):
-        levels = {where: sum(v - effects[r] for r, v in found) / len(found) for where, found in sets.items()}
-        fitted = {
-            r: sum(v - levels[where] for where, v in found) / len(found) for r, found in recipes.items()
-        }
-        moved = max((abs(fitted[r] - effects[r]) for r in fitted), default=0.0)
+        levels = [sum([v - effects[r] for r, v in found]) / len(found) for found in sets]
+        fitted = [sum([v - levels[s] for s, v in found]) / len(found) for found in recipes]
+        moved = max([abs(a - b) for a, b in zip(fitted, effects, strict=True)], default=0.0)
         effects = fitted
         if moved < CLOSE:
             break
-    return effects, levels
+    return dict(zip(places[1], effects, strict=True)), dict(zip(places[0], levels, strict=True))
 
 
 def _shrunk(cells: Mapping[Key, float]) -> dict[Recipe, float]:
