@@ -39,7 +39,6 @@ class ToolFunction:
     """A function as a tool.
 
     Attributes:
-        call: The function.
         reads: Whether it answers from the skills and the log.
         writes: Whether it adds to the workspace; no tool changes or removes anything.
         schema: Schema of the arguments, where they are one object that the function checks itself; otherwise it is

@@ -38,7 +38,6 @@ def read(path: Path | None, sets: Sequence[str] = ()) -> tuple[Config, dict[str,
 
     Args:
         path: The YAML file; None if the overrides give everything.
-        sets: Overrides `key=value`.
 
     Returns:
         The configuration, and the place of each key that was given: `study.yaml:3` or `--set`.

@@ -60,10 +60,6 @@ def over_targets(
         pairs: Target → statistics of the metric of A and B, by item.
         groups: Target → [n] names. Items of one name are drawn together, within a target (variants of a template) and
             across targets: in parallel data, where an id names the same sentence in every language, one draw serves all.
-        metric: Name of a registered metric.
-        draws: Draws of the bootstrap.
-        seed: Of the draws.
-        level: Of the intervals.
 
     Raises:
         UsageError: There is no target.

@@ -87,11 +87,9 @@ def nxn(
 
     Args:
         models: Name of the source (its locale) → model folder.
-        data: Target locale → its data.
         split: `train`, `dev` or `test`.
         cache: Folder of predictions. A pair that is there is not computed again, and a model with nothing left to compute
             is not loaded; a damaged file is computed again, and `on_progress` reports it.
-        device: As torch names it; None: a GPU if there is one.
         batch_tokens: Padded tokens per batch; None: what is fast on the device.
         bf16: Matrix products in bfloat16: faster. Such predictions are cached apart from those in float32.
         metric: Name of a registered metric; None: the one of the task.

@@ -90,14 +90,10 @@ def compare(
 
     Args:
         a: Statistics of the metric [n] or [n, S], one row per item: for accuracy bool [n], was the item answered rightly.
-        b: The same of B.
-        metric: Name of a registered metric.
         groups: [n] names; items of one name are variants of each other.
         draws: Draws of the bootstrap that the interval is from; 0: the interval is that of the standard error (of a metric
             other than accuracy, linearised), which thousands of comparisons can afford. Fewer than FEW_GROUPS groups are
             never drawn for accuracy: Student's t.
-        seed: Of the draws.
-        level: Of the interval.
 
     Raises:
         IncompatibleError: The two do not have the same number of items, or none.
@@ -271,13 +267,9 @@ def value_interval(
 
     Args:
         statistics: [n] or [n, S], as `compare` takes them.
-        groups: [n] names; items of one name are variants of each other.
         metric: Name of a registered metric. Accuracy has Wilson's interval at the effective number of items: n over the
             design effect, the variance with whole groups drawn over the one with single items drawn (Kish 1965, ch. 8;
             Korn & Graubard 1998). Other metrics have the bootstrap's percentiles.
-        level: Of the interval.
-        draws: Of the bootstrap.
-        seed: Of the draws.
     """
     used = find(metric)
     if used.is_mean and statistics.dtype == bool:

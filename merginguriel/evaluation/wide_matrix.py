@@ -24,10 +24,7 @@ def load(path: Path, *, items: int = 0, percent: bool = False, metric: str = "ac
     """Read a wide table: the first column names models, the first line locales.
 
     Args:
-        path: The CSV file.
         items: Number of items that each value was measured on; 0 if it is not known.
-        percent: Whether the values are percentages.
-        metric: What was measured.
 
     Raises:
         MuError: With file and line, for a name that is no locale or a value out of range.

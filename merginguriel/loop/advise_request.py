@@ -39,12 +39,7 @@ def question(
 
     Args:
         knowledge: `knowledge.base.load(space, as_of=as_of)`.
-        target: Locale to serve.
-        mode: `ExcTar` or `IncTar`.
         context: Task/base-model; None: that of mu.toml.
-        method: Only this method.
-        similarity: Only this similarity, `URIEL` or `REAL`.
-        k: Only this number of sources.
         min_gain: Smallest gain worth a merge, pp; None: that of mu.toml.
         as_of: Day whose knowledge is used, YYYY-MM-DD; None: today's.
         budget: The most pieces of work (merges, evaluations, trainings) that a pilot may take; None: no limit.

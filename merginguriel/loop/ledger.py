@@ -39,13 +39,8 @@ class Asked:
         id: Hash of question and knowledge.
         time: When it was asked first, UTC.
         question: What was asked.
-        knowledge: Hash of the knowledge.
         arm: Method, similarity, k, params and sources of the advised arm.
         mean_pp: Expected gain.
-        ci90_pp: Its 90% interval.
-        p_positive: P(gain > 0).
-        verdict: The verdict.
-        known: Rows of the target that the log had.
     """
 
     id: str
@@ -130,9 +125,6 @@ class Scored:
     """An advice whose arm was measured afterwards.
 
     Attributes:
-        asked: The advice.
-        gain_pp: Measured gain of its arm.
-        se_pp: Its standard error.
         inside90: Whether the gain is inside the 90% interval, widened by the error of the measurement.
         regret_pp: Gain of the best arm measured on the target, or of none, minus that of the decision; None for a
             verdict that decides nothing.
@@ -209,9 +201,6 @@ class Bucket:
     """Scores of the advice whose P(gain > 0) is in a range.
 
     Attributes:
-        low: Least P.
-        high: Largest P.
-        count: Number of pieces of advice.
         said: Mean P.
         gained: Share whose arm gained.
         brier: Mean squared error of P.
@@ -259,7 +248,6 @@ def before(knowledge: Knowledge, entry: str) -> Knowledge:
     """Return the knowledge without an entry and those of later days.
 
     Args:
-        knowledge: All knowledge.
         entry: Id of the entry, or the beginning of one.
 
     Raises:
@@ -279,11 +267,8 @@ class Worth:
     """A target, and what a trial of its advised arm is worth.
 
     Attributes:
-        target: The target.
         value_pp: Expected value of the trial, pp.
         cost_pp: Its price, pp.
-        verdict: The verdict now.
-        arm: The advised arm.
         expected: Its expected gain, with the 90% interval.
         command: The command that tries it.
     """

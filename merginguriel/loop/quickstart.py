@@ -156,10 +156,7 @@ def run(
     """Carry out the whole loop; runs that have finished are not carried out again.
 
     Args:
-        study: task, base model and workspace.
-        target: locale to serve.
         sources: locales to merge, two or more.
-        tell: narration.
         epochs: of every fine-tuning; None for what suits the base.
     """
     started = time.monotonic()

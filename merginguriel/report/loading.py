@@ -85,7 +85,6 @@ class Evidence:
     """What a report is built from.
 
     Attributes:
-        arms: Of all origins.
         origins: Ids of runs and of entries.
         notes: What was left out, and why.
         singles: (context, source, target) → score of the model of one locale.
@@ -107,7 +106,6 @@ class Items:
     """Statistics of a run's arms per test item.
 
     Attributes:
-        run: Its id.
         stored: Content of its items.npz.
         problems: Arms whose items disagree with their rows, in words.
     """
@@ -156,7 +154,6 @@ def from_entries(knowledge: Knowledge, prefixes: Sequence[str]) -> Evidence:
     """Load the current rows of log entries, with the items of the runs that are still in the workspace.
 
     Args:
-        knowledge: The log.
         prefixes: Unique beginnings of the entries' ids.
     """
     entries = list({entry.id: entry for entry in map(knowledge.entry, prefixes)}.values())

@@ -79,7 +79,6 @@ class Table:
         name: Of its CSV file and its key in the JSON.
         title: Heading; without rows, the page says that there are none.
         columns: Headings on the page; without columns the table is not on the page.
-        rows: Cells on the page.
         records: Rows of the CSV file and the JSON; None where a value is unknown.
     """
 
@@ -104,11 +103,8 @@ class Section:
     """A part of a report.
 
     Attributes:
-        title: Heading.
-        text: Paragraphs.
         tables: Shown after the text.
         pictures: Shown after the tables.
-        level: Of the heading.
         folded: Whether the HTML page shows only the heading until a reader opens it.
     """
 
@@ -125,8 +121,6 @@ class Report:
     """A report.
 
     Attributes:
-        title: Heading.
-        sections: Parts, in order.
         short: The results in about five sentences, with which the page opens.
         data: Tables that are written as CSV and JSON only.
         picture: The figure with which the page opens.

@@ -15,7 +15,6 @@ def draw(points: Sequence[tuple[float, float, int]], path: Path) -> None:
 
     Args:
         points: Mean P, share that gained, and number of pieces of advice of each bucket.
-        path: File; its ending names the format.
 
     Raises:
         UnavailableError: matplotlib is not installed.

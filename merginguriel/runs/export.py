@@ -44,7 +44,6 @@ def export(space: Workspace, out: Path, ids: Sequence[str] = (), chosen: Sequenc
     """Write the result rows of runs to a file.
 
     Args:
-        space: The workspace.
         out: The file. Its suffix is its format: .parquet, .csv (plain numbers, empty cells for missing values) or .tex (a
             booktabs table).
         ids: Ids of runs; none: all that have finished.

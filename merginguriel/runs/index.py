@@ -275,9 +275,6 @@ def listed(
     """List runs.
 
     Args:
-        space: The workspace.
-        limit: The most that are returned.
-        offset: The number of runs that are skipped.
         text: Words that must all occur in the columns FOUND_BY, or as `name:word` in the column of that name; case is
             ignored.
         order: One of ORDERS.

@@ -132,8 +132,6 @@ def execute(run: Run, show: Progress | None = None, *, held: bool = False, from_
     A finished run is left as it is, unless its model is to be written and is missing. Steps that are done are not repeated.
 
     Args:
-        run: The run.
-        show: Called with the progress, as a progress bar needs it.
         held: Whether this process was given the descriptor of the lock.
         from_queue: Whether the run is one of many that wait, as for `start`.
 
@@ -308,7 +306,6 @@ def start(run: Run, *, from_queue: bool = False, variables: Mapping[str, str] | 
     The new process is given the lock, so that the run counts as running from this moment on.
 
     Args:
-        run: The run.
         from_queue: Whether it waited for its turn.
         variables: Environment variables of the process, beside those of this one.
 

@@ -39,7 +39,6 @@ def inputs_of(
         models: name → folder, where these are not the study's own. With `dev`, each is scored on what is missing there.
         dev: accuracies that were measured already, in place of the study's matrix.
         base: what task vectors are taken against; None for the study's base.
-        progress: is told how far a measurement is.
     """
 
     def accuracy(targets: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -85,11 +85,9 @@ def draw(template: str, rules: Mapping[str, str], lists: Lists, rng: random.Rand
     """Draw a random sentence of `template`.
 
     Args:
-        template: A hassil template.
         rules: Name → template, for <name>.
         lists: Name → Home Assistant list ({"values": ...}, {"range": ...} or {"wildcard": True}), for {name}. A name
             without a list is a free slot and is filled with a proper name.
-        rng: Source of random numbers.
 
     Raises:
         MuError: An invalid template, a missing rule or circular rules.

@@ -107,7 +107,6 @@ def files(
 
     Args:
         locale: Tag that the file's name begins with.
-        folder: Of the files.
         seed: Of the hash that deals texts.
         text: Column or JSON key of the sentence.
         label: Of its label.

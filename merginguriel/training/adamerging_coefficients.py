@@ -69,7 +69,6 @@ def learn(
     Args:
         recipe: Of a method that needs coefficients (`adamerging`, `adamerging++`).
         texts: Sentences without labels.
-        device: Name of a torch device; None: a GPU if available.
         kept: As for inplace.merge_into.
         on_progress: Called with (step, total steps, {"loss": …, "entropy": …}).
 
