@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -187,9 +188,11 @@ def score(figure: Path | None, as_json: bool, workspace_path: Path | None) -> No
     if figure:
         if not found:
             raise UsageError("no advice was measured yet: nothing to draw.")
-        from merginguriel.report.reliability import draw
+        from merginguriel.report import figures
 
-        draw([(one.said, one.gained, one.count) for one in ledger.buckets(found)], figure)
+        points = [(one.stated, one.gained, one.count) for one in ledger.buckets(found)]
+        draw = functools.partial(figures.reliability, points)
+        figures.save(draw, figure.with_suffix(""), (figure.suffix[1:] or "png",))
         say(f"wrote {figure}")
 
 

@@ -189,7 +189,7 @@ def add_entry(
 
 
 def _verdicts(before: Knowledge, after: Knowledge, rows: tuple[ResultRow, ...]) -> int:
-    from merginguriel.loop.changed_verdicts import (
+    from merginguriel.loop.advise_request import (
         changed_verdicts,  # slow to import, and needed for few entries
     )
 
@@ -197,7 +197,7 @@ def _verdicts(before: Knowledge, after: Knowledge, rows: tuple[ResultRow, ...]) 
 
 
 def _ordered(knowledge: Knowledge, expected: Expectation) -> bool:
-    from merginguriel.loop.ordered_pilot import ordered_pilot
+    from merginguriel.loop.advise_request import ordered_pilot
 
     return ordered_pilot(knowledge, expected)
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
 import html
-import io
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from merginguriel.errors import UsageError
-from merginguriel.files import Progress, new_folder, write_text
+from merginguriel.files import Progress, csv_text, new_folder, write_text
 from merginguriel.text.differences import Difference
 
 from . import figures
@@ -192,12 +190,7 @@ def difference_record(d: Difference) -> dict[str, object]:
 def as_csv(records: Sequence[Mapping[str, object]]) -> str:
     """Format records as CSV; a column is every key that occurs."""
     columns = list(dict.fromkeys(name for record in records for name in record))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        writer.writerow({name: _inert(value) for name, value in record.items()})
-    return text.getvalue()
+    return csv_text([columns, *([_inert(record.get(name)) for name in columns] for record in records)])
 
 
 def _inert(value: object) -> object:

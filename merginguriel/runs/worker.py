@@ -215,17 +215,11 @@ def failed(run: Run, text: str, started: float) -> None:
 
 def write(run: Run, outcome: Outcome) -> None:
     """Write the outcome into the run's folder; it counts once the event `finished` is written."""
-    import csv
-    import io
-
     from merginguriel.knowledge.parse.rows import COLUMNS, row_cells
     from merginguriel.study import item_file
 
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row_cells(row) for row in outcome.rows)
-    files.write_text(run.folder / "rows.csv", text.getvalue())
+    text = files.csv_text([COLUMNS, *(row_cells(row).values() for row in outcome.rows)])
+    files.write_text(run.folder / "rows.csv", text)
     if outcome.arms:
         item_file.write(run.folder / "items.npz", outcome.ids, outcome.groups, outcome.arms)
     result = {"run": run.id, **outcome.result}

@@ -100,31 +100,6 @@ def draw(template: str, rules: Mapping[str, str], lists: Lists, rng: random.Rand
     )
 
 
-def tagged(drawn: Draw) -> tuple[list[str], list[str]]:
-    """Return the words of a sentence and their tags: `B-name`, `I-name` in the slot {name}, `O` outside of slots."""
-    words, tags = [""], ["O"]
-    slot, begun, reading = "", False, False
-    for char in drawn.marked:
-        if char == OPEN:
-            slot, begun, reading = "", False, True
-        elif char == MIDDLE:
-            slot, reading = slot.partition("=")[0], False
-        elif char == CLOSE:
-            slot = ""
-        elif reading:
-            slot += char
-        elif char.isspace():
-            words.append("")
-            tags.append("O")
-        else:
-            words[-1] += char
-            if slot and tags[-1] == "O":
-                tags[-1] = f"{'I' if begun else 'B'}-{slot}"
-                begun = True
-    kept = [i for i, word in enumerate(words) if word]
-    return [words[i] for i in kept], [tags[i] for i in kept]
-
-
 def slots(drawn: Draw) -> tuple[tuple[str, str], ...]:
     """Return (name, value) of every slot, sorted; values are the same in every language."""
     found = (
