@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +97,6 @@ def advise(
         return 0
     if not targets:
         raise click.UsageError("Missing option '--target'.", ctx)
-    from merginguriel import collector
     from merginguriel.loop.advice_cache import Adviser
 
     where = space(workspace_path)
@@ -105,7 +107,7 @@ def advise(
         "mode": mode, "context": context, "method": method, "similarity": similarity, "k": k,
         "min_gain": min_gain, "budget": budget, "ensembles": not no_ensembles,
     }  # fmt: skip
-    with collector.paused():
+    with _no_garbage_collection():
         found = [adviser.answer(target, **options) for target in dict.fromkeys(targets)]
     answers = [one.advice for one in found]
     if since is not None:
@@ -137,6 +139,18 @@ def advise(
     if save:
         say(plain(f"wrote the recipe to {save}; run it with: mu run {shlex.quote(str(save))}"))
     return ABSTAINED if all(answer.verdict == "unknown" for answer in answers) else 0
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Collect no garbage inside: with 100,000 rows in memory, each pass over them costs as much as the work itself."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _changes(
