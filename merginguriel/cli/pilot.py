@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from merginguriel.errors import UsageError
-from merginguriel.text.runs import pilot_plan
+from merginguriel.text.pilots import before
 
 from .common import LOCALE, emit, json_option, plain, say, space, workspace_option
 from .progress import Bar
@@ -92,7 +92,7 @@ def pilot(
         )  # fmt: skip
         planned.append((one, work))
         if not (as_json and dry_run):
-            say(plain(pilot_plan(one, work)))
+            say(plain(before(one, work)))
     if dry_run:
         found = [one.as_dict() | {"plan": work.as_dict()} for one, work in planned]
         emit(found if len(found) > 1 else found[0]) if as_json else None

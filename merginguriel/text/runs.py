@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from merginguriel.metrics.base import Metric, find
 from merginguriel.training.settings import dev_score
 
-from .numbers import count, interval, p_value, signed
+from .numbers import interval, p_value, signed
 from .tables import columns
 
 if TYPE_CHECKING:
-    from merginguriel.loop.pilot import Planned as PlannedPilot
     from merginguriel.runs.planning import Plan
 
 
@@ -193,29 +192,4 @@ def unlabelled_outcome(result: Mapping[str, Any], against: Mapping[str, Any]) ->
         f"WEAK EVIDENCE {result['outcome'].upper()}: no labels; agreement with the vote of the single models "
         f"{signed(found['difference'])} pp, 95% {interval(found['interval']['low'], found['interval']['high'])}, against "
         f"{against['model']}; entropy {result['entropy']:.3f} against {against['entropy']:.3f} (1: a uniform guess)"
-    )
-
-
-def pilot_plan(planned: PlannedPilot, work: Plan) -> str:
-    """Return the arms of a pilot, its cost and the gain that it detects."""
-    advice = planned.advice
-    lines = [f"{advice.target}  advised: {advice.verdict.upper()} {advice.recipe.label}"]
-    lines += [f"  arm    {label}" for label in planned.arms]
-    lines += plan_lines(work, "new")
-    lines.append(
-        f"  cost   at most {count(planned.pieces, 'piece')} of work; "
-        + (
-            "no confirmation: there are no labels"
-            if planned.config.unlabelled
-            else f"the confirmation on test items detects {planned.sees_pp:.1f} pp or more"
-        )
-    )
-    return "\n".join([*lines, *(f"  note   {note}" for note in planned.notes)])
-
-
-def pilot_stopping(margin_pp: float) -> str:
-    """Return when a pilot stops; docs/pilot.md has the details."""
-    return (
-        "Each round on development items halves the arms. The last arm stops once its gain is certainly above 0, below 0 "
-        f"or within ±{margin_pp:g} pp (95%). The winner is then scored once on test items."
     )

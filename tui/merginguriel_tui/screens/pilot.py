@@ -140,7 +140,7 @@ class PilotScreen(MuScreen):
 
     def draw(self) -> None:
         """Show the plans of the chosen targets, the stopping rule last."""
-        from merginguriel.text.runs import pilot_plan, pilot_stopping
+        from merginguriel.text.pilots import before, stopping
 
         text = Text()
         for target in self.chosen:
@@ -150,12 +150,12 @@ class PilotScreen(MuScreen):
             elif isinstance(plan, MuError):
                 text.append(f"✗ {target}: {plain(plan.render())}\n\n")
             else:
-                first, _, rest = plain(pilot_plan(*plan)).partition("\n")
+                first, _, rest = plain(before(*plan)).partition("\n")
                 text.append(f"{first}\n", "bold").append(f"{rest}\n\n", "not bold")
         ready = self.ready()
         if ready:
             several = f"{len(ready)} pilots, one after the other" if len(ready) > 1 else "the pilot"
-            text.append(f"{pilot_stopping(ready[0].advice.min_gain_pp)}\n\n")
+            text.append(f"{stopping(ready[0].advice.min_gain_pp)}\n\n")
             text.append(f"ctrl+l launches {several}", "bold")
         elif not self.chosen:
             text.append("Choose a target with the space bar.", "bold")
