@@ -10,8 +10,8 @@ import click
 
 from merginguriel.errors import UsageError
 
-from .common import LOCALE, columns, emit, json_option, say, workspace_option
-from .embed_compose import base_folder, compose, ranks
+from .common import LOCALE, columns, emit, json_option, say, space, workspace_option
+from .embed_compose import compose
 from .progress import Bar
 from .study import trust_option
 
@@ -114,6 +114,7 @@ def train(
     from merginguriel.embedding import architecture
     from merginguriel.embedding import train as training
     from merginguriel.embedding.architecture import Shape
+    from merginguriel.models.base import embedder_base
     from merginguriel.tasks.pairs import read
 
     if out.exists() and not dry_run:
@@ -128,7 +129,7 @@ def train(
     if by_family and not shape.rank:
         raise UsageError("--lora-families needs a rank.", hint="Add: --lora-rank 16")
     settings = training.Settings(**given)
-    folder = base_folder(base, workspace_path)
+    folder = embedder_base(base, space(workspace_path))
     if dry_run:
         model = architecture.build(
             folder, training.with_families(shape, examples), max_tokens=settings.max_tokens
@@ -161,7 +162,7 @@ def train(
 
 def window_of(given: dict[str, Any]) -> Any:
     """Remove the options of mining and return the window; None without --mine. Raises UsageError."""
-    from merginguriel.embedding.train import Window
+    from merginguriel.embedding.train import Window, ranks
 
     k, text, margin, highest = (
         given.pop(name) for name in ("mine", "mine_ranks", "mine_margin", "mine_highest")
@@ -217,6 +218,7 @@ def tokens(
     """
     from merginguriel.embedding import token_lengths
     from merginguriel.knowledge.parse.yaml_lines import read_text
+    from merginguriel.models.base import embedder_base
     from merginguriel.models.classifier import load_tokenizer
     from merginguriel.models.sentence_transformer import body_folder
     from merginguriel.tasks import base as tasks
@@ -229,7 +231,8 @@ def tokens(
         texts[locale] = [line for line in read_text(Path(path)).splitlines() if line.strip()]
     for locale in locales:
         texts[locale] = [item.text for item in tasks.load("home", locale).train]
-    rows = token_lengths.count(load_tokenizer(body_folder(base_folder(base, workspace_path))), texts)
+    folder = embedder_base(base, space(workspace_path))
+    rows = token_lengths.count(load_tokenizer(body_folder(folder)), texts)
     if figure:
         token_lengths.figure(rows, figure)
     if as_json:

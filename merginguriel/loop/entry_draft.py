@@ -13,7 +13,7 @@ from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.workspace import Workspace
 
-from . import entry_text, pilot_entry
+from . import composition_entry, entry_text, pilot_entry
 from .dedupe import gather, refuse_logged
 
 
@@ -32,6 +32,7 @@ def begin(space: Workspace, rows: Sequence[ResultRow], kind: str | None = None) 
     """Draft an entry from the rows of runs; a Retrospective, the default, answers the open plans that they cover."""
     sections = entry_text.sections(rows)
     sections += pilot_entry.sections(space, rows)
+    sections += composition_entry.sections(space, rows)
     answers: list[str] = []
     if (kind or "Retrospective") == "Retrospective":
         knowledge = load_readable(space)
