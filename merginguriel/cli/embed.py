@@ -280,7 +280,7 @@ def evaluate(
     if bool(data) == bool(mteb_tasks):
         raise UsageError("name either DATA or --mteb TASK.")
     if mteb_tasks:
-        rows = retrieval.mteb(architecture.load(model), list(mteb_tasks), Path("results") / "mteb")
+        rows = retrieval.mteb(model, list(mteb_tasks), Path("results") / "mteb")
         emit(rows) if as_json else click.echo(columns([[str(v) for v in row.values()] for row in rows]))
         return
     if data is None:

@@ -70,12 +70,12 @@ def test_train_and_test_share_no_document(tmp_path):
 
 
 def test_belebele_is_read_as_the_hub_serves_it(tmp_path):
-    for locale, word in (("ko-KR", "ko"), ("en-US", "en")):
+    for code, word in (("kor_Hang", "ko"), ("eng_Latn", "en")):
         write(
-            tmp_path / f"{locale}.jsonl",
+            tmp_path / f"{code}.jsonl",
             [
                 {"link": f"page{i // 2}", "question_number": 1 + i % 2, "flores_passage": f"{word} passage {i // 2}", "question": f"{word} {i}",
-                 "mc_answer1": "x", "mc_answer2": "x", "mc_answer3": "x", "mc_answer4": "x", "correct_answer_num": "1", "dialect": word, "ds": "2023"}
+                 "mc_answer1": "x", "mc_answer2": "x", "mc_answer3": "x", "mc_answer4": "x", "correct_answer_num": "1", "dialect": code, "ds": "2023-05-03"}
                 for i in range(24)
             ],
         )  # fmt: skip
@@ -95,10 +95,12 @@ def test_strategyqa_is_read_as_the_hub_serves_it(tmp_path):
             tmp_path / locale / "corpus.jsonl",
             [{"_id": f"d{i}", "title": "", "text": f"{word} d{i}"} for i in range(30)],
         )
-        links = [{"query-id": f"q{i}", "corpus-id": f"d{i}", "score": 1} for i in range(20)]
-        write(tmp_path / locale / "qrels.jsonl", links)
+        links = [{"query-id": f"q{i}", "corpus-id": f"d{i}", "score": 1.0} for i in range(15)]
+        write(tmp_path / locale / "qrels" / "dev.jsonl", links)  # the other queries are of the split train
+        write(tmp_path / locale / "qrels" / "train.jsonl", [])
     text = parallel.load(str(tmp_path), "en-US", "ko-KR")
     assert text.pair("en-US", "ko-KR").documents["d3"] == "ko d3" and text.relevant["q3"] == {"d3"}
+    assert len(parallel.beir(tmp_path / "ko-KR").queries) == 15
 
 
 @pytest.mark.parametrize(
