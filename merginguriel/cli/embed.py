@@ -35,53 +35,23 @@ def embed() -> None:
 
 @embed.command(short_help="Train an embedder on pairs or triples.")
 @click.argument("pairs", type=FILE)
-@click.option(
-    "--base", default="e5-small", show_default=True, help="e5-small, a folder, or a name on the hub."
-)
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="New folder of sentence-transformers."
-)
+@click.option("--base", default="e5-small", show_default=True, help="e5-small, a folder, or a name on the hub.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder of sentence-transformers.")  # fmt: skip
 @click.option("--pooling", default="mean", show_default=True, help=POOLING)
 @click.option("--head", type=click.Choice(HEAD), default="none", show_default=True)
-@click.option(
-    "--out-dim", type=click.IntRange(min=1), help="Width of the vectors. Default: that of the base."
-)
-@click.option(
-    "--hidden",
-    type=click.IntRange(min=1),
-    help="Width inside --head mlp and residual. Default: half the base's.",
-)
+@click.option("--out-dim", type=click.IntRange(min=1), help="Width of the vectors. Default: that of the base.")  # fmt: skip
+@click.option("--hidden", type=click.IntRange(min=1), help="Width inside --head mlp and residual. Default: half the base's.")  # fmt: skip
 @click.option("--experts", type=click.IntRange(min=2), default=4, show_default=True)
-@click.option(
-    "--family",
-    "families",
-    multiple=True,
-    help="Script family with a head of its own; repeat. Default: those of the data.",
-)
-@click.option(
-    "--lora-rank",
-    type=click.IntRange(min=0),
-    default=0,
-    help="LoRA on query and value matrices; 0 trains the base.",
-)
-@click.option(
-    "--lora-last", type=click.IntRange(min=0), default=0, help="LoRA on the last N layers only; 0: all."
-)
-@click.option(
-    "--lora-families",
-    is_flag=True,
-    help="One adapter per script family of the queries: a model each, OUT/FAMILY.",
-)
+@click.option("--family", "families", multiple=True, help="Script family with a head of its own; repeat. Default: those of the data.")  # fmt: skip
+@click.option("--lora-rank", type=click.IntRange(min=0), default=0, help="LoRA on query and value matrices; 0 trains the base.")  # fmt: skip
+@click.option("--lora-last", type=click.IntRange(min=0), default=0, help="LoRA on the last N layers only; 0: all.")  # fmt: skip
+@click.option("--lora-families", is_flag=True, help="One adapter per script family of the queries: a model each, OUT/FAMILY.")  # fmt: skip
 @click.option("--freeze", is_flag=True, help="Train pooling and head only.")
 @click.option("--loss", type=click.Choice(LOSS), default="mnrl", show_default=True)
 @click.option("--teacher", type=click.Path(path_type=Path), help="Embedder for --loss distill and gist.")
 @click.option("--margin", type=float, help="Of triplet (0.3) and circle (0.25).")
-@click.option(
-    "--mine", type=click.IntRange(min=1), metavar="K", help="Mine K hard negatives per query with the base."
-)
-@click.option(
-    "--mine-ranks", default="50-300", show_default=True, metavar="A-B", help="Ranks of the candidates."
-)
+@click.option("--mine", type=click.IntRange(min=1), metavar="K", help="Mine K hard negatives per query with the base.")  # fmt: skip
+@click.option("--mine-ranks", default="50-300", show_default=True, metavar="A-B", help="Ranks of the candidates.")  # fmt: skip
 @click.option("--mine-margin", type=float, default=0.05, show_default=True,
               help="A candidate is at most (1 - this) times as similar as the positive.")  # fmt: skip
 @click.option("--mine-highest", type=float, help="Largest similarity of a candidate.")
@@ -89,9 +59,7 @@ def embed() -> None:
 @click.option("--steps", type=click.IntRange(min=0), default=0, help="Optimizer steps; 0: by --epochs.")
 @click.option("--batch-size", "batch", type=click.IntRange(min=2), default=32, show_default=True)
 @click.option("--learning-rate", type=float, default=5e-5, show_default=True)
-@click.option(
-    "--head-learning-rate", "head_rate", type=float, help="Of pooling and head. Default: that of the base."
-)
+@click.option("--head-learning-rate", "head_rate", type=float, help="Of pooling and head. Default: that of the base.")  # fmt: skip
 @click.option("--max-tokens", type=click.IntRange(min=2), default=64, show_default=True)
 @click.option("--query-prompt", default="", help="Text before queries; E5 models expect 'query: '.")
 @click.option("--document-prompt", default="", help="Text before documents; E5 models expect 'passage: '.")
@@ -188,15 +156,8 @@ def show_parameters(counted: dict[str, tuple[int, int]], as_json: bool) -> None:
 
 @embed.command(short_help="Count tokens per sentence by language.")
 @click.argument("files", nargs=-1, metavar="[LOCALE=FILE]...")
-@click.option(
-    "--base",
-    default="e5-small",
-    show_default=True,
-    help="Whose tokenizer: e5-small, a folder, or a name on the hub.",
-)
-@click.option(
-    "--locale", "locales", type=LOCALE, multiple=True, help="Locale of Home Assistant's sentences; repeat."
-)
+@click.option("--base", default="e5-small", show_default=True, help="Whose tokenizer: e5-small, a folder, or a name on the hub.")  # fmt: skip
+@click.option("--locale", "locales", type=LOCALE, multiple=True, help="Locale of Home Assistant's sentences; repeat.")  # fmt: skip
 @click.option("--figure", type=FILE, help="PNG file of a bar chart.")
 @trust_option
 @json_option
@@ -252,14 +213,8 @@ def tokens(
 @embed.command("eval", short_help="Score retrieval: NDCG@10, recall, reciprocal rank.")
 @click.argument("model", type=click.Path(path_type=Path, file_okay=False))
 @click.argument("data", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--against",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Another embedder, compared on the same queries.",
-)
-@click.option(
-    "--mteb", "mteb_tasks", multiple=True, metavar="TASK", help="Run a task of mteb, if installed; repeat."
-)
+@click.option("--against", type=click.Path(path_type=Path, file_okay=False), help="Another embedder, compared on the same queries.")  # fmt: skip
+@click.option("--mteb", "mteb_tasks", multiple=True, metavar="TASK", help="Run a task of mteb, if installed; repeat.")  # fmt: skip
 @trust_option
 @json_option
 def evaluate(
@@ -291,32 +246,21 @@ def evaluate(
         retrieval.differences(ours, retrieval.measured(architecture.load(against), texts)) if against else {}
     )
     found: list[dict[str, Any]] = []
+    table = [["metric", "value", "95%", *(["against", "difference, pt", "95%"] if against else [])]]
     for name, values in ours.items():
         low, high = value_interval(values, metric=name)
         found.append(
             {"metric": name, "value": float(values.mean()), "ci95": [low, high], "queries": len(values)}
         )
+        table.append([name, f"{values.mean():.4f}", f"{low:.4f} … {high:.4f}"])
         if name in seen:
             one = seen[name]
-            found[-1] |= {
-                "against": one.value_b,
-                "difference_pt": one.difference,
-                "difference_ci95": [one.interval.low, one.interval.high],
-                "p": one.p,
-            }
+            low, high = one.interval.low, one.interval.high
+            found[-1] |= {"against": one.value_b, "difference_pt": one.difference, "difference_ci95": [low, high], "p": one.p}  # fmt: skip
+            table[-1] += [f"{one.value_b:.4f}", f"{one.difference:+.2f}", f"{low:+.2f} … {high:+.2f}"]
     if as_json:
         emit(found)
         return
-    table = [["metric", "value", "95%", *(["against", "difference, pt", "95%"] if against else [])]]
-    for row in found:
-        table.append([row["metric"], f"{row['value']:.4f}", f"{row['ci95'][0]:.4f} … {row['ci95'][1]:.4f}"])
-        if against:
-            low, high = row["difference_ci95"]
-            table[-1] += [
-                f"{row['against']:.4f}",
-                f"{row['difference_pt']:+.2f}",
-                f"{low:+.2f} … {high:+.2f}",
-            ]
     click.echo(columns(table))
     say(f"{found[0]['queries']} queries, {len(texts.documents)} documents")
 
