@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from merginguriel.errors import MuError
 from merginguriel.knowledge.parse.rows import ResultRow
-from merginguriel.runs import run_store
 from merginguriel.text.numbers import interval, signed
 from merginguriel.workspace import Workspace
+
+from .pilot_entry import results
 
 
 def sections(space: Workspace, rows: Sequence[ResultRow]) -> list[tuple[str, str]]:
     """Return a section for each composition study among the runs of the rows."""
     found = []
-    for name in dict.fromkeys(row.run for row in rows if row.run and row.run.startswith("compose-")):
-        try:
-            result = run_store.result(run_store.get(space, name))
-        except MuError:
-            continue  # a run of another machine
+    for result in results(space, rows, "compose"):
         learnt, choosing, reported = result["queries"]
         lines = [
             f"D(abc): queries, positives and hard negatives in the languages a, b and c. {learnt} training queries; "
