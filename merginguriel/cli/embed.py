@@ -115,12 +115,10 @@ def train(
             )  # fmt: skip
         found.append(made)
     if as_json:
-        emit(
-            [
-                {**asdict(made), "folder": str(made.folder), "parameters": parameter_rows(made.parameters)}
-                for made in found
-            ]
-        )
+        plain = [
+            {"folder": str(made.folder), "parameters": parameter_rows(made.parameters)} for made in found
+        ]
+        emit([{**asdict(made), **one} for made, one in zip(found, plain, strict=True)])
         return
     for made in found:
         click.echo(f"{made.folder}  loss {made.loss:.4f}  {made.seconds:.0f} s")
@@ -132,17 +130,13 @@ def window_of(given: dict[str, Any]) -> Any:
     """Remove the options of mining and return the window; None without --mine. Raises UsageError."""
     from merginguriel.embedding.train import Window, ranks
 
-    k, text, margin, highest = (
-        given.pop(name) for name in ("mine", "mine_ranks", "mine_margin", "mine_highest")
-    )
+    k, text, margin, highest = (given.pop(f"mine{name}") for name in ("", "_ranks", "_margin", "_highest"))
     return Window(k, *ranks(text), margin, highest) if k else None
 
 
 def parameter_rows(counted: dict[str, tuple[int, int]]) -> list[dict[str, Any]]:
     """Return the numbers of parameters as JSON data."""
-    return [
-        {"part": part, "trainable": trainable, "all": total} for part, (trainable, total) in counted.items()
-    ]
+    return [{"part": part, "trainable": own, "all": total} for part, (own, total) in counted.items()]
 
 
 def show_parameters(counted: dict[str, tuple[int, int]], as_json: bool) -> None:
@@ -197,16 +191,12 @@ def tokens(
     if figure:
         token_lengths.figure(rows, figure)
     if as_json:
-        emit(
-            {
-                "rows": [asdict(one) for one in rows],
-                "disparity": token_lengths.disparity(rows),
-                "advice": token_lengths.argues_for(rows),
-            }
-        )
+        table = [asdict(one) for one in rows]
+        advice = {"disparity": token_lengths.disparity(rows), "advice": token_lengths.argues_for(rows)}
+        emit({"rows": table, **advice})
         return
-    table = [[r.locale, f"{r.mean:.1f}", f"{r.low:.0f} … {r.high:.0f}", f"{r.sentences:,}"] for r in rows]
-    click.echo(columns([["locale", "tokens", "middle 80%", "sentences"], *table]))
+    cells = [[r.locale, f"{r.mean:.1f}", f"{r.low:.0f} … {r.high:.0f}", f"{r.sentences:,}"] for r in rows]
+    click.echo(columns([["locale", "tokens", "middle 80%", "sentences"], *cells]))
     say(token_lengths.argues_for(rows))
 
 

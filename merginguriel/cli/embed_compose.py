@@ -76,11 +76,8 @@ def compose(
     text = text_of(config)  # errors in the data come before the run
     if dry_run:
         learn, held = text.split(seed=seed)
-        sizes = {
-            "train": len(learn.relevant),
-            "test": len(held.relevant),
-            "documents": len(held.documents[text.locales[0]]),
-        }
+        documents = len(held.documents[text.locales[0]])
+        sizes = {"train": len(learn.relevant), "test": len(held.relevant), "documents": documents}
         emit(sizes) if as_json else click.echo(columns([[name, str(count)] for name, count in sizes.items()]))
         return 0
     where = writable(space(workspace_path))
