@@ -165,8 +165,10 @@ class Child:
 
     def until(self, true):
         end = time.monotonic() + 120
+        alive = True
         while not true():
-            assert self.process.is_alive() and time.monotonic() < end, self.end()
+            assert alive and time.monotonic() < end, self.end()
+            alive = self.process.is_alive()  # one that has ended is looked at once more
             time.sleep(0.005)
 
     def end(self, seconds=120):

@@ -223,6 +223,7 @@ def test_names_from_torch_compile_and_ddp_are_stripped(tmp_path: Path, prefix: s
     torch.testing.assert_close(logits(both), logits(expected))
 
 
+@pytest.mark.slow
 def test_a_state_dict_of_a_really_compiled_and_wrapped_model_is_that_of_the_model(tmp_path: Path) -> None:
     one, two = bert(tmp_path / "a", 1), bert(tmp_path / "b", 2)
     expected = averaged(one, two, tmp_path / "expected")
