@@ -208,6 +208,13 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Frozen:
     return Frozen(copy_knowledge(tmp_path_factory.mktemp("study") / "work"))
 
 
+@pytest.fixture
+def space(bench: Bench) -> workspace.Workspace:
+    """The bench, with the context home/e5-small: the workspace of most screens."""
+    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
+    return bench.load_space()
+
+
 @dataclass
 class Said:
     code: int

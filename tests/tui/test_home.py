@@ -18,11 +18,9 @@ from merginguriel.runs import run_store
 
 
 @pytest.fixture
-def space(bench):
-    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
-    bench.skill()
+def space(bench, space):
     bench.entry(row())
-    return bench.load_space()
+    return space
 
 
 def key_of(app, do):

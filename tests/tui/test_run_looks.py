@@ -12,12 +12,6 @@ from run_screens import finished, until, waiting
 from merginguriel.runs import run_store
 
 
-@pytest.fixture
-def space(bench):
-    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
-    return bench.load_space()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e308", "9" * 400])
 @pytest.mark.parametrize("name", ["accuracy", "loss"])

@@ -23,14 +23,6 @@ from merginguriel.knowledge.skills.diff import Change
 from merginguriel.loop import advise_request, ledger
 from merginguriel.runs import run_store
 
-
-@pytest.fixture
-def space(bench):
-    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
-    bench.skill()
-    return bench.load_space()
-
-
 # Links
 
 
