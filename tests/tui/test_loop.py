@@ -29,7 +29,7 @@ def test_a_pilot_is_launched_read_written_up_and_changes_the_advice_by_keys(trai
         await settled(app, pilot)
         seen["before"] = app.screen.advice.knowledge_hash
         await press(app, pilot, "p")
-        await until(app, pilot, lambda: "ctrl+l launches the pilot" in text_of(app))
+        await until(app, pilot, lambda: "^l launches the pilot" in text_of(app))
         for words in ("sv-SE advised: ", " arm ", "pieces of work", "detects", "Each round", "scored once"):
             assert words in " ".join(text_of(app).split()), words
         assert app.screen.targets[:3] == ["sv-SE", "de-DE", "en-US"]

@@ -11,7 +11,8 @@ import pytest
 from pilot import play
 from run_screens import SIZES, finished, press, settled, shown, until, waiting
 
-from merginguriel.runs import run_store
+from merginguriel.knowledge.claims import evidence_tree
+from merginguriel.runs import archive, run_store
 
 
 @pytest.fixture
@@ -263,3 +264,14 @@ def test_the_tab_counts_runs_at_work_and_the_bell_rings_at_an_end(space):
         await until(app, pilot, lambda: rung and "4 runs]" in shown(app))
 
     play(space, script, screen="runs")
+
+
+def test_an_archived_run_is_found_by_the_commands_and_the_log(space, mu):
+    run = next(run for run in run_store.listed(space) if "da-DK" in run.id)
+    archive.archive(space, [run.id])
+    assert mu("runs", "show", run.id, "--json", "--workspace", space.root).json["state"] == "finished"
+    assert mu("report", run.id, "--out", space.root / "report", "--workspace", space.root).code == 0
+    node = evidence_tree.of_run(run.id, space.run_folder(run.id))
+    assert node.facts["here"]
+    asked = mu("runs", "resume", run.id, "--workspace", space.root)
+    assert asked.code == 2 and "it is archived" in asked.err

@@ -93,7 +93,8 @@ class Client(App[None]):
         if found != self.noted and found:
             count = f"{len(found)} problem{'s' * (len(found) != 1)}"
             first = plain(f"{found[0].where}: {found[0].what}".replace(f"{self.space.root}/", ""))
-            text = f"{count} in the files of this workspace; press ! for the list.\n{first}"
+            key = key_of(self.screen, "problems")
+            text = f"{count} in the files of this workspace; press {key} for the list.\n{first}"
             self.notify(text, severity="warning", markup=False)
         self.noted = found
 
@@ -132,6 +133,12 @@ class Client(App[None]):
     def follow_run(self, name: str) -> None:
         """Report the end of a run that was started here, even if it ends before the next check."""
         self.begun.add(name)
+
+
+def key_of(screen: Screen[Any], name: str) -> str:
+    """Return the key of the active binding with this id, as shown; empty if none is active."""
+    active = (item.binding for item in screen.active_bindings.values())
+    return next((screen.app.get_key_display(one) for one in active if one.id == name), "")
 
 
 def _is_nearest(space: Workspace) -> bool:
@@ -274,8 +281,7 @@ class MuScreen(Screen[None]):
 
     def key_of(self, name: str) -> str:
         """Return the key of the binding with this id, as shown; empty if it is not active."""
-        active = (item.binding for item in self.active_bindings.values())
-        return next((self.app.get_key_display(one) for one in active if one.id == name), "")
+        return key_of(self, name)
 
     def in_field(self) -> bool:
         """Return True if an input field has the focus."""

@@ -19,6 +19,8 @@ from merginguriel.knowledge.parse.yaml_lines import read_text
 from merginguriel.knowledge.problems import Problem
 from merginguriel.text.tables import plain
 
+from .base import key_of
+
 AROUND = 200  # lines of a file before and after the line of a problem
 
 
@@ -41,7 +43,9 @@ class ProblemsScreen(ModalScreen[tuple[Path, int] | None]):
         count = len(self.problems)
         with Vertical(id="problems"):
             yield Static(
-                f"{count} problem{'s' * (count != 1)}   enter: read   e: edit   escape: close", markup=False
+                f"{count} problem{'s' * (count != 1)}   enter: read   {key_of(self, 'problems.edit')}: edit   "
+                f"{key_of(self, 'problems.close')}: close",
+                markup=False,
             )
             shown = [plain(f"{one.where}: {one.what}".replace(f"{self.root}/", "")) for one in self.problems]
             yield OptionList(*(Option(Text(text)) for text in shown), id="problem-list", markup=False)

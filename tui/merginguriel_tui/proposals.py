@@ -15,14 +15,14 @@ from textual.widgets.option_list import Option
 
 from merginguriel.text.tables import plain, true_minus
 
-from .base import Client
+from .base import Client, key_of
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
     from merginguriel.knowledge.skills.proposals import Proposal
 
 COLOURS = {"+": "green", "-": "red", "@": "dim"}
-HEAD = "enter: read   a: accept   x: reject   escape: close"
+KEYS = ("accept", "reject", "close")
 
 
 class ProposalsScreen(ModalScreen[bool]):
@@ -66,7 +66,10 @@ class ProposalsScreen(ModalScreen[bool]):
         listing.clear_options()
         listing.add_options(Option(Text(plain(f"{one.skill}: {one.what}"))) for one in self.found)
         count = len(self.found)
-        self.query_one("#proposal-head", Static).update(f"{count} proposal{'s' * (count != 1)}   {HEAD}")
+        keys = "   ".join(f"{key_of(self, f'proposals.{name}')}: {name}" for name in KEYS)
+        self.query_one("#proposal-head", Static).update(
+            f"{count} proposal{'s' * (count != 1)}   enter: read   {keys}"
+        )
         if self.found:
             listing.highlighted = min(at, count - 1)
         else:

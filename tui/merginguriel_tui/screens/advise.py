@@ -155,7 +155,7 @@ class AdviseScreen(MuScreen):
 
             text = Text("No advice is possible: ", "bold")
             text.append(plain(error.render()), "not bold")
-            text.append("\n\nCorrect it, then press ctrl+r to read again.", "not bold")
+            text.append(f"\n\nCorrect it, then press {self.key_of('reload')} to read again.", "not bold")
             self.query_one("#verdict", Static).update(text)
 
     def _load_advice(self) -> None:

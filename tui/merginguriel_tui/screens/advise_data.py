@@ -188,7 +188,7 @@ def proposal(space: Workspace, advice: Advice, knowledge: Knowledge) -> Proposal
         text += (
             f"Measured with {was} on {row.date}: the same again adds nothing to the log.\n"
             f"Other seed: this run takes seed {configuration.seed}, with new models and draws.\n"
-            "Other items: start a run on other data from the form (4, then n).\n\n"
+            "Other items: start a run on other data from the form of the runs screen.\n\n"
         )
     name = run_store.run_id(configuration)
     exists = (space.runs / name / "config.yaml").is_file()

@@ -91,8 +91,8 @@ class CompareScreen(MuScreen):
             self.command = "mu runs list"
             self.query_one("#said", Static).update(
                 Text(
-                    "\n In Runs (4), mark two or more runs with the space bar and press c. Or press / and type their ids"
-                    "\n or the names of recipes saved in recipes/."
+                    f"\n Mark two or more runs in the runs screen ({self.key_of('go.runs')}) and compare them there."
+                    f"\n Or type ids of runs, or names of recipes saved in recipes/ ({self.key_of('compare.find')})."
                 )
             )
             return

@@ -112,7 +112,13 @@ class HomeScreen(MuScreen):
             options += [Option(self.row(line), id="\n".join(line.do)) for line in inside]
         if not every:
             options.append(
-                Option(Text("Nothing waits. 1 asks for advice, 4 n starts a run.", "bold"), disabled=True)
+                Option(
+                    Text(
+                        f"Nothing waits. {self.key_of('go.advise')} asks for advice, {self.key_of('go.runs')} lists the runs.",
+                        "bold",
+                    ),
+                    disabled=True,
+                )
             )
         names = [option.id for option in options]
         first = next((i for i, option in enumerate(options) if not option.disabled), None)

@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from merginguriel.text.tables import plain
-from merginguriel_tui.base import Client, MuScreen
+from merginguriel_tui.base import Client, MuScreen, key_of
 from merginguriel_tui.registry import create
 
 from . import log_data
@@ -94,7 +94,8 @@ class LandedScreen(ModalScreen[None]):
             text.append(f"\n{rest} more: mu advise --target LOCALE --since {self.entry}\n", "dim not bold")
         for ref, other in self.repeats:
             text.append(f"\n{ref}: same measurement as {other}, not counted\n", "not bold")
-        text.append("\na: the advice now   escape: close", "dim not bold")
+        keys = f"{key_of(self, 'landed.advice')}: the advice now   {key_of(self, 'landed.close')}: close"
+        text.append(f"\n{keys}", "dim not bold")
         with VerticalScroll(id="landed"):
             yield Static(text)
 

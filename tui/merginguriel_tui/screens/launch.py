@@ -307,7 +307,7 @@ class LaunchScreen(MuScreen):
                 (plain(result.run), "bold"), f"  {result.state}\n", plain("\n".join(result.lines))
             )
             exists = result.state in ("finished", "running")
-            text.append(f"\nctrl+l {'shows' if exists else 'launches'} it", "dim")
+            text.append(f"\n{self.key_of('launch.go')} {'shows' if exists else 'launches'} it", "dim")
         self.query_one("#planned", Static).update(text)
 
     def shown(self, done: str) -> tuple[str, Config] | None:

@@ -130,7 +130,7 @@ class LogScreen(MuScreen):
         if drafts and not self.offered:
             self.offered = True
             many = f"{drafts} unfinished drafts" if drafts > 1 else "1 unfinished draft"
-            self.notify(f"{many}. Press n to continue.", markup=False)
+            self.notify(f"{many}. Press {self.key_of('log.new')} to continue.", markup=False)
         if requested:
             self.open(requested)
         if self.here and not self.read:

@@ -109,8 +109,7 @@ class PilotScreen(MuScreen):
         for name, value in options.items():
             if value not in (None, ""):
                 words += [f"--{name.replace('_', '-')}", str(value)]
-        self.words = ["pilot", *words]
-        self.command = shlex.join(["mu", *self.words, "--dry-run"])
+        self.command = shlex.join(["mu", "pilot", *words, "--dry-run"])
 
         def work() -> Plans:
             from merginguriel.loop import pilot
@@ -156,9 +155,9 @@ class PilotScreen(MuScreen):
         if ready:
             several = f"{len(ready)} pilots, one after the other" if len(ready) > 1 else "the pilot"
             text.append(f"{stopping(ready[0].advice.min_gain_pp)}\n\n")
-            text.append(f"ctrl+l launches {several}", "bold")
+            text.append(f"{self.key_of('pilot.go')} launches {several}", "bold")
         elif not self.chosen:
-            text.append("Choose a target with the space bar.", "bold")
+            text.append(f"Choose a target: {self.key_of('pilot.choose')}.", "bold")
         self.text = text
         self.query_one("#planned", Static).update(text)
 
@@ -177,7 +176,7 @@ class PilotScreen(MuScreen):
         def work() -> list[str]:
             from merginguriel.loop import pilot
 
-            return [run.id for run in pilot.launch(space, ready, self.words)[0]]
+            return [run.id for run in pilot.launch(space, ready)[0]]
 
         def then(runs: list[str]) -> None:
             for name in runs:

@@ -269,7 +269,7 @@ class RunScreen(MuScreen):
         elif facts.answer:
             last = Text(plain(facts.answer), "bold")
         elif now.state in ("dead", "failed", "cancelled", "paused"):
-            last.append(f"press r to resume it: mu runs resume {self.still.run.id}")
+            last.append(f"press {self.key_of('run.resume')} to resume it: mu runs resume {self.still.run.id}")
         head = Text("\n").join([line, step, last])
         head.no_wrap, head.overflow = True, "ellipsis"
         self.query_one("#head", Static).update(head)

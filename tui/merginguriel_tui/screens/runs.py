@@ -265,7 +265,7 @@ class RunsScreen(MuScreen):
             text.append(f", {self.waiting} queued")
         text.append(f"  {ORDERS[self.order]}", "dim")
         if not self.table.count and not self.text:
-            text = Text("no runs yet; press n to start one", "bold")
+            text = Text(f"no runs yet; press {self.key_of('runs.new')} to start one", "bold")
         self.query_one("#counts", Static).update(text)
 
     def on_paged_table_wanted(self, event: PagedTable.Wanted) -> None:
@@ -403,7 +403,7 @@ class RunsScreen(MuScreen):
         """Compare the marked runs."""
         chosen = sorted(self.table.marked)
         if len(chosen) < 2:
-            message = "Mark two or more runs with the space bar, then press c."
+            message = f"Mark two or more runs: {self.key_of('runs.mark')}."
             self.notify(message, severity="warning", markup=False)
             return
         self.mu.action_go("compare", *chosen)
