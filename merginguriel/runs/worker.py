@@ -19,7 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from merginguriel import files, threads
-from merginguriel.errors import MuError, UsageError
+from merginguriel.errors import MuError, UsageError, as_mu_error
 from merginguriel.files import Progress
 from merginguriel.models import remote_code
 from merginguriel.version import code
@@ -175,7 +175,8 @@ def execute(run: Run, show: Progress | None = None, *, held: bool = False, from_
             failed(run, error.render(), started)
             raise
         except BaseException as error:
-            failed(run, f"{type(error).__name__}: {error}", started)
+            known = as_mu_error(error)
+            failed(run, known.render() if known else f"{type(error).__name__}: {error}", started)
             raise
         finally:
             with contextlib.suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from rich.table import Table
@@ -13,7 +14,9 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
-from textual.widgets import Button, Label, Static
+from textual.widgets import Button, Input, Label, SelectionList, Static
+
+from .base import key_of
 
 HEADS = ("here", "on this screen", "everywhere")
 LETTERS = "asdfghlqwertuiopzxcvbnm"
@@ -60,6 +63,55 @@ class Confirm(ModalScreen[bool]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Return the answer of the button."""
         self.dismiss(event.button.id == "yes")
+
+
+class LabelScreen(ModalScreen[tuple[str, str] | None]):
+    """Fields for the tags and the note of runs. Returns both as typed, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "Cancel", id="label.cancel"),
+    ]
+
+    def __init__(self, title: str, tags: str, note: str) -> None:
+        super().__init__()
+        self.title_text, self.tags, self.note = title, tags, note
+
+    def compose(self) -> ComposeResult:
+        """Yield the title and the two fields."""
+        with Vertical(classes="asked"):
+            yield Static(Text(self.title_text, "bold"))
+            yield Input(self.tags, placeholder="tags, with spaces between", id="tags", compact=True)
+            yield Input(self.note, placeholder="note", id="note", compact=True)
+
+    def on_input_submitted(self) -> None:
+        """Return the fields."""
+        self.dismiss((self.query_one("#tags", Input).value, self.query_one("#note", Input).value))
+
+
+class ColumnsScreen(ModalScreen[list[str]]):
+    """Names to choose several of. Returns the chosen ones."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "close", "Close", id="columns.close"),
+        Binding("j", "app.simulate_key('down')", "Down", id="columns.down", show=False),
+        Binding("k", "app.simulate_key('up')", "Up", id="columns.up", show=False),
+    ]
+
+    def __init__(self, names: Sequence[str], chosen: Collection[str]) -> None:
+        super().__init__()
+        self.names, self.chosen = names, chosen
+
+    def compose(self) -> ComposeResult:
+        """Yield the list."""
+        with Vertical(classes="asked"):
+            yield Static(Text(f"Columns   space: choose   {key_of(self, 'columns.close')}: close", "bold"))
+            yield SelectionList[str](
+                *((name, name, name in self.chosen) for name in self.names), compact=True
+            )
+
+    def action_close(self) -> None:
+        """Return the chosen names."""
+        self.dismiss(self.query_one(SelectionList).selected)
 
 
 def _scrolled(table: Table, name: str) -> ComposeResult:

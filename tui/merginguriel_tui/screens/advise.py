@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,7 +19,7 @@ from merginguriel_tui.registry import create
 from merginguriel_tui.widgets.choice import Choice
 from merginguriel_tui.widgets.whatif import MODES, WhatIf, numbers_of
 
-from . import advise_data
+from . import advise_data, recipe
 from .advise_data import Find, command, kept, read, target_line, targets
 
 if TYPE_CHECKING:
@@ -182,7 +181,7 @@ class AdviseScreen(MuScreen):
             tag = locales.get(target, prefer=[place for _, place in self.counts]).tag
             question = advise_request.question(knowledge, tag, **options)
             advice = ledger.answered(knowledge, question)
-            row = advise_data.same_seed(advise_data.measured(knowledge, advice), DEFAULT_SEED)
+            row = recipe.same_seed(recipe.measured(knowledge, advice), DEFAULT_SEED)
             return advice, row, advise_request.unlogged_note(knowledge, question)
 
         self.load(work, self._show_advice, group="ask", otherwise=self._advice_failed)
@@ -368,22 +367,11 @@ class AdviseScreen(MuScreen):
 
     def action_save(self) -> None:
         """Write the recipe as a run's configuration."""
-        space = self.mu.space
-        self._with_advice(
-            lambda advice, _: self.load(lambda: advise_data.save(space, advice), self._saved, group="recipe")
-        )
-
-    def _saved(self, path: str) -> None:
-        self.notify(f"The recipe is in {path}.\nmu run {shlex.quote(path)}", timeout=8, markup=False)
+        self._with_advice(lambda advice, _: recipe.save(self, advice))
 
     def action_run(self) -> None:
         """Show what the run would do, and launch it when confirmed."""
-        space = self.mu.space
-        self._with_advice(
-            lambda advice, knowledge: self.load(
-                lambda: advise_data.proposal(space, advice, knowledge), self._proposed, group="recipe"
-            )
-        )
+        self._with_advice(lambda advice, knowledge: recipe.propose(self, advice, knowledge))
 
     def _with_advice(self, then: Callable[[Advice, Knowledge], Any]) -> None:
         """Call `then` with the advice, once it answers the question."""
@@ -391,23 +379,6 @@ class AdviseScreen(MuScreen):
             self.after = lambda: self._with_advice(then)
         elif self.advice is not None and self.knowledge is not None:
             then(self.advice, self.knowledge)
-
-    def _proposed(self, result: advise_data.Proposal) -> None:
-        def launch() -> None:
-            self.load(lambda: advise_data.launch(self.mu.space, result), self._launched, group="recipe")
-
-        row = result.measured
-        title = f"Run {result.name}?"
-        if row is not None:
-            title = f"Measured already as {row.ref}. Run it with seed {result.config.seed}?"
-        self.confirm(title, result.text, "Run", launch, danger=row is not None)
-
-    def _launched(self, result: tuple[str, int | None]) -> None:
-        name, pid = result
-        state = f"at work in process {pid}" if pid is not None else "has finished before; it is shown"
-        self.notify(f"{name}: {state}.", markup=False)
-        self.mu.follow_run(name)
-        self.mu.action_go("runs", name)
 
     def copied(self, how: str) -> str:
         """Return the advice as text, Markdown or CSV, or the command."""
