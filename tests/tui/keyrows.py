@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from looking import notes
-from merginguriel_tui.dialogs import Confirm, HelpScreen, JumpScreen, WordsScreen
+from merginguriel_tui.dialogs import ColumnsScreen, Confirm, HelpScreen, JumpScreen, LabelScreen, WordsScreen
 from merginguriel_tui.proposals import ProposalsScreen
 from merginguriel_tui.screens.compose_entry import ComposeScreen
 from merginguriel_tui.screens.evidence import EvidenceScreen
@@ -312,6 +312,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "runs.compare": becomes(lambda app: app.current_mode, "compare", ("space", "space")),
         "runs.archive": differs(lambda app: app.screen.table.count, on_finished),
         "runs.undo": differs(lambda app: app.screen.table.count),
+        "runs.tags": opens(LabelScreen), "runs.columns": opens(ColumnsScreen),
         "runs.order": becomes(lambda app: app.screen.order, "best"), "runs.cancel": opens(Confirm, on_waiting),
         "runs.pause": Row(states, lambda b, a: a == (b[0] - 1, b[1] + 1), on_waiting),
         "runs.resume": says("cannot resume", marked_finished),  # one that waits would begin
@@ -321,8 +322,10 @@ ROWS: dict[str, dict[str, Row]] = {
         "run.back": closes(), "run.find": focus("logfind"), "run.follow": says("Not following the log."),
         "run.before": becomes(pane, "machine"), "run.next": becomes(pane, "log"),
         "run.write": opens(ComposeScreen), "run.advice": becomes(lambda app: app.current_mode, "advise"),
-        "run.again": opens(LaunchScreen),
+        "run.again": opens(LaunchScreen), "run.tags": opens(LabelScreen),
     },
+    "the tags": {"label.cancel": closes(), "Submit": closes()},
+    "the columns": {"columns.close": closes(), "columns.down": moves(1), "columns.up": moves(-1)},
     "the form of a run": {
         "launch.pick": opens(Pick, lambda app: app.screen.query_one("#key-method").focus()),
         "launch.all": differs(lambda app: app.screen.every), "launch.go": says("cannot be launched yet"), "launch.save": says("cannot be saved yet"), "launch.back": closes(),

@@ -68,9 +68,7 @@ class Confirm(ModalScreen[bool]):
 class LabelScreen(ModalScreen[tuple[str, str] | None]):
     """Fields for the tags and the note of runs. Returns both as typed, or None."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Cancel", id="label.cancel"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel", id="label.cancel")]
 
     def __init__(self, title: str, tags: str, note: str) -> None:
         super().__init__()

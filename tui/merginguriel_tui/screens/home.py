@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen, table_as
 
-from . import home_data, landing
+from . import home_data
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
@@ -155,6 +155,8 @@ class HomeScreen(MuScreen):
         if name == "go":
             self.mu.action_go(what[0], *what[1:])
         elif name == "write":
+            from . import landing
+
             landing.write(self, what[0], what[1], lambda _: self.show())
         elif name == "copy":
             self.app.copy_to_clipboard(self.mu.anywhere(what[0]))

@@ -30,9 +30,7 @@ class LedgerScreen(MuScreen):
     LedgerScreen #reliability { height: auto; padding: 0 1; border-bottom: solid $panel; }
     LedgerScreen #ledger { height: 1fr; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "app.pop_screen", "Back", id="ledger.back"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "app.pop_screen", "Back", id="ledger.back")]
 
     def __init__(self) -> None:
         super().__init__()

@@ -18,6 +18,8 @@ from .runs_data import gain_text, short, state_text
 if TYPE_CHECKING:
     from merginguriel.runs.progress import Standing
 
+    Cell = Callable[[Row, Standing | None], Text]
+
 # request → shown until it is answered
 REQUESTED = {"pause": "pausing", "cancel": "cancelling", "resume": "resuming"}
 USUAL = ("state", "run", "progress or gain", "over", "left", "best", "k", "sim.", "age")
@@ -31,8 +33,12 @@ def columns(names: Collection[str], standing: Callable[[str], Standing | None]) 
         names: Of COLUMNS; the name of the run is always shown.
         standing: Run id → its last check, if it has one.
     """
+
+    def of(cell: Cell) -> Callable[[Row], Text]:
+        return lambda row: cell(row, standing(str(row["id"])))
+
     return [
-        Column(name, width, lambda row, cell=cell: cell(row, standing(str(row["id"]))), **more)
+        Column(name, width, of(cell), **more)
         for name, (width, cell, more) in COLUMNS.items()
         if name in names or name == NAME
     ]
@@ -71,12 +77,12 @@ def _age(row: Row, _: Standing | None) -> Text:
     return Text("" if began is None else short(time.time() - began))
 
 
-def _of(name: str) -> Callable[[Row, Standing | None], Text]:
+def _of(name: str) -> Cell:
     return lambda row, _: Text("" if row[name] is None else plain(str(row[name])).replace("\n", " "))
 
 
 # name → cells (0: the rest of the line), cell, further arguments of Column
-COLUMNS: dict[str, tuple[int, Callable[[Row, Standing | None], Text], dict[str, Any]]] = {
+COLUMNS: dict[str, tuple[int, Cell, dict[str, Any]]] = {
     "state": (11, lambda row, standing: state_text(state(row, standing)), {}),
     NAME: (0, _of("id"), {}),
     "target": (6, _of("target"), {"gives": 8}),
