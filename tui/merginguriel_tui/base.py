@@ -16,7 +16,7 @@ from textual.app import App, ComposeResult, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.reactive import reactive
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
@@ -36,20 +36,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TAKES_LINE = {
-    "vi",
-    "vim",
-    "nvim",
-    "view",
-    "nano",
-    "pico",
-    "emacs",
-    "emacsclient",
-    "micro",
-    "kak",
-    "joe",
-    "mg",
-    "ne",
-}
+    *["vi", "vim", "nvim", "view", "nano", "pico", "emacs", "emacsclient", "micro", "kak", "joe", "mg", "ne"]
+}  # editors that take +LINE
 
 
 class Client(App[None]):
@@ -218,6 +206,16 @@ class CommandBar(Static):
         self.update(Text(f" $ {command}", "dim", no_wrap=True, overflow="ellipsis"))
 
 
+class Dialog(ModalScreen[T]):
+    """A dialog over a screen; the help shows its keys."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "app.simulate_key('down')", "Down", id="down", show=False),
+        Binding("k", "app.simulate_key('up')", "Up", id="up", show=False),
+        Binding("question_mark,f1", "app.keys", "Keys", id="dialog.keys", show=False, tooltip="Show the keys that work here"),
+    ]  # fmt: skip
+
+
 class MuScreen(Screen[None]):
     """A screen: tabs, a body of its own, the command, the keys."""
 
@@ -375,12 +373,7 @@ class MuScreen(Screen[None]):
 
 
 def table_as(how: str, rows: Sequence[Sequence[str]]) -> str:
-    """Return a table as aligned text, Markdown or CSV.
-
-    Args:
-        how: `text`, `markdown` or `csv`.
-        rows: The heading first.
-    """
+    """Return a table, its heading first, as aligned text, `markdown` or `csv`."""
     if not rows:
         return ""
     if how == "csv":

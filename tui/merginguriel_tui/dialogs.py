@@ -12,17 +12,17 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.dom import DOMNode
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label, SelectionList, Static
 
-from .base import key_of
+from .base import Dialog, key_of
 
 HEADS = ("here", "on this screen", "everywhere")
 LETTERS = "asdfghlqwertuiopzxcvbnm"
 
 
-class Confirm(ModalScreen[bool]):
+class Confirm(Dialog[bool]):
     """Yes/no dialog. Returns True for yes.
 
     Args:
@@ -65,7 +65,7 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(event.button.id == "yes")
 
 
-class LabelScreen(ModalScreen[tuple[str, str] | None]):
+class LabelScreen(Dialog[tuple[str, str] | None]):
     """Fields for the tags and the note of runs. Returns both as typed, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel", id="label.cancel")]
@@ -86,13 +86,11 @@ class LabelScreen(ModalScreen[tuple[str, str] | None]):
         self.dismiss((self.query_one("#tags", Input).value, self.query_one("#note", Input).value))
 
 
-class ColumnsScreen(ModalScreen[list[str]]):
+class ColumnsScreen(Dialog[list[str]]):
     """Names to choose several of. Returns the chosen ones."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "close", "Close", id="columns.close"),
-        Binding("j", "app.simulate_key('down')", "Down", id="columns.down", show=False),
-        Binding("k", "app.simulate_key('up')", "Up", id="columns.up", show=False),
     ]
 
     def __init__(self, names: Sequence[str], chosen: Collection[str]) -> None:
@@ -121,13 +119,11 @@ def _new_table() -> Table:
     return Table(box=None, padding=(0, 2, 0, 0), show_header=False)
 
 
-class WordsScreen(ModalScreen[None]):
+class WordsScreen(Dialog[None]):
     """The legend that `mu advise --explain` prints. The key that opens it closes it too."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,e,q", "dismiss", "Close", id="words.close"),
-        Binding("j", "app.simulate_key('down')", "Down", id="words.down"),
-        Binding("k", "app.simulate_key('up')", "Up", id="words.up"),
     ]
 
     def compose(self) -> ComposeResult:
@@ -140,13 +136,11 @@ class WordsScreen(ModalScreen[None]):
         yield from _scrolled(table, "words")
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """The keys of the screen below, from its active bindings."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,q,f1", "dismiss", "Close", id="help.close"),
-        Binding("j", "app.simulate_key('down')", "Down", id="down"),
-        Binding("k", "app.simulate_key('up')", "Up", id="up"),
     ]
 
     def __init__(self, below: Screen[object]) -> None:
@@ -193,7 +187,7 @@ def is_idle(node: DOMNode, binding: Binding) -> bool:
     return not (node.allow_horizontal_scroll if sideways else node.allow_vertical_scroll)
 
 
-class JumpScreen(ModalScreen[str | None]):
+class JumpScreen(Dialog[str | None]):
     """Letters over the parts of the screen below. Returns the id of the widget whose letter was pressed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+o", "dismiss", "Cancel", id="jump.cancel")]

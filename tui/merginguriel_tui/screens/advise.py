@@ -44,7 +44,7 @@ class AdviseScreen(MuScreen):
     HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "Find", id="advise.find", tooltip="Find a target by tag or language", priority=True),
-        Binding("w", "what_if", "What if", id="advise.whatif", tooltip="Focus the what-if line: mode, method, similarity, k, min gain, budget, context"),
+        Binding("w", "app.focus('mode')", "What if", id="advise.whatif", tooltip="Focus the what-if line: mode, method, similarity, k, min gain, budget, context"),
         Binding("m", "mode", "ExcTar or IncTar", id="advise.mode", show=False),
         Binding("x", "open", "Reset the question", id="advise.open", show=False, tooltip="Reset all controls of the what-if line"),
         Binding("s", "save", "Save", id="advise.save", tooltip="Write the recipe as a configuration for mu run"),
@@ -306,14 +306,6 @@ class AdviseScreen(MuScreen):
             self.mu.action_go(where, value)
 
     # Keys
-
-    def action_to_targets(self) -> None:
-        """Move to the target list."""
-        self.query_one("#targets").focus()
-
-    def action_what_if(self) -> None:
-        """Move to the what-if line."""
-        self.query_one("#mode").focus()
 
     def action_mode(self) -> None:
         """Switch between ExcTar and IncTar."""

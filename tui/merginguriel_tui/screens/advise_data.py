@@ -23,7 +23,7 @@ class Find(Input):
     """Search field over the list of targets; the down key enters the list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down", "screen.to_targets", "To the list", id="advise.list", show=False)
+        Binding("down", "app.focus('targets')", "To the list", id="advise.list", show=False)
     ]
 
 
@@ -34,12 +34,7 @@ def kept(state: object) -> dict[str, str]:
 
 
 def command(target: str, changed: Mapping[str, str]) -> str:
-    """Return the `mu advise` command of a question.
-
-    Args:
-        target: The target locale.
-        changed: Field → value, of the fields that differ from their first value.
-    """
+    """Return the `mu advise` command of a question."""
     flags = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in changed.items() if value]
     return " ".join(["mu advise", f"--target {target}", *flags, "--all"])
 
@@ -102,13 +97,7 @@ def target_line(tag: str, name: str, count: int) -> Text:
 
 
 def first_action(advice: Advice, row: ResultRow | None, key: Callable[[str], str]) -> str:
-    """Return the first thing to do about an advice, after its key.
-
-    Args:
-        advice: The advice.
-        row: The row that measured its recipe.
-        key: Returns the key of a binding by its id.
-    """
+    """Return the first thing to do about an advice, after its key."""
     runnable = advice.recipe.runnable and advice.recipe.passes == 1
     if row is not None:
         from merginguriel.text.advice import short_ref

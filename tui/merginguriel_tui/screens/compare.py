@@ -29,7 +29,7 @@ class Names(Input):
     """Field for what to compare; the down key enters the list of suggestions."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down", "screen.offered", "To the list", id="compare.list", show=False)
+        Binding("down", "app.focus('offered')", "To the list", id="compare.list", show=False)
     ]
 
 
@@ -99,11 +99,7 @@ class CompareScreen(MuScreen):
         self.read(restored)
 
     def read(self, restored: bool = False) -> None:
-        """Load and compare.
-
-        Args:
-            restored: The names are from the last session; if one is missing now, that is not an error.
-        """
+        """Load and compare; names `restored` from the last session may be missing now."""
         from merginguriel.report import comparable
         from merginguriel.report.run_comparison import by_seed, compared
 
@@ -219,10 +215,6 @@ class CompareScreen(MuScreen):
         """Focus the field."""
         self.query_one("#find", Input).select_on_focus = True
         super().action_find()
-
-    def action_offered(self) -> None:
-        """Focus the suggestions."""
-        self.query_one("#offered").focus()
 
     def action_flips(self) -> None:
         """Show the sentences on which the first two merges differ."""

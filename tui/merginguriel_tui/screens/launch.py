@@ -82,7 +82,7 @@ class LaunchScreen(MuScreen):
         Binding("ctrl+s", "save", "Save as YAML", id="launch.save", priority=True, tooltip="Save the configuration as YAML"),
         Binding("f2", "pick", "Choose", id="launch.pick", tooltip="Choose a method, locale or model from a list"),
         Binding("f3", "every", "All keys", id="launch.all", tooltip="Show all keys of this kind of run, or the main ones and those that are set"),
-        Binding("escape", "back", "Back", id="launch.back"),
+        Binding("escape", "dismiss", "Back", id="launch.back"),
     ]  # fmt: skip
 
     def __init__(self, like: str | None) -> None:
@@ -362,10 +362,6 @@ class LaunchScreen(MuScreen):
             return name
 
         self.load(work, lambda name: self.notify(f"saved: {plain(name)}", markup=False), group="save")
-
-    def action_back(self) -> None:
-        """Close the form."""
-        self.dismiss()
 
     def copied(self, how: str) -> str:
         """Return the plan."""

@@ -25,13 +25,7 @@ if TYPE_CHECKING:
 
 
 class PilotScreen(MuScreen):
-    """Choose targets, read what their pilots would do, and launch them.
-
-    Args:
-        knowledge: What the advice rests on.
-        target: The first target.
-        options: Arguments of `advise_request.question`, the same for every target.
-    """
+    """Choose targets, read what their pilots would do, and launch them."""
 
     NAME = "advise"
     AUTO_FOCUS = "#queue"

@@ -27,39 +27,23 @@ STAMP = re.compile(
 
 
 class Metrics(NamedTuple):
-    """Metrics ready to show.
+    """Metrics ready to show."""
 
-    Attributes:
-        taken: Number of metrics included.
-        bars: Accuracies as bars.
-        curves: Name → points (minutes, value).
-    """
-
-    taken: int
-    bars: Text
-    curves: dict[str, list[tuple[float, float]]]
+    taken: int  # number of metrics included
+    bars: Text  # accuracies as bars
+    curves: dict[str, list[tuple[float, float]]]  # name → points (minutes, value)
 
 
 class Facts(NamedTuple):
-    """Result of a check.
+    """Result of a check."""
 
-    Attributes:
-        standing: State and progress.
-        lines: New lines of the log.
-        place: Position in the log file after them.
-        events: Text of the events pane.
-        result: Text of the result pane.
-        answer: Whether the merge paid, on one line; empty if that is not known.
-        metrics: Metrics ready to show.
-    """
-
-    standing: Standing
-    lines: list[str]
-    place: int
-    events: str
-    result: str
-    answer: str
-    metrics: Metrics
+    standing: Standing  # state and progress
+    lines: list[str]  # new lines of the log
+    place: int  # position in the log file after them
+    events: str  # text of the events pane
+    result: str  # text of the result pane
+    answer: str  # whether the merge paid, on one line; empty if that is not known
+    metrics: Metrics  # metrics ready to show
 
 
 class Still(NamedTuple):

@@ -91,7 +91,7 @@ class RunsScreen(RunKeys):
             )
             yield Static(id="counts")
         with Horizontal(id="both"):
-            yield PagedTable(columns(USUAL, self.standings_of), id="table")
+            yield PagedTable(columns(USUAL, lambda name: self.standings.get(name)), id="table")
             with VerticalScroll(id="preview"):
                 yield Static(id="previewed")
 
@@ -168,13 +168,9 @@ class RunsScreen(RunKeys):
         self.show_counts()
         self.moved()
 
-    def standings_of(self, name: str) -> Standing | None:
-        """Return the last check of a run."""
-        return self.standings.get(name)
-
     def set_columns(self, names: list[str]) -> None:
         """Show these columns; of none, the usual ones."""
-        self.table.columns = columns(names or USUAL, self.standings_of)
+        self.table.columns = columns(names or USUAL, lambda name: self.standings.get(name))
         self.table.refresh()
 
     def on_resize(self) -> None:

@@ -88,7 +88,7 @@ COLUMNS: dict[str, tuple[int, Cell, dict[str, Any]]] = {
     "target": (6, _of("target"), {"gives": 8}),
     "method": (10, _of("method"), {"gives": 9}),
     "seed": (4, _of("seed"), {"gives": 10, "right": True}),
-    "progress or gain": (20, _progress, {"gives": 3, "grows": 18}),
+    "progress or gain": (22, _progress, {"gives": 3, "grows": 16}),
     "over": (6, lambda row, _: Text(plain(row["gain"].model if row.get("gain") else "")), {"gives": 7}),
     "left": (
         5,

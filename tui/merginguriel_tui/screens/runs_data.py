@@ -20,6 +20,7 @@ STATES = {
     "failed": ("✗", "bold red"), "cancelled": ("○", ""), "dead": ("†", "bold red"),
 }  # fmt: skip
 PREVIEW = 62  # cells of a line of the preview
+NARROW = 50  # cells below which it has gains without intervals
 
 
 def state_text(state: str) -> Text:
@@ -119,7 +120,8 @@ def preview(space: Workspace, name: str, width: int = PREVIEW) -> str:
     failure = reason(run_store.events(run))
     if state == "finished":
         result = run_store.result(run)
-        lines += [answer.sentence(result), "", *answer.lines(result, width)]
+        parts = answer.lines(result, width) if width >= NARROW else answer.brief(result)
+        lines += [answer.sentence(result), "", *parts]
     elif failure and state == "failed":
         lines += [f"failed: {failure}"]
     else:

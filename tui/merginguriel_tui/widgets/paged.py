@@ -24,23 +24,14 @@ Row = dict[str, Any]
 
 
 class Column(NamedTuple):
-    """A column of the table.
+    """A column of the table."""
 
-    Attributes:
-        name: Heading.
-        width: Cells; 0: the rest of the line.
-        cell: Row → text.
-        gives: Columns with the highest number are dropped first in a narrow terminal; 0: never.
-        right: Align right.
-        grows: Extra cells it may take once the column of width 0 has LONG cells.
-    """
-
-    name: str
-    width: int
-    cell: Callable[[Row], Text]
-    gives: int = 0
-    right: bool = False
-    grows: int = 0
+    name: str  # heading
+    width: int  # cells; 0: the rest of the line
+    cell: Callable[[Row], Text]  # row → text
+    gives: int = 0  # columns with the highest number are dropped first in a narrow terminal; 0: never
+    right: bool = False  # align right
+    grows: int = 0  # extra cells it may take once the column of width 0 has LONG cells
 
 
 class PagedTable(ScrollView, can_focus=True):
