@@ -13,7 +13,7 @@ from pilot import play
 
 SOURCES = sorted(Path(merginguriel_tui.__file__).parent.rglob("*.py"))
 NAMED = re.compile(
-    r"\b(ctrl|shift|alt)\+\w|[Pp]ress ['\"]?\S(?!\w)|space bar|\b(\w|escape|ctrl.\w): [a-z]{4}|\(\d, then"
+    r"\b(ctrl|shift|alt)\+\w|[Pp]ress ['\"]?\S(?!\w)|space bar|\b(\w|escape|ctrl.\w): [a-z]{4}|\(\d, then|(^|\W)[b-z] (on|runs|opens|writes|resumes|copies|shows)\b"
 )
 
 

@@ -220,6 +220,7 @@ class MuScreen(Screen[None]):
     """A screen: tabs, a body of its own, the command, the keys."""
 
     NAME: ClassVar[str] = ""
+    OPENS: ClassVar[bool] = True  # shows what was requested with its name; False: it is over such a screen
     LEAVE_TO: ClassVar[str] = ""  # id of the widget that `escape` focuses from a field; empty: none
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "app.simulate_key('down')", "Down", id="down", show=False),
@@ -264,7 +265,7 @@ class MuScreen(Screen[None]):
     def open_what(self) -> None:
         """Show what was requested with the screen's name, once; before mounting, nothing."""
         if self.is_mounted:
-            self.show(*self.mu.what.pop(self.NAME, ()))
+            self.show(*self.mu.what.pop(self.NAME, ()) if self.OPENS else ())
 
     def show(self, *what: str) -> None:
         """Load and show `what` (a target, skill, entry, runs); without it, the last place or the first."""

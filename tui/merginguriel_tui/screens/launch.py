@@ -59,6 +59,7 @@ class LaunchScreen(MuScreen):
     """A form. Only what differs from the defaults, or from the run it is based on, is set, as `--set` does."""
 
     NAME = "runs"
+    OPENS = False
     AUTO_FOCUS = "#key-target"
     HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     DEFAULT_CSS = """
@@ -105,10 +106,6 @@ class LaunchScreen(MuScreen):
                 yield Static(id="about", markup=False)
             with VerticalScroll(id="plan"):
                 yield Static(Text("…", "dim"), id="planned")
-
-    def open_what(self) -> None:
-        """Load the keys."""
-        self.show()
 
     def show(self, *what: str) -> None:
         """Create the form, with defaults or the settings of the other run."""

@@ -25,6 +25,7 @@ class LedgerScreen(MuScreen):
     """Every advice of the workspace, the newest first, and the reliability of those that were measured."""
 
     NAME = "advise"
+    OPENS = False
     AUTO_FOCUS = "#ledger"
     DEFAULT_CSS = """
     LedgerScreen #reliability { height: auto; padding: 0 1; border-bottom: solid $panel; }
@@ -41,10 +42,6 @@ class LedgerScreen(MuScreen):
         """Yield the reliability and the table."""
         yield Static(Text("…", "dim"), id="reliability")
         yield DataTable[str](id="ledger", cursor_type="row", zebra_stripes=True)
-
-    def open_what(self) -> None:
-        """Load the ledger."""
-        self.show()
 
     def show(self, *what: str) -> None:
         """Read the ledger and score it in a thread."""
@@ -101,9 +98,7 @@ def reliability(asked: int, scored: list[Scored]) -> Text:
         f"{count(asked, 'advice', 'pieces of advice')} asked, {len(scored)} measured afterwards", "bold"
     )
     if not scored:
-        return text.append(
-            "\nMeasure one: p on the advice runs a pilot, w on its run writes it up.", "not bold"
-        )
+        return text.append("\nMeasure one: launch the pilot of an advice, and write up its run.", "not bold")
     for one in ledger.buckets(scored):
         drawn = list(bar(one.gained, CELLS))
         drawn[min(round(one.said * CELLS), CELLS - 1)] = "◆"

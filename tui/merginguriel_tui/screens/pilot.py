@@ -28,6 +28,7 @@ class PilotScreen(MuScreen):
     """Choose targets, read what their pilots would do, and launch them."""
 
     NAME = "advise"
+    OPENS = False
     AUTO_FOCUS = "#queue"
     DEFAULT_CSS = """
     PilotScreen #queue { width: 14; border-right: solid $panel; }
@@ -53,10 +54,6 @@ class PilotScreen(MuScreen):
             yield OptionList(id="queue", markup=False, compact=True)
             with VerticalScroll(id="plans"):
                 yield Static(Text("…", "dim"), id="planned")
-
-    def open_what(self) -> None:
-        """Load the targets and the plan of the first."""
-        self.show()
 
     def show(self, *what: str) -> None:
         """List the targets that have models or results, then those that the task can score."""

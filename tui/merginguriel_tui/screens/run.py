@@ -44,6 +44,7 @@ class RunScreen(RunKeys):
     """One run. It is a process of its own and continues when this screen or the program is closed."""
 
     NAME = "runs"
+    OPENS = False
     AUTO_FOCUS = "#lines"
     HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     DEFAULT_CSS = """
@@ -104,10 +105,6 @@ class RunScreen(RunKeys):
             with Vertical(id="side", classes="-empty"):
                 yield Static(id="sidebars")
                 yield CurvePlot(id="sidecurves")
-
-    def open_what(self) -> None:
-        """Load the run."""
-        self.show()
 
     def on_mount(self) -> None:
         """Start checking."""
