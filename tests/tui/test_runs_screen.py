@@ -337,3 +337,17 @@ def test_tags_and_a_note_are_stored_with_the_run_and_found(space, mu):
     (row,) = mu("runs", "list", "--find", "tag:best", "--json", "--workspace", space.root).json
     assert (row["tags"], row["note"]) == ("paper best", "good")
     assert "paper best" in mu("runs", "show", row["id"], "--workspace", space.root).out
+    listed = mu("runs", "list", "--workspace", space.root).out.splitlines()
+    assert listed[0].endswith("tags") and sum(line.endswith(("paper", "paper best")) for line in listed) == 2
+
+
+def test_a_long_id_that_is_cut_keeps_its_digest(space):
+    run = waiting(space, "da-DK", method="directional_consensus")
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        (line,) = [line for line in shown(app).splitlines() if run.id[-8:] in line]
+        assert f"…{run.id[-8:]}" in line
+
+    assert len(run.id) > 28
+    play(space, script, screen="runs")

@@ -84,7 +84,7 @@ def _of(name: str) -> Cell:
 # name → cells (0: the rest of the line), cell, further arguments of Column
 COLUMNS: dict[str, tuple[int, Cell, dict[str, Any]]] = {
     "state": (11, lambda row, standing: state_text(state(row, standing)), {}),
-    NAME: (0, _of("id"), {}),
+    NAME: (0, _of("id"), {"ending": 8}),  # of its digest
     "target": (6, _of("target"), {"gives": 8}),
     "method": (10, _of("method"), {"gives": 9}),
     "seed": (4, _of("seed"), {"gives": 10, "right": True}),

@@ -32,6 +32,14 @@ class Column(NamedTuple):
     gives: int = 0  # columns with the highest number are dropped first in a narrow terminal; 0: never
     right: bool = False  # align right
     grows: int = 0  # extra cells it may take once the column of width 0 has LONG cells
+    ending: int = 0  # last cells of a text that are shown even if it is cut
+
+    def text(self, row: Row, width: int) -> Text:
+        """Return the cell of a row."""
+        text = self.cell(row)
+        if not self.ending or text.cell_len <= width:
+            return text
+        return Text.assemble(text[: width - self.ending - 1], "…", text[-self.ending :])
 
 
 class PagedTable(ScrollView, can_focus=True):
@@ -197,7 +205,7 @@ class PagedTable(ScrollView, can_focus=True):
                 self.post_message(self.Wanted(first))
             return self.line([(Text("…", "dim"), 1, False)], "› " if selected else "  ", style)
         gutter = ("›" if selected else " ") + ("◆" if row["id"] in self.marked else " ")
-        return self.line([(c.cell(row), width, c.right) for c, width in columns], gutter, style)
+        return self.line([(c.text(row, width), width, c.right) for c, width in columns], gutter, style)
 
     # Cursor
 
