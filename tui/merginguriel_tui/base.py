@@ -335,7 +335,11 @@ class MuScreen(Screen[None]):
 
     def copied(self, how: str) -> str:
         """Return what `y` (text), `M` (markdown), `C` (csv) or `Y` (command) copies; empty: nothing."""
-        return self.command if how == "command" else ""
+        return self.command if how == "command" else self.content(how)
+
+    def content(self, how: str) -> str:
+        """Return what is shown as text, Markdown or CSV."""
+        return ""
 
     def load(
         self,

@@ -372,10 +372,8 @@ class AdviseScreen(MuScreen):
         elif self.advice is not None and self.knowledge is not None:
             then(self.advice, self.knowledge)
 
-    def copied(self, how: str) -> str:
-        """Return the advice as text, Markdown or CSV, or the command."""
-        if how == "command":
-            return self.command
+    def content(self, how: str) -> str:
+        """Return the advice as text, Markdown or CSV."""
         if self.advice is None:
             return ""
         from merginguriel_tui import advice_view as view

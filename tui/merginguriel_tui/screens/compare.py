@@ -254,9 +254,9 @@ class CompareScreen(MuScreen):
         else:
             self.mu.action_go("runs")
 
-    def copied(self, how: str) -> str:
+    def content(self, how: str) -> str:
         """Return the comparison as text or table."""
-        if how == "command" or self.found is None:
+        if self.found is None:
             return self.command
         from merginguriel.report.run_comparison import comparison_table
 

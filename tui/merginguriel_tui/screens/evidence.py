@@ -70,9 +70,9 @@ class EvidenceScreen(MuScreen):
         """Open the entry at the row."""
         self.mu.action_go("log", self.rows[event.cursor_row].ref)
 
-    def copied(self, how: str) -> str:
-        """Return the table, or the command."""
-        return self.command if how == "command" else table_as(how, [list(HEADS), *cells(self.rows)])
+    def content(self, how: str) -> str:
+        """Return the table."""
+        return table_as(how, [list(HEADS), *cells(self.rows)])
 
 
 def cells(rows: list[EvidenceRow]) -> list[list[str]]:

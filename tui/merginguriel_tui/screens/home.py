@@ -187,7 +187,7 @@ class HomeScreen(MuScreen):
 
         self.load(lambda: home_data.training(space), planned, group="launch")
 
-    def copied(self, how: str) -> str:
-        """Return the lines as a table, or the command."""
+    def content(self, how: str) -> str:
+        """Return the lines as a table."""
         rows = [[line.group, line.text, self.keys[line.do]] for line in (*self.lines, *self.ranked)]
-        return self.command if how == "command" else table_as(how, [["group", "what", "key"], *rows])
+        return table_as(how, [["group", "what", "key"], *rows])

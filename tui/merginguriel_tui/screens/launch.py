@@ -360,7 +360,7 @@ class LaunchScreen(MuScreen):
 
         self.load(work, lambda name: self.notify(f"saved: {plain(name)}", markup=False), group="save")
 
-    def copied(self, how: str) -> str:
+    def content(self, how: str) -> str:
         """Return the plan."""
         content = self.query_one("#planned", Static).content
-        return self.command if how == "command" else content.plain if isinstance(content, Text) else ""
+        return content.plain if isinstance(content, Text) else ""

@@ -71,9 +71,9 @@ class LedgerScreen(MuScreen):
         question = self.asked[event.cursor_row].question
         self.mu.action_go("advise", str(question["target"]), str(question["context"]))
 
-    def copied(self, how: str) -> str:
-        """Return the table, or the command."""
-        return self.command if how == "command" else table_as(how, [list(HEADS), *self.rows])
+    def content(self, how: str) -> str:
+        """Return the table."""
+        return table_as(how, [list(HEADS), *self.rows])
 
 
 def row_of(asked: Asked, scored: Scored | None) -> list[str]:

@@ -336,10 +336,8 @@ class LogScreen(MuScreen):
             self.action_clear()
         self.show(*([entry] if entry else self.mu.what.pop(self.NAME, ())))
 
-    def copied(self, how: str) -> str:
+    def content(self, how: str) -> str:
         """Return the entry as Markdown, or the list as text or CSV."""
-        if how == "command":
-            return self.command
         if how == "markdown" or (how == "text" and self.page.has_focus):
             return plain(self.page.text)
         rows = [[item.date, item.type, item.id, item.title, str(len(item.rows))] for item in self.found]

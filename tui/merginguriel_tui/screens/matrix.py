@@ -342,8 +342,6 @@ class MatrixScreen(MuScreen):
 
         self.load(work, then, group="export")
 
-    def copied(self, how: str) -> str:
+    def content(self, how: str) -> str:
         """Return the matrix as text, Markdown or CSV."""
-        if how == "command":
-            return self.command
         return self.seen.copies.get(how, "") if self.seen else ""

@@ -177,6 +177,6 @@ class PilotScreen(MuScreen):
 
         self.load(work, then, group="launch")
 
-    def copied(self, how: str) -> str:
-        """Return the plans, or the command."""
-        return self.command if how == "command" else self.text.plain
+    def content(self, how: str) -> str:
+        """Return the plans."""
+        return self.text.plain

@@ -333,10 +333,10 @@ class RunScreen(RunKeys):
         """Read the run again."""
         self.show()
 
-    def copied(self, how: str) -> str:
+    def content(self, how: str) -> str:
         """Return the open pane; of the log, the lines that match."""
         pane = self.query_one(TabbedContent).active
-        if how == "command" or self.still is None:
+        if self.still is None:
             return self.command
         if pane == "log":
             return "\n".join(self.filtered(self.lines))

@@ -386,10 +386,8 @@ class RunsScreen(RunKeys):
         self.table.marked -= {name for name in self.table.marked if not (self.mu.space.runs / name).is_dir()}
         self.read()
 
-    def copied(self, how: str) -> str:
+    def content(self, how: str) -> str:
         """Return the runs in view (only marked ones, if any) as a table."""
-        if how == "command":
-            return self.command
         marked = self.table.marked
         rows = [row for row in self.table.in_view() if row["id"] in marked or not marked]
         cells = [[c.cell(row).plain.strip() for c in self.table.columns] for row in rows]

@@ -383,10 +383,8 @@ class SkillsScreen(MuScreen):
 
         self.load(work, opened, group="proposals")
 
-    def copied(self, how: str) -> str:
+    def content(self, how: str) -> str:
         """Return the list or the claims as a table, or the skill's text as Markdown."""
-        if how == "command":
-            return self.command
         if self.knowledge is None:
             return ""
         if how == "markdown" or (how == "text" and self.pane == "text"):
