@@ -119,7 +119,12 @@ def propose(screen: MuScreen, advice: Advice, knowledge: Knowledge) -> None:
         title = f"Run {found.name}?"
         if row is not None:
             title = f"Measured already as {row.ref}. Run it with seed {found.config.seed}?"
-        start = lambda: screen.load(work, launched, group="recipe")  # noqa: E731
-        screen.confirm(title, found.text, "Run", start, danger=row is not None)
+        screen.confirm(
+            title,
+            found.text,
+            "Run",
+            lambda: screen.load(work, launched, group="recipe"),
+            danger=row is not None,
+        )
 
     screen.load(lambda: proposal(space, advice, knowledge), proposed, group="recipe")
