@@ -274,7 +274,9 @@ class RunScreen(RunKeys):
 
     def action_back(self) -> None:
         """Leave the search field, or close the screen."""
-        if self.query_one("#logfind").has_focus:
+        field = self.query_one("#logfind", Input)
+        if field.has_focus:
+            field.value = ""
             self.query_one("#lines").focus()
             return
         self.dismiss()

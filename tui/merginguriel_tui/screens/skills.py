@@ -61,7 +61,7 @@ class SkillsScreen(MuScreen):
         Binding("e", "edit", "Edit", id="skills.edit", tooltip="Edit the file in $EDITOR"),
         Binding("p", "proposals", "Proposals", id="skills.proposals", tooltip="Review changes that the log suggests"),
         Binding("backspace", "back", "Back", id="skills.back", show=False, tooltip="Open the previous skill or claim"),
-        Binding("escape", "leave", "To the list", id="skills.leave", show=False, tooltip="Go to the list; from the list, clear the search"),
+        Binding("escape", "leave", "To the list", id="skills.leave", show=False, tooltip="Go to the list; from the list or the field, clear the search"),
     ]  # fmt: skip
 
     def __init__(self) -> None:
@@ -323,11 +323,10 @@ class SkillsScreen(MuScreen):
     # Keys
 
     def action_leave(self) -> None:
-        """Focus the list; from the list, clear the search."""
-        if self.query_one("#skills").has_focus:
+        """Focus the list; from the list or the field, clear the search."""
+        if self.in_field() or self.query_one("#skills").has_focus:
             self.query_one("#find", Input).value = ""
-        else:
-            self.query_one("#skills").focus()
+        self.query_one("#skills").focus()
 
     def action_pane(self, name: str) -> None:
         """Open a pane and focus it."""
