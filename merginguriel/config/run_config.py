@@ -179,6 +179,7 @@ def checked(config: Config, flat: Flat) -> Config:
         "tune": ("target", "method"),
         "iterate": ("target",) if config.score else (),
         "pilot": ("target", "arms"),
+        "compose": ("locales",),
     }
     for name in needed.get(config.kind, ()):
         if not getattr(config, name):

@@ -71,6 +71,14 @@ class Window:
     highest: float | None = None
 
 
+def ranks(text: str) -> tuple[int, int]:
+    """Return the ends of a range of ranks such as 50-300. Raises UsageError."""
+    first, sign, last = text.partition("-")
+    if not (sign and first.isdigit() and last.isdigit() and int(first) < int(last)):
+        raise UsageError(f"mine-ranks {text!r} is not A-B with A below B.")
+    return int(first), int(last)
+
+
 @dataclass(frozen=True)
 class Trained:
     """Result of a training: its folder, numbers of parameters by part, seconds, last loss, and load of the experts."""

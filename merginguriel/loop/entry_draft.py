@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Any
 
-from merginguriel.errors import MuError
 from merginguriel.knowledge.base import load_readable
 from merginguriel.knowledge.log import append
 from merginguriel.knowledge.log.draft_text import Draft
 from merginguriel.knowledge.parse.entries import Entry
-from merginguriel.knowledge.parse.markdown import format_table
 from merginguriel.knowledge.parse.rows import ResultRow
-from merginguriel.runs import run_store
-from merginguriel.text.numbers import interval, pp
-from merginguriel.text.runs import unlabelled_outcome
 from merginguriel.workspace import Workspace
 
-from . import entry_text, ledger
+from . import composition_entry, entry_text, pilot_entry
 from .dedupe import gather, refuse_logged
 
 
@@ -29,7 +23,8 @@ def begin(space: Workspace, rows: Sequence[ResultRow], kind: str | None = None) 
     A Retrospective, the default, answers the open plans that they cover.
     """
     sections = entry_text.sections(rows)
-    sections += _pilot_sections(space, rows)
+    sections += pilot_entry.sections(space, rows)
+    sections += composition_entry.sections(space, rows)
     answers: list[str] = []
     if (kind or "Retrospective") == "Retrospective":
         knowledge = load_readable(space)
@@ -74,47 +69,3 @@ def _of_run(space: Workspace, run: str) -> tuple[Draft, list[ResultRow]]:
     rows, origin = gather(space, [run], [], [])
     refuse_logged(space, rows)
     return replace(begin(space, rows), origin=origin), rows
-
-
-def _pilot_sections(space: Workspace, rows: Sequence[ResultRow]) -> list[tuple[str, str]]:
-    """Return a section for each pilot among the runs of the rows."""
-    found = []
-    for name in dict.fromkeys(row.run for row in rows if row.run and row.run.startswith("pilot-")):
-        try:
-            result = run_store.result(run_store.get(space, name))
-        except MuError:
-            continue  # a run of another machine
-        if result.get("kind") == "pilot":
-            found.append((f"Pilot for {result['target']}", _pilot_text(space, result)))
-    return found
-
-
-def _pilot_text(space: Workspace, result: dict[str, Any]) -> str:
-    advice = {one.id: one for one in ledger.entries(space)}.get(str(result.get("advice")))
-    lines = []
-    if advice is not None:
-        arm = ", ".join(str(part) for part in (advice.arm["method"], advice.arm["similarity"]) if part)
-        lines += [
-            f"Advice `{advice.id}` of {advice.time[:10]} (knowledge `{advice.knowledge}`): {advice.verdict}, {arm}, "
-            f"{pp(advice.mean_pp)} (90% {interval(*advice.ci90_pp)}), P(gain > 0) {advice.p_positive:.2f}.",
-            "",
-        ]
-    table = [
-        [
-            arm["method"], arm["similarity"] or "-", str(arm["items"]), f"{pp(arm['prior_pp'])} ± {arm['prior_sd_pp']:.1f}",
-            pp(arm["dev_pp"]), f"{pp(arm['expected_pp'])} ± {arm['sd_pp']:.1f}", "yes" if arm["won"] else "",
-        ]
-        for arm in result["arms"]
-    ]  # fmt: skip
-    heads = ["arm", "similarity", "development items", "before", "measured there", "after", "confirmed"]
-    against = result["baselines"][result["against"]]
-    found = against["comparison"]
-    if result.get("labels") is False:
-        return "\n".join([*lines, format_table(heads, table), "", f"{unlabelled_outcome(result, against)}."])
-    lines += [
-        format_table(heads, table),
-        "",
-        f"On {result['n']} test items, the winner against {against['model']}: **{result['outcome']}**, "
-        f"{pp(found['difference'])} (95% {interval(found['interval']['low'], found['interval']['high'])}).",
-    ]
-    return "\n".join(lines)

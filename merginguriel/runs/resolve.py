@@ -68,6 +68,9 @@ def resolved(config: Config, space: Workspace, places: Mapping[str, str] | None 
         MuError: If its sources are too many, too few for the method, or both named and chosen; it names the key.
     """
     config = placed(config, space)
+    if config.kind == "compose":
+        pair = "-".join(tag.partition("-")[0] for tag in config.locales)
+        return changed(config, task=f"retrieval-{pair}")
     if config.task == named.LOADER:
         refused = named.unnamed()
         raise type(refused)(refused.what, where=(places or {}).get("task"), hint=refused.hint)
