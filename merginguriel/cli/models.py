@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from .progress import Bar
 from .study import study_options
 
 if TYPE_CHECKING:
+    from merginguriel.study.registered import Registered
     from merginguriel.study.study import Study
 
 
@@ -109,15 +111,6 @@ def remove(study: Study, locales: tuple[str, ...], as_json: bool) -> None:
     emit({"removed": list(locales)}) if as_json else say(f"removed: {', '.join(locales)}")
 
 
-def as_dict(one: object) -> dict[str, object]:
+def as_dict(one: Registered) -> dict[str, object]:
     """Return a registered model as JSON data."""
-    from merginguriel.study.registered import Registered
-
-    assert isinstance(one, Registered)
-    return {
-        "locale": one.locale,
-        "path": str(one.path),
-        "source": one.source,
-        "revision": one.revision,
-        "sha256": dict(one.sha256),
-    }
+    return asdict(one) | {"path": str(one.path)}
