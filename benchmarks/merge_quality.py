@@ -271,7 +271,9 @@ def report(study: Study, options: argparse.Namespace, dev: Matrix, test: Matrix,
 
 def write(study: Study, options: argparse.Namespace, rows: list[ResultRow], run: str, ranked: list[str], gains: dict) -> str:  # fmt: skip
     """The entry in the log: what was tried, what was found, all rows in a CSV."""
-    best = [name for name in ranked if name in gains and not name.startswith(("[", "IncTar"))][: len(options.method) if options.method else 3]
+    best = [name for name in ranked if name in gains and not name.startswith(("[", "IncTar"))][
+        : len(options.method) if options.method else 3
+    ]
     including = [name for name in ranked if name.startswith("IncTar")][:1]
     findings = "\n".join(
         f"- {name}: mean gain over the best single source {np.mean(gains[name]):+.1f} pp over {len(gains[name])} targets, "

@@ -22,7 +22,7 @@ MERGE_ADAPTER = "Merge it into its base first, with peft: model.merge_and_unload
 # Weights that are not read: what they are, what to do, and their files.
 OTHER_FORMS = (
     ("a variant", "Load it with from_pretrained(FOLDER, variant=NAME)", ("model.*.safetensors",)),
-    ("pickled, and reading a pickle can run any code", "If you trust it, load it with transformers",
+    ("pickled", "Reading a pickle can run any code. If you trust it, load it with transformers",
      ("*.bin", "*.pt", "*.pth", "*.ckpt")),
     ("in another format", "Convert it", ("*.gguf", "*.h5", "*.msgpack", "*.onnx", "*/*.onnx", "*/*.distcp")),
 )  # fmt: skip
