@@ -11,7 +11,7 @@ import click
 from merginguriel.errors import UsageError
 
 from .common import LOCALE, columns, emit, json_option, say, workspace_option
-from .embed_compose import base_folder, compose, ranks
+from .embed_compose import base_folder, compose, ranks, training_options
 from .progress import Bar
 from .study import trust_option
 
@@ -35,9 +35,6 @@ def embed() -> None:
 
 @embed.command(short_help="Train an embedder on pairs or triples.")
 @click.argument("pairs", type=FILE)
-@click.option(
-    "--base", default="e5-small", show_default=True, help="e5-small, a folder, or a name on the hub."
-)
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="New folder of sentence-transformers."
 )
@@ -79,27 +76,16 @@ def embed() -> None:
 @click.option(
     "--mine", type=click.IntRange(min=1), metavar="K", help="Mine K hard negatives per query with the base."
 )
-@click.option(
-    "--mine-ranks", default="50-300", show_default=True, metavar="A-B", help="Ranks of the candidates."
-)
 @click.option("--mine-margin", type=float, default=0.05, show_default=True,
               help="A candidate is at most (1 - this) times as similar as the positive.")  # fmt: skip
 @click.option("--mine-highest", type=float, help="Largest similarity of a candidate.")
-@click.option("--epochs", type=float, default=1.0, show_default=True)
-@click.option("--steps", type=click.IntRange(min=0), default=0, help="Optimizer steps; 0: by --epochs.")
-@click.option("--batch-size", "batch", type=click.IntRange(min=2), default=32, show_default=True)
-@click.option("--learning-rate", type=float, default=5e-5, show_default=True)
+@training_options(batch=32)
 @click.option(
     "--head-learning-rate", "head_rate", type=float, help="Of pooling and head. Default: that of the base."
 )
-@click.option("--max-tokens", type=click.IntRange(min=2), default=64, show_default=True)
 @click.option("--query-prompt", default="", help="Text before queries; E5 models expect 'query: '.")
 @click.option("--document-prompt", default="", help="Text before documents; E5 models expect 'passage: '.")
-@click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--dry-run", is_flag=True, help="Print the trainable parameters of each part; train nothing.")
-@trust_option
-@json_option
-@workspace_option
 def train(
     pairs: Path, base: str, out: Path, dry_run: bool, as_json: bool, workspace_path: Path | None, **given: Any
 ) -> None:

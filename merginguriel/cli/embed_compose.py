@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,14 +15,39 @@ from .common import LOCALE, columns, emit, json_option, say, space, workspace_op
 from .progress import Bar
 from .study import trust_option
 
+Command = Callable[..., Any]
+
+
+def training_options(*, batch: int) -> Callable[[Command], Command]:
+    """Add the options that `train` and `compose` share. batch: default of --batch-size."""
+    options = (
+        click.option(
+            "--base", default="e5-small", show_default=True, help="e5-small, a folder, or a name on the hub."
+        ),
+        click.option(
+            "--mine-ranks", default="50-300", show_default=True, metavar="A-B", help="Ranks of the hard negatives."
+        ),
+        click.option("--epochs", type=float, default=1.0, show_default=True),
+        click.option("--steps", type=click.IntRange(min=0), default=0, help="Optimizer steps; 0: by --epochs."),
+        click.option("--batch-size", "batch", type=click.IntRange(min=2), default=batch, show_default=True),
+        click.option("--learning-rate", type=float, default=5e-5, show_default=True),
+        click.option("--max-tokens", type=click.IntRange(min=2), default=64, show_default=True),
+        click.option("--seed", type=int, default=0, show_default=True),
+        trust_option, json_option, workspace_option,
+    )  # fmt: skip
+
+    def around(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return around
+
 
 @click.command(short_help="Study the languages of training data, and merge the specialists.")
 @click.option("--locale", "locales", type=LOCALE, multiple=True, required=True, help="Two locales.")
 @click.option("--data", default="home", show_default=True,
               help="Parallel text: home, a JSONL/TSV file with query_LANG and positive_LANG, or a folder like Belebele or StrategyQA.")  # fmt: skip
-@click.option(
-    "--base", default="e5-small", show_default=True, help="e5-small, a folder, or a name on the hub."
-)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -41,9 +67,6 @@ from .study import trust_option
     "--negatives", type=click.IntRange(min=1), default=5, show_default=True, help="Hard negatives per query."
 )
 @click.option(
-    "--mine-ranks", default="50-300", show_default=True, metavar="A-B", help="Ranks of the hard negatives."
-)
-@click.option(
     "--method",
     "methods",
     multiple=True,
@@ -56,16 +79,8 @@ from .study import trust_option
     "--lora-rank", type=click.IntRange(min=0), default=0, help="LoRA instead of training the whole base."
 )
 @click.option("--loss", default="mnrl", show_default=True)
-@click.option("--epochs", type=float, default=1.0, show_default=True)
-@click.option("--steps", type=click.IntRange(min=0), default=0, help="Optimizer steps; 0: by --epochs.")
-@click.option("--batch-size", type=click.IntRange(min=2), default=16, show_default=True)
-@click.option("--learning-rate", type=float, default=5e-5, show_default=True)
-@click.option("--max-tokens", type=click.IntRange(min=2), default=64, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@training_options(batch=16)
 @click.option("--dry-run", is_flag=True, help="Print the sizes of the data; train nothing.")
-@trust_option
-@json_option
-@workspace_option
 def compose(
     locales: tuple[str, ...],
     data: str,
@@ -78,16 +93,10 @@ def compose(
     methods: tuple[str, ...],
     pooling: str,
     lora_rank: int,
-    loss: str,
-    epochs: float,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    max_tokens: int,
-    seed: int,
     dry_run: bool,
     as_json: bool,
     workspace_path: Path | None,
+    **given: Any,
 ) -> None:
     """Train on all eight compositions D(query, positive, negative language), score four directions, merge, and report.
 
@@ -112,6 +121,7 @@ def compose(
             f"a study has two locales, got {len(locales)}.", hint="--locale ko-KR --locale en-US"
         )
     window = Window(negatives, *ranks(mine_ranks))
+    seed = given["seed"]
     text = parallel.load(data, *locales, seed=seed, size=size)
     short = "-".join(tag.partition("-")[0] for tag in text.locales)
     learn, held = text.split(seed=seed)
@@ -127,8 +137,7 @@ def compose(
     texts = [t for side in (text.queries, text.documents) for table in side.values() for t in table.values()]
     plan = study_of.Plan(
         text, base_folder(base, workspace_path, texts), folder, Shape(pooling=pooling, rank=lora_rank),
-        Settings(loss=loss, epochs=epochs, steps=steps, batch=batch_size, learning_rate=learning_rate, max_tokens=max_tokens, seed=seed),
-        window, methods,
+        Settings(**given), window, methods,
     )  # fmt: skip
     with Bar("compose") as bar:
         found = study_of.study(plan, on_progress=bar, note=lambda words: bar(0, 0, words))

@@ -79,16 +79,10 @@ def list_models(study: Study, as_json: bool) -> None:
 @json_option
 def show(study: Study, locale: str, as_json: bool) -> None:
     """Show where the registered model of LOCALE is, where it came from, and whether its weights have changed."""
-    from merginguriel.errors import UsageError
     from merginguriel.files import sha256
     from merginguriel.study import registered
 
-    known = registered.read(study.root)
-    if locale not in known:
-        raise UsageError(
-            f"no registered model of {locale}.", hint=f"Registered: {', '.join(sorted(known)) or 'none'}."
-        )
-    one = known[locale]
+    one = registered.find(registered.read(study.root), locale)
     state = "unchanged"
     for name, before in one.sha256.items():
         file = one.path / name

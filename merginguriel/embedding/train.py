@@ -130,11 +130,8 @@ def train(
         base: Folder of a base model or embedder, whose transformer is trained.
         examples: With equal numbers of negatives, or all are cut to the smallest number.
         out: Folder of sentence-transformers to write, with `adapter` in it if LoRA was trained.
-        shape: Pooling, head and adapter.
-        settings: Loss, length and rates.
         teacher: Folder of the teacher of `distill`, or the guide of `gist`.
         on_parameters: Called with the numbers of parameters before the first step.
-        on_progress: Called with (step, steps, text).
 
     Raises:
         UsageError: The options contradict each other or the data.

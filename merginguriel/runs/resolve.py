@@ -62,8 +62,6 @@ def resolved(config: Config, space: Workspace, places: Mapping[str, str] | None 
     """Return the configuration with the values that the workspace gives: task, base, and the models to choose from.
 
     Args:
-        config: As it was read.
-        space: The workspace.
         places: Where its keys were given, as run_config.read returns.
 
     Raises:

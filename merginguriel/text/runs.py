@@ -36,7 +36,6 @@ def plan_lines(planned: Plan, state: str) -> list[str]:
     """Return lines that say what a run would train, merge and score, and the expected time.
 
     Args:
-        planned: The plan of the run.
         state: State of the run: `new`, `finished`, `running` ...
     """
     if state == "finished":
