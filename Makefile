@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKSPACE ?= my-workspace
 
+# Where bytecode is not written, every process of the tests compiles the program again, and pytest all assertions.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help quickstart test test-slow test-all check clean
 
 help:

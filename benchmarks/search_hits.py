@@ -37,11 +37,13 @@ class Asked:
         return any(name in self.answers for name in self.hits[:first])
 
 
-def asked(root: Path, *, rerank: bool) -> list[Asked]:
-    """Search for each question in the workspace `root`."""
+def asked(root: Path, *, rerank: bool, half: str = "", language: str = "") -> list[Asked]:
+    """Search for each question, or those of one half or language, in the workspace `root`."""
     space = find(explicit=root)
     result = []
     for item in yaml.safe_load(QUESTIONS.read_text(encoding="utf-8")):
+        if half not in ("", item["half"]) or language not in ("", item["language"]):
+            continue
         hits = search(space, item["question"], limit=3, **({"rerank": True} if rerank else {}))
         names = tuple(hit.name for hit in hits)
         result.append(Asked(item["question"], item["language"], item["half"], tuple(item["answers"]), names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -24,12 +25,13 @@ pytest_plugins = ["lab_fixtures"]  # sentences, encoder, lab, made, trained: for
 REPOSITORY = Path(__file__).resolve().parent.parent
 KNOWLEDGE = REPOSITORY / "tests" / "fixtures" / "knowledge"  # frozen: see its README.md
 
-# The same examples in every run, so that a change is what turns a test red. EXPLORE=1 draws new ones. On a busy machine,
-# drawing and running an example may take any time.
+# The same examples in every run, so that a change is what turns a test red; EXPLORE=1 draws new ones, and more. On a busy
+# machine, drawing and running an example may take any time.
 EXPLORE = bool(os.environ.get("EXPLORE"))
 settings.register_profile(
-    "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=not EXPLORE
-)
+    "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=not EXPLORE,
+    max_examples=300 if EXPLORE else 40,
+)  # fmt: skip
 settings.load_profile("suite")
 
 
@@ -188,12 +190,29 @@ def bench(tmp_path: Path) -> Bench:
     return made
 
 
+class Frozen(Bench):
+    """A workspace that does not change: its knowledge is read once."""
+
+    def load(self, as_of: str | None = None) -> Knowledge:
+        return load_once(self.root, as_of)
+
+
+@functools.cache
+def load_once(root: Path, as_of: str | None) -> Knowledge:
+    return load(workspace.find(explicit=root), as_of=as_of)
+
+
 @pytest.fixture(scope="session")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def study(tmp_path_factory: pytest.TempPathFactory) -> Frozen:
     """A workspace with the frozen log and skills. Read only."""
-    root = tmp_path_factory.mktemp("study")
-    copy_knowledge(root)
-    return Bench(root)
+    return Frozen(copy_knowledge(tmp_path_factory.mktemp("study") / "work"))
+
+
+@pytest.fixture
+def space(bench: Bench) -> workspace.Workspace:
+    """The bench, with the context home/e5-small: the workspace of most screens."""
+    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
+    return bench.load_space()
 
 
 @dataclass

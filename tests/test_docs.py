@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import random
 import re
 import shlex
@@ -40,8 +41,6 @@ def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple
     if not isinstance(command, click.Group):
         yield " ".join(("mu", *path)), command
         return
-    if path and command.invoke_without_command:
-        yield " ".join(("mu", *path)), command
     if command.invoke_without_command:
         yield " ".join(("mu", *path)), command
     for word in command.list_commands(click.Context(command)):
@@ -59,11 +58,12 @@ def flags(command: click.Command) -> set[str]:
     }
 
 
+@functools.cache
 def sections(page: Path) -> dict[str, str]:
     """Heading → text below it, up to the next heading of any level. Comments in code blocks are not headings."""
-    bare = FENCE.sub(lambda m: "\x00" * len(m[0]), page.read_text(encoding="utf-8"))
-    heads = list(re.finditer(r"^#+ (.*)$", bare, re.MULTILINE))
     text = page.read_text(encoding="utf-8")
+    bare = FENCE.sub(lambda m: "\x00" * len(m[0]), text)
+    heads = list(re.finditer(r"^#+ (.*)$", bare, re.MULTILINE))
     ends = [*(h.start() for h in heads[1:]), len(text)]
     return {head[1]: text[head.end() : end] for head, end in zip(heads, ends, strict=True)}
 

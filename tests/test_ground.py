@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
@@ -147,7 +147,6 @@ def test_every_locale_of_the_table_is_found_under_its_own_tag():
         assert locales.get(tag.lower()).tag == tag
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_a_locale_or_a_usage_error(text):
     try:
@@ -161,7 +160,6 @@ def test_any_text_is_a_locale_or_a_usage_error(text):
 COUNTS = st.integers(0, 400)
 
 
-@settings(max_examples=60, deadline=None)
 @given(COUNTS, COUNTS)
 def test_mcnemar_is_the_exact_binomial_test_of_scipy(a, b):
     expected = scipy_stats.binomtest(a, a + b).pvalue if a + b else 1.0
@@ -172,7 +170,6 @@ def test_mcnemar_of_thousands_of_items_does_not_overflow():
     assert stats.exact_mcnemar(9000, 9100) == pytest.approx(scipy_stats.binomtest(9000, 18100).pvalue)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(1, 5000), st.floats(0, 1), st.sampled_from([0.8, 0.9, 0.95]))
 def test_wilson_interval_is_that_of_scipy(n, share, level):
     hits = round(share * n)
@@ -180,7 +177,6 @@ def test_wilson_interval_is_that_of_scipy(n, share, level):
     assert stats.wilson_interval(hits / n, n, level) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.floats(-8, 8))
 def test_two_sided_p_is_that_of_the_normal_distribution(z):
     assert stats.two_sided_p(z) == pytest.approx(2 * scipy_stats.norm.sf(abs(z)), rel=1e-9)
@@ -191,7 +187,6 @@ def test_no_p_is_printed_as_zero():
     assert [stats.p_text(p) for p in (0.0231, 0.001, 1e-60)] == ["p = 0.023", "p = 0.001", "p < 0.001"]
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.floats(0.001, 0.999), st.integers(1, 60))
 def test_quantiles_of_student_agree_with_scipy(p, df):
     assert stats.student_inv_cdf(p, df) == pytest.approx(scipy_stats.t.ppf(p, df), rel=1e-8, abs=1e-8)
@@ -203,7 +198,6 @@ def test_from_few_groups_only_a_larger_effect_can_be_seen():
     assert stats.minimum_detectable_effect(1.0, groups=10_000) == pytest.approx(normal, rel=1e-3)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.floats(1e-12, 1 - 1e-12), st.floats(-8, 8))
 def test_the_normal_distribution_is_that_of_scipy(p, x):
     assert stats.NORMAL.inv_cdf(p) == pytest.approx(scipy_stats.norm.ppf(p), abs=1e-9, rel=1e-9)
@@ -211,7 +205,6 @@ def test_the_normal_distribution_is_that_of_scipy(p, x):
     assert stats.NORMAL.pdf(x) == pytest.approx(scipy_stats.norm.pdf(x), rel=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50))
 def test_paired_variance_is_that_of_the_mean_of_the_item_differences(only_a, only_b, same):
     n = only_a + only_b + same

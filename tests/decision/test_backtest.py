@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
+from conftest import KNOWLEDGE
 
 from merginguriel import workspace
 from merginguriel.decision import backtest, backtest_items, study_rules, transfer
@@ -23,7 +23,7 @@ HERE = "home/e5-small"
 
 @pytest.fixture(scope="module")
 def rows():
-    return load(workspace.find(explicit=REPOSITORY), as_of="2026-11-21").of_metric("accuracy").rows
+    return load(workspace.find(explicit=KNOWLEDGE), as_of="2026-11-21").of_metric("accuracy").rows
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
-from hypothesis import given, settings
+from conftest import KNOWLEDGE
+from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel import workspace
@@ -66,7 +66,6 @@ def estimate(rows: list[ResultRow]) -> Estimate:
     return predicted(observed(rows))
 
 
-@settings(max_examples=150, deadline=None)
 @given(ROWS, st.integers(-400, -1), st.sampled_from(METHODS), st.sampled_from((3, 5)))
 def test_a_loss_of_another_recipe_on_the_target_never_raises_p(rows, gain, method, k):
     loss = measured("sw-KE", method, gain, seed=9, k=k)
@@ -74,7 +73,6 @@ def test_a_loss_of_another_recipe_on_the_target_never_raises_p(rows, gain, metho
         assert estimate([*rows, loss]).p_above(0) <= estimate(rows).p_above(0) + 1e-9
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     ROWS,
     st.integers(-400, -1),
@@ -92,7 +90,6 @@ def test_a_loss_of_another_recipe_on_any_target_never_raises_p(rows, gain, targe
             assert more.p_above(0) <= less.p_above(0) + 1e-9
 
 
-@settings(max_examples=150, deadline=None)
 @given(ROWS, st.integers(-300, 200))
 def test_the_posterior_lies_between_the_prior_and_the_own_data(rows, gain):
     others = [r for r in rows if (r.target, r.method, r.k) != ("sw-KE", "similarity", 3)]
@@ -104,7 +101,6 @@ def test_the_posterior_lies_between_the_prior_and_the_own_data(rows, gain):
     assert told.before_pp == pytest.approx(estimate(others).mean_pp)
 
 
-@settings(max_examples=100, deadline=None)
 @given(ROWS, st.randoms())
 def test_duplicates_permutations_and_irrelevant_rows_change_nothing(rows, random):
     told = estimate(rows)
@@ -120,7 +116,6 @@ def test_duplicates_permutations_and_irrelevant_rows_change_nothing(rows, random
         assert again.sd_pp == pytest.approx(told.sd_pp, abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
 @given(ROWS, st.integers(0, 300), st.integers(1, 4))
 def test_confirming_rows_never_lower_confidence(rows, gain, more):
     others = [r for r in rows if (r.target, r.method, r.k) != ("sw-KE", "similarity", 3)]
@@ -158,7 +153,6 @@ def test_seeds_on_the_same_items_share_their_noise():
     assert 4 / 3 < seeds(500, 500, 500)[1] < 4
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(20, 200))
 def test_noise_that_two_arms_share_is_measured_where_their_items_are_kept(seed, n):
     draw = np.random.default_rng(seed)
@@ -176,12 +170,12 @@ def test_noise_that_two_arms_share_is_measured_where_their_items_are_kept(seed, 
     assert shared([rows[0], other]) == SHARED_ITEMS
 
 
-# The log of this repository, as of a day
+# The frozen log, as of a day
 
 
 @pytest.fixture(scope="module")
 def shipped() -> Knowledge:
-    return load(workspace.find(explicit=REPOSITORY), as_of="2026-11-21")
+    return load(workspace.find(explicit=KNOWLEDGE), as_of="2026-11-21")
 
 
 @pytest.mark.parametrize("target", ["gl-ES", "fi-FI", "cs-CZ", "ro-RO", "de-DE", "da-DK", "cy-GB"])

@@ -68,7 +68,7 @@ def test_logits_are_their_weighted_mean():
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 99), k=st.integers(1, 3), data=st.data())
 def test_order_of_heads_items_and_models_changes_nothing(method, seed, k, data):
     given = answers(seed, n=12, k=k)

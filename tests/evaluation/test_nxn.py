@@ -69,7 +69,7 @@ def test_a_damaged_cache_file_is_computed_again_and_said_so(model_folders, items
     assert not any("again" in text for _, _, text in third)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.lists(st.floats(0, 1) | st.just(float("nan")), min_size=2, max_size=2), min_size=1, max_size=3

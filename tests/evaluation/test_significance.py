@@ -69,7 +69,6 @@ def test_items_that_do_not_tell_the_two_apart_are_not_certainty(pairs):
         assert (groups is None and len(a) > 1) == (result.interval.high < 100)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(2, 3000), st.sampled_from([0.8, 0.95, 0.99]))
 def test_equal_answers_exclude_what_would_have_shown_among_so_many(n, level):
     same = np.arange(n) % 3 == 0
@@ -78,7 +77,6 @@ def test_equal_answers_exclude_what_would_have_shown_among_so_many(n, level):
     assert (found.low, found.high) == pytest.approx((-100 * share, 100 * share))
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=2, max_size=60))
 def test_equal_answers_to_variants_say_no_more_than_their_templates(sizes):
     groups = np.repeat(np.arange(len(sizes)), sizes).astype(str).tolist()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import HEAD, row
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
@@ -228,7 +228,6 @@ ROWS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.permutations(ROWS), st.permutations(ROWS))
 def test_the_order_of_rows_does_not_matter(cited, every):
     (asked,) = claims.parse_claims(claim(), HERE, "s")
@@ -278,7 +277,6 @@ def test_a_claim_that_says_nothing_checkable_is_refused_with_its_line(old, new, 
     )
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.integers(0, 300),
     st.integers(0, 12),

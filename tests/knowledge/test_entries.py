@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import KNOWLEDGE
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
@@ -124,7 +124,6 @@ MUTATION = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(SHIPPED), st.lists(MUTATION, min_size=1, max_size=4))
 @pytest.mark.slow
 def test_a_damaged_real_entry_is_read_or_refused_and_nothing_else(path, mutations):
@@ -138,7 +137,6 @@ def test_a_damaged_real_entry_is_read_or_refused_and_nothing_else(path, mutation
         assert str(path) in (error.where or "") or str(path.parent) in (error.where or "")
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.text(max_size=100), st.text(max_size=60))
 def test_any_text_is_an_entry_or_refused(front, body):
     for source in (
@@ -157,7 +155,6 @@ def test_any_text_is_an_entry_or_refused(front, body):
 PLAIN = st.text(st.characters(exclude_categories=["Cs"]), max_size=40).filter(lambda t: t.strip())
 
 
-@settings(max_examples=100, deadline=None)
 @given(PLAIN, PLAIN, st.lists(st.sampled_from(["a", "b c", "d"]), max_size=3))
 def test_an_entry_is_read_back_as_it_was_written(title, summary, tags):
     draft = replace(DRAFT, title=title, summary=summary, tags=", ".join(tags), rows=(ROW,))
@@ -168,7 +165,6 @@ def test_an_entry_is_read_back_as_it_was_written(title, summary, tags):
     assert replace(read, ref="", date="", where="") == ROW
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.text())
 def test_a_slug_always_makes_a_valid_name(title):
     assert entries.ID.match(f"2026-01-20-{draft_text.slug(title)}-00000001")

@@ -6,7 +6,7 @@ import random
 import sqlite3
 
 import pytest
-from conftest import HEAD, Bench, row
+from conftest import EXPLORE, HEAD, Bench, row
 
 from merginguriel import workspace
 from merginguriel.knowledge.search import index
@@ -53,7 +53,7 @@ def added(bench: Bench, number: int, drawn: random.Random, marks: bool) -> None:
     bench.entry(table=table, entry=name(number), more=more)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(24 if EXPLORE else 4))
 def test_step_by_step_it_says_what_it_says_of_all_at_once(bench, seed, monkeypatch):
     drawn = random.Random(seed)
     for skill in range(2):

@@ -80,6 +80,7 @@ CHANGES = {
     "a new folder without a skill": lambda root: (root / "skills" / "empty").mkdir(),
     "claims": written("skills/a-skill/claims.yaml", "- id: [\n"),
     "an entry": changed(ENTRY_FILE, "A test", "Another test"),
+    "an entry that is gone": removed(ENTRY_FILE),
     "an entry that links to nothing": lambda root: (root / "experiment_log/2026/x.md").symlink_to("nowhere"),
     "an entry that is a folder": lambda root: (root / "experiment_log/2026/x.md").mkdir(),
     "a row file that no entry names": written("experiment_log/2026/other.csv", "a\n"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from conftest import HEAD, row
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
@@ -170,7 +170,6 @@ def test_an_expectation_that_cannot_be_scored_is_refused_with_its_line(bench, ol
 
 
 @pytest.mark.slow
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(*[st.none() | st.floats(-50, 50)] * 2, st.none() | st.floats(-99, 99)),

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
@@ -24,7 +24,6 @@ def tables(text: str) -> list[markdown.Table]:
     return [t for s in markdown.sections(text) for t in markdown.tables(s, HERE)]
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.data(), st.integers(1, 5), st.integers(0, 4))
 def test_a_table_is_read_back_as_it_was_written(data, width, height):
     columns = [f"c{i}" for i in range(width)]
@@ -37,7 +36,6 @@ def test_a_table_is_read_back_as_it_was_written(data, width, height):
     assert [row.line for row in read.rows] == list(range(3, 3 + height))
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text(alphabet=st.sampled_from("|-: \\ab\n#`~\t"), max_size=80))
 def test_any_text_is_read_or_refused(text):
     try:

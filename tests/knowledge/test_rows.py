@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
@@ -263,20 +263,17 @@ def result_rows(draw: st.DrawFn) -> rows.ResultRow:
     return replace(row, note="" if row.note in ("-", "–", "—") else row.note)
 
 
-@settings(max_examples=100, deadline=None)
 @given(result_rows())
 def test_a_row_written_as_cells_is_read_back_as_the_same_row(row):
     assert row_parser.parse_row(rows.row_cells(row), {}, "x:1") == row
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(result_rows(), min_size=1, max_size=4))
 def test_rows_written_as_csv_are_read_back_as_the_same_rows(found):
     read = row_parser.read_csv(rows_csv(found), {}, Path("x.csv"))
     assert [replace(row, where="x:1") for row in read] == found
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from([*rows.COLUMNS, "gain"]),
@@ -291,7 +288,6 @@ def test_any_cells_are_a_row_or_refused_with_file_and_line(cells):
         assert error.where == "log.md:31"
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.text(alphabet='target,mode"\n\r0.5;-\x00 ', max_size=60))
 def test_any_text_is_csv_or_refused(text):
     try:
@@ -369,7 +365,6 @@ def test_a_repeat_that_adds_its_standard_error_is_the_one_that_counts():
     assert rows.distinct([surer, first]) == [surer]
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.permutations(range(6)))
 def test_the_order_of_rows_does_not_matter_to_which_one_counts(order):
     found = [

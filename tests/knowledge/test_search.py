@@ -5,11 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import sqlite3
-import time
 
 import pytest
 from conftest import row
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from merginguriel.errors import UsageError
@@ -266,7 +265,6 @@ def test_a_query_without_a_word_is_refused(bench):
         search(bench.load_space(), ' "*" -- ')
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.text(max_size=80))
 @example('"')
 @example("NEAR(a b, 2)")
@@ -331,8 +329,8 @@ def test_lint_that_finds_nothing_new_prints_the_same_without_reading(bench, mu, 
     assert mu("lint", "--full", "--workspace", bench.root).code == 0 and calls
 
 
-@pytest.mark.parametrize("change", ["touch", "add", "remove", "run"])
-def test_lint_looks_again_after_any_change(bench, monkeypatch, change):
+@pytest.mark.parametrize("change", ["add", "run"])
+def test_lint_looks_again_where_an_entry_or_a_run_is_new(bench, monkeypatch, change):
     monkeypatch.setattr("merginguriel.knowledge.parse.file_stamps.UNSETTLED", -1e12)
     path = bench.entry(row())
     (bench.root / "runs" / "one").mkdir(parents=True)
@@ -342,13 +340,8 @@ def test_lint_looks_again_after_any_change(bench, monkeypatch, change):
     monkeypatch.setattr(runner, "problems", lambda space, program: calls.append(space) or [])
     runner.cached_problems(space)
     assert not calls
-    time.sleep(0.01)
-    if change == "touch":
-        path.write_text(path.read_text().replace("A test", "B test"))
-    elif change == "add":
+    if change == "add":
         shutil.copy(path, path.with_name("2026-01-20-test-00000002.md"))
-    elif change == "remove":
-        path.unlink()
     else:
         (bench.root / "runs" / "one" / "result.json").write_text("{}")
     runner.cached_problems(space)

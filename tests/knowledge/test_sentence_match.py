@@ -6,7 +6,7 @@ from collections import Counter
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel.knowledge.claims.sentence_match import _STRONG, ALIKE, FEWEST, Index, words
@@ -64,7 +64,6 @@ def compared_with_every(claims: list[Claim], text: str) -> list[tuple[float, str
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=12), TEXTS, st.data())
 def test_the_prefix_filter_loses_no_claim_and_adds_none(texts, other, data):
     claims = [claim(i, text) for i, text in enumerate(texts)]

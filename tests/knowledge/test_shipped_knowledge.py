@@ -85,8 +85,10 @@ def root(request) -> Path:
     return request.getfixturevalue(request.param)
 
 
-def test_lint_finds_no_problem(root, mu):
-    result = mu("lint", "--workspace", root)
+@pytest.mark.slow
+def test_lint_finds_no_problem(grown, mu):
+    """Of what is shipped too, which `make check` lints alone."""
+    result = mu("lint", "--workspace", grown)
     assert (result.code, result.out) == (0, "") and result.err.startswith("no problems.\n")
 
 

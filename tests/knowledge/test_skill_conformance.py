@@ -312,7 +312,7 @@ def test_every_variant_is_judged_alike_or_differs_in_a_listed_class(tmp_path):
     assert alike[True] >= 30 and alike[False] >= 60, alike
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(list(BASES.values())),
     st.integers(0, 200),

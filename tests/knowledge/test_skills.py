@@ -125,7 +125,7 @@ LINES = st.sampled_from(
 )
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=NAMES,
     line=LINES,
@@ -141,7 +141,7 @@ def test_what_we_accept_the_reference_accepts(tmp_path, name, line, description)
         assert skills_ref.validate(path.parent) == []
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.integers(0, GOOD.index("## General")),
     st.integers(0, 9),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel.knowledge.lint import runner
@@ -70,7 +70,6 @@ def test_the_shipped_log_names_the_unit_of_every_difference(study):
         assert bare_differences(path.read_text(encoding="utf-8")) == []
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text(alphabet='lost by5%.+−"`|\n-relative ', max_size=80))
 def test_any_text_is_read_and_lines_lie_within_it(body):
     for line, words in bare_differences(HEAD + body):

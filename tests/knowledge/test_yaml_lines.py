@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
@@ -24,13 +24,11 @@ def test_what_other_readers_turn_into_something_else_stays_text(text):
     assert read_yaml(f"key: {text}", HERE) == {"key": text}
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_a_quoted_text_is_read_back_with_the_same_words(text):
     assert read_yaml(f"key: {quoted(text)}", HERE) == {"key": " ".join(text.split())}
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_pyyaml_reads_a_quoted_text_as_we_do(text):
     assert yaml.safe_load(quoted(text)) == " ".join(text.split())
@@ -70,7 +68,6 @@ def test_very_deep_nesting_is_an_error_and_not_a_crash():
         read_yaml("[" * 50_000, HERE)
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.text(max_size=60) | st.text(alphabet="-: \n[]{}&*!|>'\"#a,?%@", max_size=40))
 def test_any_text_is_yaml_or_refused_with_file_and_line(text):
     try:
@@ -80,7 +77,6 @@ def test_any_text_is_yaml_or_refused_with_file_and_line(text):
         assert name == "a.yaml" and 1 <= int(line) <= text.count("\n") + 2
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="-a: \n\t\"'", max_size=40))
 def test_any_text_is_front_matter_or_refused(text):
     try:

@@ -59,7 +59,7 @@ def close(one: np.ndarray, two: np.ndarray, tolerance: float = 2e-5) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(shape=SHAPES, seed=st.integers(0, 999))
 def test_a_model_merged_with_itself_is_itself(name: str, shape: tuple[int, ...], seed: int) -> None:
     base, tensors, _ = models(shape, 2, seed)
@@ -72,7 +72,7 @@ def test_a_model_merged_with_itself_is_itself(name: str, shape: tuple[int, ...],
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name != "layer_swap"])
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(shape=SHAPES, seed=st.integers(0, 999))
 def test_the_order_of_sources_does_not_matter(name: str, shape: tuple[int, ...], seed: int) -> None:
     count = 2 if name == "slerp" else 4
@@ -107,7 +107,6 @@ def test_a_source_that_equals_the_base_does_no_harm(name: str) -> None:
 # --- arcs and angles ---
 
 
-@settings(deadline=None, max_examples=40)
 @given(share=st.floats(0, 1), seed=st.integers(0, 999))
 def test_slerp_of_unit_vectors_is_scipys(share: float, seed: int) -> None:
     pair = np.random.default_rng(seed).normal(size=(2, 12))
@@ -134,7 +133,7 @@ def test_slerp_of_three_is_refused_and_names_how_many() -> None:
         apply("slerp", *models((4, 4), 3, 0))
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(count=st.integers(2, 5), seed=st.integers(0, 999))
 def test_karcher_minimises_the_squared_angles(count: int, seed: int) -> None:
     # The definition of the mean, handed to an optimiser that knows nothing of spheres.
@@ -178,7 +177,7 @@ def test_nuslerp_of_sources_of_one_length_is_karcher() -> None:
     close(apply("nuslerp", tensors[0], tensors, weights), apply("karcher", tensors[0], tensors, weights))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(count=st.integers(2, 5), seed=st.integers(0, 999))
 def test_model_stock_is_the_formula_of_its_paper(count: int, seed: int) -> None:
     base, tensors, _ = models((6, 9), count, seed)
@@ -196,7 +195,7 @@ def test_model_stock_of_task_vectors_at_a_right_angle_is_the_base() -> None:
     close(apply("model_stock", base, base + np.array([[1, 0, 0, 0], [-1, 0.1, 0, 0]], np.float32)), base)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(alpha=st.floats(0, 1), count=st.integers(1, 5), seed=st.integers(0, 999))
 def test_directional_consensus_projects_on_the_direction_of_the_sum(
     alpha: float, count: int, seed: int
@@ -230,7 +229,7 @@ def plain_neuromerging(base: np.ndarray, deltas: np.ndarray, weights: np.ndarray
     return base + along * elected(parallel) + elected(kept - parallel) / (1 - sigma)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(rate=st.sampled_from([0.0, 0.15, 0.5]), along=st.sampled_from([0.0, 0.7]), seed=st.integers(0, 999))
 def test_neuromerging_agrees_with_a_plain_reading(rate: float, along: float, seed: int) -> None:
     base, tensors, weights = models((5, 20), 3, seed)
@@ -263,7 +262,7 @@ def torch_tsv(deltas: np.ndarray) -> np.ndarray:
     return polar(u)[0] @ np.diag(s) @ polar(v)[0].T
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(shape=SHAPES, count=st.integers(1, 3), seed=st.integers(0, 999))
 def test_tsv_is_the_algorithm_of_its_paper(shape: tuple[int, ...], count: int, seed: int) -> None:
     base, tensors, _ = models(shape, count, seed)
@@ -275,7 +274,7 @@ def test_tsv_of_one_source_is_the_source() -> None:
     close(apply("tsv", base, tensors), tensors[0])
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(shape=SHAPES, count=st.integers(1, 4), seed=st.integers(0, 999))
 def test_iso_c_is_the_algorithm_of_its_paper(shape: tuple[int, ...], count: int, seed: int) -> None:
     base, tensors, _ = models(shape, count, seed)
@@ -283,7 +282,7 @@ def test_iso_c_is_the_algorithm_of_its_paper(shape: tuple[int, ...], count: int,
     close(apply("iso_c", base, tensors, alpha=0.9), base + 0.9 * (s.mean() * u @ v).numpy(), 1e-4)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(shape=SHAPES, common=st.sampled_from([0.0, 0.5, 1.0]), seed=st.integers(0, 999))
 def test_iso_cts_is_the_algorithm_of_its_paper(shape: tuple[int, ...], common: float, seed: int) -> None:
     count = 2
@@ -340,7 +339,7 @@ def torch_doge(deltas: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return merged.numpy()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(shape=st.sampled_from([(12, 18), (18, 12)]), seed=st.integers(0, 999))
 def test_doge_is_the_algorithm_of_its_authors(shape: tuple[int, ...], seed: int) -> None:
     base, tensors, weights = models(shape, 3, seed)
@@ -349,7 +348,7 @@ def test_doge_is_the_algorithm_of_its_authors(shape: tuple[int, ...], seed: int)
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(shape=SHAPES, seed=st.integers(0, 999))
 def test_wudi_reaches_a_lower_loss_than_the_adam_of_its_paper(shape: tuple[int, ...], seed: int) -> None:
     base, tensors, _ = models(shape, 3, seed)
@@ -432,7 +431,7 @@ def test_lines_of_factor_one_in_all_layers_is_task_arithmetic() -> None:
 # --- negative weights ---
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(weights=st.lists(st.floats(-2, 2, width=32), min_size=3, max_size=3).filter(lambda w: max(w) > 0))
 def test_language_arithmetic_adds_and_subtracts_by_weights_as_given(weights: list[float]) -> None:
     base, tensors, _ = models((6, 9), 3, 8)

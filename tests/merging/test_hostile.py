@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tiny_models import plain
@@ -331,7 +331,6 @@ def mutated(content: bytes, data: st.DataObject) -> bytes:
 
 
 @pytest.mark.slow
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_header_gives_an_error_of_ours_or_the_mean_of_what_the_reference_reads(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -71,7 +71,6 @@ def test_a_model_merged_with_itself_is_itself(name: str, model: np.ndarray, base
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in METHODS if not METHODS[n].facts and n not in ("sce", "pcb")])
 @given(tensors=STACKS, data=st.data())
-@settings(deadline=None)
 def test_the_order_of_sources_does_not_matter(name: str, tensors: np.ndarray, data: st.DataObject) -> None:
     signs = name in ("ties", "breadcrumbs_ties")
     if signs:

@@ -97,7 +97,7 @@ def ties_mean(deltas: torch.Tensor, weights: np.ndarray, shares: torch.Tensor | 
 
 @pytest.mark.parametrize("name", METHODS)
 @given(base=hnp.arrays(np.float32, (3, 4), elements=st.floats(-10, 10, width=32)), count=st.integers(1, 4))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_equal_inputs_are_left_as_they_are(name: str, base: np.ndarray, count: int) -> None:
     np.testing.assert_array_equal(apply(name, base, np.stack([base] * count)), base)
 

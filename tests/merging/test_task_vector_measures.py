@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 from tiny_models import LABELS, bert, plain, with_words
@@ -124,7 +124,6 @@ def plain_cka(one: np.ndarray, two: np.ndarray) -> float:
     return hsic(k, m) / np.sqrt(hsic(k, k) * hsic(m, m))
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 999), width=st.integers(1, 6))
 def test_cka_is_the_ratio_of_its_paper_and_ignores_rotation_and_scale(seed: int, width: int) -> None:
     rng = np.random.default_rng(seed)

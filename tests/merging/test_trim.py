@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel.errors import UsageError
@@ -38,7 +38,6 @@ def largest(delta: np.ndarray, count: int) -> np.ndarray:
     density=st.floats(0, 1),
     grid=st.sampled_from([0.0, 0.1, 0.5, 10.0]),
 )
-@settings(deadline=None)
 def test_the_largest_stay_and_the_first_among_equals(
     seed: int, size: int, density: float, grid: float
 ) -> None:

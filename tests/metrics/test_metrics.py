@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel.errors import UsageError
@@ -23,7 +23,6 @@ def value(name: str, gold: list[str], predicted: list[str]) -> float:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(TAGS, TAGS), min_size=1, max_size=6))
 def test_span_f1_is_that_of_seqeval(pairs):
     seqeval = pytest.importorskip("seqeval.metrics")
@@ -33,7 +32,6 @@ def test_span_f1_is_that_of_seqeval(pairs):
     assert value("span_f1", [*map(" ".join, gold)], [*map(" ".join, predicted)]) == pytest.approx(expected)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcde")), min_size=1, max_size=30))
 def test_macro_f1_is_that_of_scikit_learn(pairs):
     sklearn = pytest.importorskip("sklearn.metrics")
@@ -42,7 +40,6 @@ def test_macro_f1_is_that_of_scikit_learn(pairs):
     assert value("macro_f1", gold, predicted) == pytest.approx(expected)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=3, max_size=20))
 def test_spearman_is_that_of_scipy_also_for_items_drawn_twice(pairs):
     scipy_stats = pytest.importorskip("scipy.stats")
@@ -57,7 +54,6 @@ def test_spearman_is_that_of_scipy_also_for_items_drawn_twice(pairs):
             assert got == pytest.approx(scipy_stats.spearmanr(a, b).statistic, abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), min_size=2, max_size=25))
 def test_ndcg_is_that_of_scikit_learn_also_with_equal_scores(documents):
     sklearn = pytest.importorskip("sklearn.metrics")

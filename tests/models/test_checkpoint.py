@@ -83,7 +83,7 @@ def test_rounding_to_bfloat16_and_float16_is_that_of_torch(values: list[float]) 
         np.testing.assert_array_equal(rounded, torch.tensor(array).to(dtype).to(torch.float32).numpy())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.dictionaries(
         st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=8).filter(
@@ -170,7 +170,6 @@ def test_a_name_that_is_there_twice_is_refused(tmp_path: Path) -> None:
         read_header(path)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_a_truncated_or_altered_file_never_ends_in_a_traceback(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel.report import ranking
@@ -24,7 +24,6 @@ def test_critical_differences_are_those_of_demsar(k, q):
     assert found.critical == pytest.approx(q * np.sqrt(k * (k + 1) / (6 * targets)), rel=6e-4)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(2, 9), st.integers(3, 6), st.integers(0, 10_000))
 def test_friedman_with_ties_is_that_of_scipy(targets, methods, seed):
     values = np.random.default_rng(seed).integers(0, 5, size=(targets, methods)) / 4
@@ -34,7 +33,6 @@ def test_friedman_with_ties_is_that_of_scipy(targets, methods, seed):
         assert ranking.friedman(ranks) == pytest.approx(expected.statistic, abs=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(-400, 400).filter(bool), min_size=1, max_size=14, unique_by=abs))
 def test_wilcoxon_without_ties_is_that_of_scipy(differences):
     d = np.array(differences) / 100

@@ -31,7 +31,7 @@ def cluster(monkeypatch_module):
     made = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 1, "num_gpus": 1, "include_dashboard": False,
-                        "_system_config": {"health_check_period_ms": 500, "health_check_failure_threshold": 3}},
+                        "_system_config": {"health_check_period_ms": 500, "health_check_failure_threshold": 10}},
     )  # fmt: skip
     made.second = made.add_node(num_cpus=1)
     made.wait_for_nodes()

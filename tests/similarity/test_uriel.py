@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -67,7 +67,6 @@ MATRICES = hnp.arrays(
 
 
 @given(MATRICES)
-@settings(deadline=None)
 def test_sinkhorn_balances_rows_and_columns(values):
     found = select.sinkhorn(values, steps=2000)
     assert found.converged

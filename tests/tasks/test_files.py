@@ -6,7 +6,7 @@ import csv
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel.errors import MuError, UnavailableError, UsageError
@@ -131,7 +131,6 @@ def test_no_folder_and_a_wrong_one_are_told_apart(tmp_path):
 word = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).filter(str.strip)
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(word, word), max_size=8))
 def test_what_the_csv_module_wrote_is_read_back(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("csv") / "sw-KE.csv"

@@ -14,15 +14,6 @@ from merginguriel.errors import MuError, UsageError
 pytestmark = pytest.mark.lab
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The models here are so small that threads wait for each other longer than they work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
     return small_base(tmp_path_factory.mktemp("base"))

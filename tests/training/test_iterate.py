@@ -28,14 +28,6 @@ PLAIN = IterateSettings(epochs=3)
 FAST = replace(QUICK, dropout=0.0)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     return small_base(tmp_path_factory.mktemp("base"))

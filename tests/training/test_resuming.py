@@ -18,14 +18,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.lab]
 DROPPING = replace(QUICK, dropout=0.1)  # so that random numbers have to go on too
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     return small_base(tmp_path_factory.mktemp("base"))

@@ -15,12 +15,6 @@ from merginguriel.runs import run_store
 from merginguriel.study import item_file
 
 
-@pytest.fixture
-def space(bench):
-    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
-    return bench.load_space()
-
-
 def answers(share, seed):
     return np.random.default_rng(seed).random(200) < share
 

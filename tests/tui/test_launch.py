@@ -17,12 +17,6 @@ from merginguriel.config.schema import KEYS
 from merginguriel.runs import run_store, worker
 
 
-@pytest.fixture
-def space(bench):
-    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
-    return bench.load_space()
-
-
 @pytest.mark.slow
 def test_the_form_has_every_key_and_says_at_once_what_cannot_stand(space, mu):
     seen = {}

@@ -14,11 +14,9 @@ from run_screens import until, waiting
 
 
 @pytest.fixture
-def space(bench):
-    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
-    bench.skill()
+def space(bench, space):
     bench.entry(row())
-    return bench.load_space()
+    return space
 
 
 @pytest.mark.slow

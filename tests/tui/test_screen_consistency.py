@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -10,7 +11,7 @@ from looking import press, settled, text_of
 from merginguriel_tui import advice_view
 from merginguriel_tui.app import MuApp
 from merginguriel_tui.dialogs import Confirm
-from merginguriel_tui.screens import advise_data, links
+from merginguriel_tui.screens import links, recipe
 from pilot import play
 from rich.color import ColorSystem
 from rich.style import Style
@@ -21,14 +22,6 @@ from merginguriel.knowledge.base import load
 from merginguriel.knowledge.skills.diff import Change
 from merginguriel.loop import advise_request, ledger
 from merginguriel.runs import run_store
-
-
-@pytest.fixture
-def space(bench):
-    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
-    bench.skill()
-    return bench.load_space()
-
 
 # Links
 
@@ -67,24 +60,27 @@ def test_the_evidence_of_a_change_is_shown_with_its_sign(sign):
 # Notes
 
 
-@pytest.mark.parametrize("screen", ["advise", "skills", "log", "runs"])
-def test_notes_have_lines_of_their_own(bench, space, screen):
-    import asyncio
-
+def test_notes_have_lines_of_their_own(bench, space):
     bench.entry(row())
 
     async def run():
-        app = MuApp(space, screen=screen, what=("sw-KE",) if screen == "advise" else ())
+        app = MuApp(space, screen="advise", what=("sw-KE",))
         async with app.run_test(size=(80, 24), notifications=True) as pilot:
-            await settled(app, pilot)
-            app.notify("one\ntwo", timeout=600, markup=False)
-            await until(app, pilot, lambda: "▌ two" in text_of(app))
-            body, rack = app.screen.query_one("#body").region, app.screen.query_one("Toast").region
-            command = app.screen.query_one("#command").region
-            assert body.bottom <= command.y < rack.y and rack.bottom == 23
-            app.notify("\n".join("a long story" for _ in range(30)), timeout=600, markup=False)
-            await until(app, pilot, lambda: "a long story" in text_of(app))
-            assert app.screen.query_one("#body").size.height > 10  # however long the note
+            for screen in ("advise", "skills", "log", "runs"):
+                await on(app, pilot, screen)
+
+    async def on(app, pilot, screen):
+        app.action_go(screen)
+        app.clear_notifications()
+        await settled(app, pilot)
+        app.notify("one\ntwo", timeout=600, markup=False)
+        await until(app, pilot, lambda: "▌ two" in text_of(app))
+        body, rack = app.screen.query_one("#body").region, app.screen.query_one("Toast").region
+        command = app.screen.query_one("#command").region
+        assert body.bottom <= command.y < rack.y and rack.bottom == 23
+        app.notify("\n".join("a long story" for _ in range(30)), timeout=600, markup=False)
+        await until(app, pilot, lambda: "a long story" in text_of(app))
+        assert app.screen.query_one("#body").size.height > 10  # however long the note
 
     asyncio.run(run())
 
@@ -101,37 +97,40 @@ def test_notes_have_lines_of_their_own(bench, space, screen):
         ("paused", "cancel resume"),
     ],
 )
-@pytest.mark.parametrize("alone", [True, False])
-def test_a_run_offers_to_cancel_pause_and_resume_only_where_that_works(space, state, offered, alone):
+def test_a_run_offers_to_cancel_pause_and_resume_only_where_that_works(space, state, offered):
     run = finished(space, "da-DK", [1, 0, 1]) if state == "finished" else waiting(space, "da-DK")
     if state in ("cancelled", "paused"):
         run_store.request(run, state.removesuffix("d").removesuffix("l") if state == "paused" else "cancel")
 
     async def script(app, pilot):
         await settled(app, pilot)
-        await until(app, pilot, lambda: not alone or app.screen.facts is not None)
-        ids = {one.binding.id for one in app.screen.active_bindings.values()}
-        prefix = "run" if alone else "runs"
-        assert {w for w in ("cancel", "pause", "resume") if f"{prefix}.{w}" in ids} == set(offered.split())
-        if state == "finished":
-            await press(app, pilot, "x")
-            assert not isinstance(app.screen, Confirm)
+        for prefix in ("runs", "run"):
+            if prefix == "run":
+                app.screen.open_run(run.id)
+                await until(app, pilot, lambda: getattr(app.screen, "facts", None) is not None)
+            ids = {one.binding.id for one in app.screen.active_bindings.values()}
+            shown = {word for word in ("cancel", "pause", "resume") if f"{prefix}.{word}" in ids}
+            assert shown == set(offered.split())
+            if state == "finished":
+                await press(app, pilot, "x")
+                assert not isinstance(app.screen, Confirm)
 
-    play(space, script, screen="runs", what=(run.id,) if alone else ())
+    play(space, script, screen="runs")
 
 
-@pytest.mark.parametrize("screen", ["advise", "skills", "log", "runs", "matrix"])
-def test_what_is_typed_at_once_after_the_slash_goes_into_the_field(bench, space, screen):
+def test_what_is_typed_at_once_after_the_slash_goes_into_the_field(bench, space):
     bench.entry(row())
 
     async def script(app, pilot):
-        await settled(app, pilot)
-        for key in "/en/x":
-            app.post_message(events.Key({"/": "slash"}.get(key, key), key))
-        await settled(app, pilot)
-        assert app.focused.id == "find" and app.focused.value == "en/x" and len(app.screen_stack) == 1
+        for screen in ("advise", "skills", "log", "runs", "matrix"):
+            app.action_go(screen)
+            await settled(app, pilot)
+            for key in "/en/x":
+                app.post_message(events.Key({"/": "slash"}.get(key, key), key))
+            await settled(app, pilot)
+            assert app.focused.id == "find" and app.focused.value == "en/x" and len(app.screen_stack) == 1
 
-    play(space, script, screen=screen, what=("sw-KE",) if screen == "advise" else ())
+    play(space, script, screen="advise", what=("sw-KE",))
 
 
 @pytest.mark.parametrize(
@@ -206,8 +205,8 @@ def test_a_recipe_that_is_measured_already_is_named_and_asks_first(bench, space,
     knowledge = load(space)
     advice = advise_request.advise(knowledge, advise_request.question(knowledge, "sw-KE"))
     assert [s.locale for s in advice.recipe.sources] == ["de-DE", "en-US"]
-    rows = advise_data.measured(knowledge, advice)
-    assert (advise_data.same_seed(rows, 0) is not None) == asks
+    rows = recipe.measured(knowledge, advice)
+    assert (recipe.same_seed(rows, 0) is not None) == asks
 
     async def script(app, pilot):
         await settled(app, pilot)

@@ -9,13 +9,14 @@ import shutil
 import time
 
 import pytest
+from conftest import row
 from looking import notes, press, settled, shipped_copy, text_of
 from merginguriel_tui import dialogs, main, session
 from merginguriel_tui.app import MuApp
 from merginguriel_tui.registry import SCREENS
 from pilot import play
 from places import furnished
-from run_screens import until
+from run_screens import until, waiting
 from textual.widgets import Label
 
 from merginguriel import workspace
@@ -272,8 +273,8 @@ def test_one_that_began_and_ended_between_two_looks_is_told(small):
     space = small.load_space()
     space.runs.mkdir()
     watch = EndWatch(space)
+    os.utime(space.runs, (0, 0))  # as if the store had last changed long before the run
     watch.ended()
-    time.sleep(0.01)
     run = made_run(space)
     runs.Events(run.folder).add("cancelled")
     watch.again = 0
@@ -361,26 +362,53 @@ def test_a_click_on_a_row_a_link_and_a_reason_does_what_enter_does(bench):
     play(space, script, size=(120, 40), screen="runs")
 
 
-@pytest.mark.parametrize(
-    "typed, mode", [("Danish", "advise"), ("A test", "log"), ("merge-nb", "runs"), ("a-skill", "skills")]
-)
-def test_the_palette_finds_locales_entries_runs_and_skills(bench, typed, mode):
-    from conftest import row
-    from run_screens import until, waiting
-
+def test_the_palette_finds_locales_entries_runs_and_skills(bench):
     bench.skill()
     bench.entry(row())
     space = bench.load_space()
     waiting(space, "nb-NO")
 
+    def first(app):
+        listed = app.screen.query_one("CommandList")
+        return str(listed.get_option_at_index(0).prompt) if listed.option_count else ""
+
     async def script(app, pilot):
-        await settled(app, pilot)
-        await press(app, pilot, "ctrl+p")
-        await until(app, pilot, lambda: app.screen.is_attached and app.screen.query("CommandInput"))
-        await press(app, pilot, *("space" if letter == " " else letter for letter in typed))
-        await until(app, pilot, lambda: app.screen.query_one("CommandList").option_count)
-        await pilot.pause(0.5)
-        await press(app, pilot, "enter")
-        await until(app, pilot, lambda: app.current_mode == mode)
+        found = {"Danish": "advise", "A test": "log", "merge-nb": "runs", "a-skill": "skills"}
+        for typed, mode in found.items():
+            await settled(app, pilot)
+            await press(app, pilot, "ctrl+p")
+            await until(app, pilot, lambda: app.screen.is_attached and app.screen.query("CommandInput"))
+            await press(app, pilot, *("space" if letter == " " else letter for letter in typed))
+            await until(app, pilot, lambda typed=typed: typed in first(app))
+            await settled(app, pilot)
+            await press(app, pilot, "enter")
+            await until(app, pilot, lambda mode=mode: app.current_mode == mode)
 
     play(space, script, screen="matrix")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("screen", "field", "to"),
+    [("advise", "find", "targets"), ("skills", "find", "skills"), ("log", "find", "timeline"), ("runs", "find", "table"),
+     ("matrix", "find", "heat"), ("run", "logfind", "lines")],
+)  # fmt: skip
+def test_enter_in_a_search_moves_to_the_result_and_escape_clears_it(bench, screen, field, to):
+    space, runs = furnished(bench)
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        for key, left in (("enter", "da"), ("escape", "")):
+            await press(app, pilot, "slash", "home", "shift+end", *"da")
+            assert app.focused.id == field and app.focused.value == "da"
+            await press(app, pilot, key)
+            found = app.screen.query(f"#{field}")
+            assert not found or found.first().value == left
+            if screen == "advise" and key == "enter":  # the result is the advice
+                continue
+            assert app.focused.id == to
+
+    play(
+        space, script, size=(120, 40), screen="runs" if screen == "run" else screen,
+        what=(runs[0],) if screen == "run" else (),
+    )  # fmt: skip

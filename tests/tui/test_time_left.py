@@ -21,12 +21,6 @@ SECONDS = {"model": 100.0, "score": 40.0, "merge": 20.0, "compare": 10.0}
 TRAIN = "train {} ({} of {})".format
 
 
-@pytest.fixture
-def space(bench):
-    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
-    return bench.load_space()
-
-
 def test_a_run_as_fast_as_before_has_the_rest_of_what_such_runs_took_left():
     plan = Expected(MERGE, 2, SECONDS)
 
