@@ -127,8 +127,8 @@ def test_lists_and_mappings_of_a_row_are_read_as_such(log):
         ).json["rows"][0]
         for cells in (listed, text)
     ]
-    for row in rows:
-        row.pop("ref")
+    for one in rows:
+        one.pop("ref")
     assert (
         rows[0] == rows[1]
         and rows[0]["sources"] == ["de-DE", "it-IT"]
