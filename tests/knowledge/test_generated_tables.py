@@ -99,7 +99,7 @@ def test_a_table_of_results_that_is_typed_is_found(told):
 
 
 def test_a_cited_claim_that_does_not_exist_is_found(told):
-    assert "cites the unknown claim no-such-claim." in told("See [gains-sw-ke] and [no-such-claim].")
+    assert "[no-such-claim] is not a claim." in told("See [gains-sw-ke] and [no-such-claim].")
 
 
 def test_a_skill_that_cites_nothing_is_no_exception(told):

@@ -389,7 +389,7 @@ def _proposal(
     used: Iterable[str] = (),
     by_hand: str = "",
 ) -> Proposal:
-    diff = []
+    diff: list[str] = []
     for file in sorted({edit.file for edit in edits}):
         name, old = f"skills/{skill.name}/{file}", restate.text_of(skill.path.parent / file)
         new = old

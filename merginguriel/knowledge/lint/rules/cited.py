@@ -14,7 +14,7 @@ from merginguriel.knowledge.claims.recompute import LOCALE
 from merginguriel.knowledge.claims.sentence_match import without_quotes
 from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse import markdown
-from merginguriel.knowledge.parse.prose_numbers import BRACKETS, ENTRY_ID, passages
+from merginguriel.knowledge.parse.prose_numbers import BRACKETS, passages
 from merginguriel.knowledge.parse.skills import Skill
 from merginguriel.knowledge.skills.tables import blocks, pages
 
@@ -33,16 +33,16 @@ STRONG = re.compile(
 _CLAUSE = r"\b[^.;:?|]*?(?:,|(?=[.;:?|])|\Z)"
 SILENT = re.compile(
     rf"\b(?:if|unless|until|whether){_CLAUSE}|(?:^|(?<=[.;:|]))\s*(?:where|when){_CLAUSE}|[^.;:|]*\?|"
-    r"(?:^|(?<=[.;:|]))\s*(?:always|never)\b|^\W*none(?: known)?\W*$",
+    r"(?:^|(?<=[.;:|]))\s*(?:always|never)\b|^\W*(?:none|nothing)(?: known)?\W*$",
     re.IGNORECASE,
 )
+_ANCHOR = re.compile(r"\[[^\]\n]*\]\(#[^)\n]*\)")  # a link within the page: [above](#top)
 # Digits that look measured: 48.32%, 48,32 %, +1.62 pp, 0.4832.
 _MEASURED = re.compile(r"\d+[.,]\d+\s?(?:%|pp\b|pt\b)|\b[01][.,]\d{3,}")
 
 
 def check(knowledge: Knowledge) -> list[Problem]:
     """Check the citations and tables of each skill."""
-    claims = {claim.id for claim in knowledge.claims}
     generated: dict[object, set[int]] = {}
     problems: list[Problem] = []
     for path in pages(knowledge):
@@ -59,30 +59,18 @@ def check(knowledge: Knowledge) -> list[Problem]:
         ]  # fmt: skip
     for skill in knowledge.skills:
         if not skill.foreign:
-            problems += _check(skill, generated.get(skill.path, set()), claims)
+            problems += _check(skill, generated.get(skill.path, set()))
     return problems
 
 
-def _check(skill: Skill, generated: set[int], claims: set[str]) -> list[Problem]:
+def _check(skill: Skill, generated: set[int]) -> list[Problem]:
     result = []
     for section in markdown.sections(skill.body, skill.body_line):
         for passage in passages(section):
             where = f"{skill.path}:{passage.line}"
             if passage.line in generated:
                 continue
-            refs = [
-                ref for ref in BRACKETS.findall(passage.text) if re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", ref)
-            ]
-            unknown = [ref for ref in refs if ref not in claims and not ENTRY_ID.fullmatch(ref)]
-            if unknown:
-                result.append(
-                    Problem(
-                        where,
-                        f"cites the unknown claim {unknown[0]}.",
-                        "List the claims: mu skills show NAME --claims",
-                    )
-                )
-            text = without_quotes(BRACKETS.sub(" ", passage.text))
+            text = without_quotes(BRACKETS.sub(" ", _ANCHOR.sub(" ", passage.text)))
             if (
                 passage.table
                 and _MEASURED.search(text)
