@@ -23,11 +23,6 @@ def folder(kind: str) -> Path:
     return _DIRS.user_cache_path / kind
 
 
-def state_folder() -> Path:
-    """Return the folder for what a client remembers between sessions; `$XDG_STATE_HOME/merginguriel` on Linux."""
-    return _DIRS.user_state_path
-
-
 def of_folder(kind: str, root: Path, suffix: str) -> Path:
     """Return the cache file that belongs to the folder `root`, such as a workspace; one per resolved path."""
     name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:24]

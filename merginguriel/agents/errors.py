@@ -55,12 +55,12 @@ def in_tools(text: str) -> str:
     """Return a text with tools and arguments in place of commands and flags; lines that still name some are left out."""
     lines = []
     for line in text.splitlines():
-        said = line.replace("--anyway", '"anyway": true')
+        changed = line.replace("--anyway", '"anyway": true')
         for command, tool in TOOLS:
-            said = re.sub(command, tool, said)
-        said = _FLAG.sub(lambda flag: flag[1].replace("-", "_"), said)
-        if not _COMMAND.search(said):
-            lines.append(said)
+            changed = re.sub(command, tool, changed)
+        changed = _FLAG.sub(lambda flag: flag[1].replace("-", "_"), changed)
+        if not _COMMAND.search(changed):
+            lines.append(changed)
     return "\n".join(lines)
 
 

@@ -17,8 +17,6 @@ from merginguriel.knowledge.log.takes_back import TakenBack
 from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.knowledge.parse.expectations import Expectation
 from merginguriel.loop import advise_request
-from merginguriel.loop.changed_verdicts import changed_verdicts
-from merginguriel.loop.ordered_pilot import ordered_pilot
 from merginguriel.merging.registry import parameters
 from merginguriel.workspace import Workspace
 
@@ -66,7 +64,9 @@ def plan_check(space: Workspace, entry: dict[str, Any]) -> Check:
     lands = True
     try:
         with source.locating():
-            acceptance.check(space, plan, knowledge=knowledge, program=parameters(), ordered=ordered_pilot)
+            acceptance.check(
+                space, plan, knowledge=knowledge, program=parameters(), ordered=advise_request.ordered_pilot
+            )
     except TriedAlready:
         lands = False
     touched = questions.touched_by(plan, questions.threads(knowledge.entries))[:MOST]
@@ -110,8 +110,8 @@ def log_add(space: Workspace, entry: dict[str, Any]) -> Landed:
     took: list[TakenBack] = []
     before = load_readable(where)
     landed = acceptance.accept(
-        where, text, anyway=anyway, program=parameters(), verdicts=changed_verdicts, report=took.append,
-        ordered=ordered_pilot,
+        where, text, anyway=anyway, program=parameters(), verdicts=advise_request.changed_verdicts, report=took.append,
+        ordered=advise_request.ordered_pilot,
     )  # fmt: skip
     result: Landed = {
         "id": landed.id, "path": where.display(landed.path), "type": landed.type, "rows": len(landed.rows),

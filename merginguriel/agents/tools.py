@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from merginguriel import locales, workspace
@@ -39,7 +38,6 @@ class ToolFunction:
     """A function as a tool.
 
     Attributes:
-        call: The function.
         reads: Whether it answers from the skills and the log.
         writes: Whether it adds to the workspace; no tool changes or removes anything.
         schema: Schema of the arguments, where they are one object that the function checks itself; otherwise it is
@@ -300,14 +298,11 @@ TOOLS = (
 
 def day(text: str | None) -> str | None:
     """Return `text` if it is a day as YYYY-MM-DD; raise UsageError otherwise."""
-    if text is None:
-        return None
-    try:
-        if date.fromisoformat(text).isoformat() == text:
-            return text
-    except ValueError:
-        pass
-    raise UsageError(f"{text!r} is not a date: YYYY-MM-DD.")
+    from merginguriel.knowledge.parse.row_parser import is_day
+
+    if text is not None and not is_day(text):
+        raise UsageError(f"{text!r} is not a date: YYYY-MM-DD.")
+    return text
 
 
 def call(tool: ToolFunction, space: Workspace, arguments: dict[str, Any]) -> tuple[Any, tuple[Problem, ...]]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import gc
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +97,6 @@ def advise(
         return 0
     if not targets:
         raise click.UsageError("Missing option '--target'.", ctx)
-    from merginguriel import collector
     from merginguriel.loop.advice_cache import Adviser
 
     where = space(workspace_path)
@@ -104,7 +107,7 @@ def advise(
         "mode": mode, "context": context, "method": method, "similarity": similarity, "k": k,
         "min_gain": min_gain, "budget": budget, "ensembles": not no_ensembles,
     }  # fmt: skip
-    with collector.paused():
+    with _no_garbage_collection():
         found = [adviser.answer(target, **options) for target in dict.fromkeys(targets)]
     answers = [one.advice for one in found]
     if since is not None:
@@ -136,6 +139,18 @@ def advise(
     if save:
         say(plain(f"wrote the recipe to {save}; run it with: mu run {shlex.quote(str(save))}"))
     return ABSTAINED if all(answer.verdict == "unknown" for answer in answers) else 0
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Collect no garbage inside: with 100,000 rows in memory, each pass over them costs as much as the work itself."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _changes(
@@ -187,9 +202,11 @@ def score(figure: Path | None, as_json: bool, workspace_path: Path | None) -> No
     if figure:
         if not found:
             raise UsageError("no advice was measured yet: nothing to draw.")
-        from merginguriel.report.reliability import draw
+        from merginguriel.report import figures
 
-        draw([(one.said, one.gained, one.count) for one in ledger.buckets(found)], figure)
+        points = [(one.stated, one.gained, one.count) for one in ledger.buckets(found)]
+        draw = functools.partial(figures.reliability, points)
+        figures.save(draw, figure.with_suffix(""), (figure.suffix[1:] or "png",))
         say(f"wrote {figure}")
 
 

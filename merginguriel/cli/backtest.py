@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .common import LOCALE, emit, json_option, plain, say, space, workspace_option
+from .common import DATE, LOCALE, emit, json_option, plain, say, space, workspace_option
 
 
 @click.command(short_help="Score the advice on what it did not know.")
@@ -18,7 +18,7 @@ from .common import LOCALE, emit, json_option, plain, say, space, workspace_opti
     "--replicates", type=click.IntRange(min=1), default=12, show_default=True, help="Of data fission."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of data fission and permutations.")
-@click.option("--as-of", metavar="DATE", help="Use what was known on this day, YYYY-MM-DD.")
+@click.option("--as-of", type=DATE, help="Use what was known on this day, YYYY-MM-DD.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False),
               help="Folder for report.md and its figures. Default: nothing is written.")  # fmt: skip
 @json_option

@@ -87,16 +87,11 @@ class DateType(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the day; raise UsageError for another form."""
-        from datetime import date
+        from merginguriel.knowledge.parse.row_parser import is_day
 
-        text = str(value)
-        try:
-            day = date.fromisoformat(text).isoformat()
-        except ValueError:
-            day = ""
-        if day != text:
-            raise UsageError(f"{text!r} is not a date.", hint="YYYY-MM-DD")
-        return text
+        if not is_day(str(value)):
+            raise UsageError(f"{str(value)!r} is not a date.", hint="YYYY-MM-DD")
+        return str(value)
 
 
 LOCALE = LocaleType()

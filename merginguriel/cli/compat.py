@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import shutil
 import sys
 from collections.abc import Mapping
@@ -69,7 +67,7 @@ def compat(
     The measures are cosine and sign conflict of the task vectors, and with --cka the similarity of hidden states. Heat
     maps are printed; a CSV and a PNG per measure, and one CSV with all parts of the model, are written to results/.
     """
-    from merginguriel.evaluation import heatmap, square_matrix
+    from merginguriel.evaluation import heatmap
     from merginguriel.merging import task_vector_measures
     from merginguriel.similarity import compat as square
     from merginguriel.study import compat_rows
@@ -91,7 +89,7 @@ def compat(
     for measure in matrices:
         path = compat_path(study, measure, where)
         square.save(path, result.names, result.matrix(measure))
-        square_matrix.save_png(
+        heatmap.save_square_png(
             result.names, result.matrix(measure), MEANING[measure], path.with_suffix(".png")
         )
     parts = compat_path(study, "parts", where)
@@ -112,7 +110,7 @@ def compat(
     width = shutil.get_terminal_size().columns
     blocks = [
         f"{MEANING[measure]}: {part}\n"
-        + square_matrix.render(result.names, matrix, depth=heatmap.depth(sys.stdout, environ), width=width)
+        + heatmap.render_square(result.names, matrix, depth=heatmap.depth(sys.stdout, environ), width=width)
         for measure, matrix in selected.items()
     ]
     click.echo("\n\n".join(blocks))
@@ -154,25 +152,23 @@ def shared_text(study: Study, names: list[str], text: Path | None, limit: int) -
     return source_choice.shared_text(study, names, limit)
 
 
-def compat_path(study: Study, measure: str, folder: Path | None = None) -> Path:
+def compat_path(study: Study, measure: str, folder: Path) -> Path:
     """Return the path of a measure: `cosine`, `sign_conflict`, `weighted_sign_conflict`, `cka`."""
-    return (folder or study.space.results) / f"compat-{study.task}-{study.base_name}-{measure}.csv"
+    return folder / f"compat-{study.task}-{study.base_name}-{measure}.csv"
 
 
 def save_parts(path: Path, compatibility: Compatibility) -> None:
     """Write one line per measure, part and pair."""
-    from merginguriel.files import write_text
+    from merginguriel.files import csv_text, write_text
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["measure", "part", "source", "other", "value"])
+    rows: list[list[str]] = [["measure", "part", "source", "other", "value"]]
     for measure, by_part in compatibility.matrices.items():
         for part, matrix in by_part.items():
             for i, name in enumerate(compatibility.names):
                 for j, other in enumerate(compatibility.names[:i]):
                     value = float(matrix[i, j])
-                    writer.writerow([measure, part, name, other, "" if np.isnan(value) else repr(value)])
-    write_text(path, text.getvalue())
+                    rows.append([measure, part, name, other, "" if np.isnan(value) else repr(value)])
+    write_text(path, csv_text(rows))
 
 
 def table(names: tuple[str, ...], matrix: np.ndarray) -> Mapping[str, Mapping[str, float | None]]:

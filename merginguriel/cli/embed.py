@@ -10,8 +10,8 @@ import click
 
 from merginguriel.errors import UsageError
 
-from .common import LOCALE, columns, emit, json_option, say, workspace_option
-from .embed_compose import base_folder, compose, ranks
+from .common import LOCALE, columns, emit, json_option, say, space, workspace_option
+from .embed_compose import compose
 from .progress import Bar
 from .study import trust_option
 
@@ -35,53 +35,23 @@ def embed() -> None:
 
 @embed.command(short_help="Train an embedder on pairs or triples.")
 @click.argument("pairs", type=FILE)
-@click.option(
-    "--base", default="e5-small", show_default=True, help="e5-small, a folder, or a name on the hub."
-)
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="New folder of sentence-transformers."
-)
+@click.option("--base", default="e5-small", show_default=True, help="e5-small, a folder, or a name on the hub.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder of sentence-transformers.")  # fmt: skip
 @click.option("--pooling", default="mean", show_default=True, help=POOLING)
 @click.option("--head", type=click.Choice(HEAD), default="none", show_default=True)
-@click.option(
-    "--out-dim", type=click.IntRange(min=1), help="Width of the vectors. Default: that of the base."
-)
-@click.option(
-    "--hidden",
-    type=click.IntRange(min=1),
-    help="Width inside --head mlp and residual. Default: half the base's.",
-)
+@click.option("--out-dim", type=click.IntRange(min=1), help="Width of the vectors. Default: that of the base.")  # fmt: skip
+@click.option("--hidden", type=click.IntRange(min=1), help="Width inside --head mlp and residual. Default: half the base's.")  # fmt: skip
 @click.option("--experts", type=click.IntRange(min=2), default=4, show_default=True)
-@click.option(
-    "--family",
-    "families",
-    multiple=True,
-    help="Script family with a head of its own; repeat. Default: those of the data.",
-)
-@click.option(
-    "--lora-rank",
-    type=click.IntRange(min=0),
-    default=0,
-    help="LoRA on query and value matrices; 0 trains the base.",
-)
-@click.option(
-    "--lora-last", type=click.IntRange(min=0), default=0, help="LoRA on the last N layers only; 0: all."
-)
-@click.option(
-    "--lora-families",
-    is_flag=True,
-    help="One adapter per script family of the queries: a model each, OUT/FAMILY.",
-)
+@click.option("--family", "families", multiple=True, help="Script family with a head of its own; repeat. Default: those of the data.")  # fmt: skip
+@click.option("--lora-rank", type=click.IntRange(min=0), default=0, help="LoRA on query and value matrices; 0 trains the base.")  # fmt: skip
+@click.option("--lora-last", type=click.IntRange(min=0), default=0, help="LoRA on the last N layers only; 0: all.")  # fmt: skip
+@click.option("--lora-families", is_flag=True, help="One adapter per script family of the queries: a model each, OUT/FAMILY.")  # fmt: skip
 @click.option("--freeze", is_flag=True, help="Train pooling and head only.")
 @click.option("--loss", type=click.Choice(LOSS), default="mnrl", show_default=True)
 @click.option("--teacher", type=click.Path(path_type=Path), help="Embedder for --loss distill and gist.")
 @click.option("--margin", type=float, help="Of triplet (0.3) and circle (0.25).")
-@click.option(
-    "--mine", type=click.IntRange(min=1), metavar="K", help="Mine K hard negatives per query with the base."
-)
-@click.option(
-    "--mine-ranks", default="50-300", show_default=True, metavar="A-B", help="Ranks of the candidates."
-)
+@click.option("--mine", type=click.IntRange(min=1), metavar="K", help="Mine K hard negatives per query with the base.")  # fmt: skip
+@click.option("--mine-ranks", default="50-300", show_default=True, metavar="A-B", help="Ranks of the candidates.")  # fmt: skip
 @click.option("--mine-margin", type=float, default=0.05, show_default=True,
               help="A candidate is at most (1 - this) times as similar as the positive.")  # fmt: skip
 @click.option("--mine-highest", type=float, help="Largest similarity of a candidate.")
@@ -89,9 +59,7 @@ def embed() -> None:
 @click.option("--steps", type=click.IntRange(min=0), default=0, help="Optimizer steps; 0: by --epochs.")
 @click.option("--batch-size", "batch", type=click.IntRange(min=2), default=32, show_default=True)
 @click.option("--learning-rate", type=float, default=5e-5, show_default=True)
-@click.option(
-    "--head-learning-rate", "head_rate", type=float, help="Of pooling and head. Default: that of the base."
-)
+@click.option("--head-learning-rate", "head_rate", type=float, help="Of pooling and head. Default: that of the base.")  # fmt: skip
 @click.option("--max-tokens", type=click.IntRange(min=2), default=64, show_default=True)
 @click.option("--query-prompt", default="", help="Text before queries; E5 models expect 'query: '.")
 @click.option("--document-prompt", default="", help="Text before documents; E5 models expect 'passage: '.")
@@ -114,6 +82,7 @@ def train(
     from merginguriel.embedding import architecture
     from merginguriel.embedding import train as training
     from merginguriel.embedding.architecture import Shape
+    from merginguriel.models.base import embedder_base
     from merginguriel.tasks.pairs import read
 
     if out.exists() and not dry_run:
@@ -128,7 +97,7 @@ def train(
     if by_family and not shape.rank:
         raise UsageError("--lora-families needs a rank.", hint="Add: --lora-rank 16")
     settings = training.Settings(**given)
-    folder = base_folder(base, workspace_path)
+    folder = embedder_base(base, space(workspace_path))
     if dry_run:
         model = architecture.build(
             folder, training.with_families(shape, examples), max_tokens=settings.max_tokens
@@ -146,12 +115,10 @@ def train(
             )  # fmt: skip
         found.append(made)
     if as_json:
-        emit(
-            [
-                {**asdict(made), "folder": str(made.folder), "parameters": parameter_rows(made.parameters)}
-                for made in found
-            ]
-        )
+        plain = [
+            {"folder": str(made.folder), "parameters": parameter_rows(made.parameters)} for made in found
+        ]
+        emit([{**asdict(made), **one} for made, one in zip(found, plain, strict=True)])
         return
     for made in found:
         click.echo(f"{made.folder}  loss {made.loss:.4f}  {made.seconds:.0f} s")
@@ -161,19 +128,15 @@ def train(
 
 def window_of(given: dict[str, Any]) -> Any:
     """Remove the options of mining and return the window; None without --mine. Raises UsageError."""
-    from merginguriel.embedding.train import Window
+    from merginguriel.embedding.train import Window, ranks
 
-    k, text, margin, highest = (
-        given.pop(name) for name in ("mine", "mine_ranks", "mine_margin", "mine_highest")
-    )
+    k, text, margin, highest = (given.pop(f"mine{name}") for name in ("", "_ranks", "_margin", "_highest"))
     return Window(k, *ranks(text), margin, highest) if k else None
 
 
 def parameter_rows(counted: dict[str, tuple[int, int]]) -> list[dict[str, Any]]:
     """Return the numbers of parameters as JSON data."""
-    return [
-        {"part": part, "trainable": trainable, "all": total} for part, (trainable, total) in counted.items()
-    ]
+    return [{"part": part, "trainable": own, "all": total} for part, (own, total) in counted.items()]
 
 
 def show_parameters(counted: dict[str, tuple[int, int]], as_json: bool) -> None:
@@ -187,15 +150,8 @@ def show_parameters(counted: dict[str, tuple[int, int]], as_json: bool) -> None:
 
 @embed.command(short_help="Count tokens per sentence by language.")
 @click.argument("files", nargs=-1, metavar="[LOCALE=FILE]...")
-@click.option(
-    "--base",
-    default="e5-small",
-    show_default=True,
-    help="Whose tokenizer: e5-small, a folder, or a name on the hub.",
-)
-@click.option(
-    "--locale", "locales", type=LOCALE, multiple=True, help="Locale of Home Assistant's sentences; repeat."
-)
+@click.option("--base", default="e5-small", show_default=True, help="Whose tokenizer: e5-small, a folder, or a name on the hub.")  # fmt: skip
+@click.option("--locale", "locales", type=LOCALE, multiple=True, help="Locale of Home Assistant's sentences; repeat.")  # fmt: skip
 @click.option("--figure", type=FILE, help="PNG file of a bar chart.")
 @trust_option
 @json_option
@@ -217,6 +173,7 @@ def tokens(
     """
     from merginguriel.embedding import token_lengths
     from merginguriel.knowledge.parse.yaml_lines import read_text
+    from merginguriel.models.base import embedder_base
     from merginguriel.models.classifier import load_tokenizer
     from merginguriel.models.sentence_transformer import body_folder
     from merginguriel.tasks import base as tasks
@@ -229,34 +186,25 @@ def tokens(
         texts[locale] = [line for line in read_text(Path(path)).splitlines() if line.strip()]
     for locale in locales:
         texts[locale] = [item.text for item in tasks.load("home", locale).train]
-    rows = token_lengths.count(load_tokenizer(body_folder(base_folder(base, workspace_path))), texts)
+    folder = embedder_base(base, space(workspace_path))
+    rows = token_lengths.count(load_tokenizer(body_folder(folder)), texts)
     if figure:
         token_lengths.figure(rows, figure)
     if as_json:
-        emit(
-            {
-                "rows": [asdict(one) for one in rows],
-                "disparity": token_lengths.disparity(rows),
-                "advice": token_lengths.argues_for(rows),
-            }
-        )
+        table = [asdict(one) for one in rows]
+        advice = {"disparity": token_lengths.disparity(rows), "advice": token_lengths.argues_for(rows)}
+        emit({"rows": table, **advice})
         return
-    table = [[r.locale, f"{r.mean:.1f}", f"{r.low:.0f} … {r.high:.0f}", f"{r.sentences:,}"] for r in rows]
-    click.echo(columns([["locale", "tokens", "middle 80%", "sentences"], *table]))
+    cells = [[r.locale, f"{r.mean:.1f}", f"{r.low:.0f} … {r.high:.0f}", f"{r.sentences:,}"] for r in rows]
+    click.echo(columns([["locale", "tokens", "middle 80%", "sentences"], *cells]))
     say(token_lengths.argues_for(rows))
 
 
 @embed.command("eval", short_help="Score retrieval: NDCG@10, recall, reciprocal rank.")
 @click.argument("model", type=click.Path(path_type=Path, file_okay=False))
 @click.argument("data", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--against",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Another embedder, compared on the same queries.",
-)
-@click.option(
-    "--mteb", "mteb_tasks", multiple=True, metavar="TASK", help="Run a task of mteb, if installed; repeat."
-)
+@click.option("--against", type=click.Path(path_type=Path, file_okay=False), help="Another embedder, compared on the same queries.")  # fmt: skip
+@click.option("--mteb", "mteb_tasks", multiple=True, metavar="TASK", help="Run a task of mteb, if installed; repeat.")  # fmt: skip
 @trust_option
 @json_option
 def evaluate(
@@ -277,7 +225,7 @@ def evaluate(
     if bool(data) == bool(mteb_tasks):
         raise UsageError("name either DATA or --mteb TASK.")
     if mteb_tasks:
-        rows = retrieval.mteb(architecture.load(model), list(mteb_tasks), Path("results") / "mteb")
+        rows = retrieval.mteb(model, list(mteb_tasks), Path("results") / "mteb")
         emit(rows) if as_json else click.echo(columns([[str(v) for v in row.values()] for row in rows]))
         return
     if data is None:
@@ -288,32 +236,21 @@ def evaluate(
         retrieval.differences(ours, retrieval.measured(architecture.load(against), texts)) if against else {}
     )
     found: list[dict[str, Any]] = []
+    table = [["metric", "value", "95%", *(["against", "difference, pt", "95%"] if against else [])]]
     for name, values in ours.items():
         low, high = value_interval(values, metric=name)
         found.append(
             {"metric": name, "value": float(values.mean()), "ci95": [low, high], "queries": len(values)}
         )
+        table.append([name, f"{values.mean():.4f}", f"{low:.4f} … {high:.4f}"])
         if name in seen:
             one = seen[name]
-            found[-1] |= {
-                "against": one.value_b,
-                "difference_pt": one.difference,
-                "difference_ci95": [one.interval.low, one.interval.high],
-                "p": one.p,
-            }
+            low, high = one.interval.low, one.interval.high
+            found[-1] |= {"against": one.value_b, "difference_pt": one.difference, "difference_ci95": [low, high], "p": one.p}  # fmt: skip
+            table[-1] += [f"{one.value_b:.4f}", f"{one.difference:+.2f}", f"{low:+.2f} … {high:+.2f}"]
     if as_json:
         emit(found)
         return
-    table = [["metric", "value", "95%", *(["against", "difference, pt", "95%"] if against else [])]]
-    for row in found:
-        table.append([row["metric"], f"{row['value']:.4f}", f"{row['ci95'][0]:.4f} … {row['ci95'][1]:.4f}"])
-        if against:
-            low, high = row["difference_ci95"]
-            table[-1] += [
-                f"{row['against']:.4f}",
-                f"{row['difference_pt']:+.2f}",
-                f"{low:+.2f} … {high:+.2f}",
-            ]
     click.echo(columns(table))
     say(f"{found[0]['queries']} queries, {len(texts.documents)} documents")
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import shutil
 from pathlib import Path
+from typing import Any
 
 import click
 
-from merginguriel.errors import UsageError
+from merginguriel.config.schema import Compose
+from merginguriel.models import remote_code
 
 from .common import LOCALE, columns, emit, json_option, say, space, workspace_option
-from .progress import Bar
+from .run import carry_out, section_options
 from .study import trust_option
+
+OPTIONS = (
+    "size", "negatives", "mine_ranks", "pooling", "lora_rank", "loss", "epochs", "steps", "batch_size",
+    "learning_rate", "max_tokens",
+)  # fmt: skip
 
 
 @click.command(short_help="Study the languages of training data, and merge the specialists.")
@@ -22,46 +28,12 @@ from .study import trust_option
 @click.option(
     "--base", default="e5-small", show_default=True, help="e5-small, a folder, or a name on the hub."
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder of the study. Default: models/embed/compose-LANG-LANG.",
-)
-@click.option(
-    "--report", type=click.Path(path_type=Path), help="Folder of report and figure. Default: --out."
-)
-@click.option(
-    "--size",
-    type=click.IntRange(min=20),
-    default=500,
-    show_default=True,
-    help="Most queries taken from home.",
-)
-@click.option(
-    "--negatives", type=click.IntRange(min=1), default=5, show_default=True, help="Hard negatives per query."
-)
-@click.option(
-    "--mine-ranks", default="50-300", show_default=True, metavar="A-B", help="Ranks of the hard negatives."
-)
-@click.option(
-    "--method",
-    "methods",
-    multiple=True,
-    default=("average",),
-    show_default=True,
-    help="Merge method; repeat.",
-)
-@click.option("--pooling", default="mean", show_default=True, help="As for mu embed train.")
-@click.option(
-    "--lora-rank", type=click.IntRange(min=0), default=0, help="LoRA instead of training the whole base."
-)
-@click.option("--loss", default="mnrl", show_default=True)
-@click.option("--epochs", type=float, default=1.0, show_default=True)
-@click.option("--steps", type=click.IntRange(min=0), default=0, help="Optimizer steps; 0: by --epochs.")
-@click.option("--batch-size", type=click.IntRange(min=2), default=16, show_default=True)
-@click.option("--learning-rate", type=float, default=5e-5, show_default=True)
-@click.option("--max-tokens", type=click.IntRange(min=2), default=64, show_default=True)
+@click.option("--report", type=click.Path(path_type=Path), help="Copy report and figure into this folder.")
+@click.option("--method", "methods", multiple=True, default=("average",), show_default=True,
+              help="Merge method; repeat.")  # fmt: skip
+@section_options("compose", OPTIONS, Compose())
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--detach", is_flag=True, help="Run in a process of its own, which outlives this terminal.")
 @click.option("--dry-run", is_flag=True, help="Print the sizes of the data; train nothing.")
 @trust_option
 @json_option
@@ -70,108 +42,51 @@ def compose(
     locales: tuple[str, ...],
     data: str,
     base: str,
-    out: Path | None,
     report: Path | None,
-    size: int,
-    negatives: int,
-    mine_ranks: str,
-    methods: tuple[str, ...],
-    pooling: str,
-    lora_rank: int,
-    loss: str,
-    epochs: float,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    max_tokens: int,
     seed: int,
+    detach: bool,
     dry_run: bool,
     as_json: bool,
     workspace_path: Path | None,
-) -> None:
+    **given: Any,
+) -> int:
     """Train on all eight compositions D(query, positive, negative language), score four directions, merge, and report.
 
-    A study that was interrupted continues with the models that it has; other settings need another --out.
-    entry.md in its folder is for: mu log add
+    The study is a run of kind compose: the same command continues it, other settings make another run.
 
     \b
     mu embed compose --locale ko-KR --locale en-US
     mu embed compose --locale ko-KR --locale en-US --data belebele/ --method average --method slerp
     """
-    from merginguriel.embedding import compose as study_of
-    from merginguriel.embedding import compose_report
-    from merginguriel.embedding.architecture import Shape
-    from merginguriel.embedding.train import Settings, Window
-    from merginguriel.study import composition_rows
-    from merginguriel.tasks import parallel
-    from merginguriel.version import measured_by
+    from merginguriel.config.run_config import from_table
+    from merginguriel.embedding.compose_report import FIGURE
+    from merginguriel.runs import run_store
+    from merginguriel.runs.kinds.compose import text_of
     from merginguriel.workspace import writable
 
-    if len(locales) != 2:
-        raise UsageError(
-            f"a study has two locales, got {len(locales)}.", hint="--locale ko-KR --locale en-US"
-        )
-    window = Window(negatives, *ranks(mine_ranks))
-    text = parallel.load(data, *locales, seed=seed, size=size)
-    short = "-".join(tag.partition("-")[0] for tag in text.locales)
-    learn, held = text.split(seed=seed)
+    table = {
+        "kind": "compose",
+        "locales": list(locales),
+        "base": base,
+        "seed": seed,
+        "trust_remote_code": remote_code.trusted(),
+        "compose": {name: value for name, value in given.items() if value is not None},
+    }
+    config = from_table(table if data == "home" else {**table, "data": data})
+    text = text_of(config)  # errors in the data come before the run
     if dry_run:
-        sizes = {
-            "train": len(learn.relevant),
-            "test": len(held.relevant),
-            "documents": len(held.documents[text.locales[0]]),
-        }
+        learn, held = text.split(seed=seed)
+        documents = len(held.documents[text.locales[0]])
+        sizes = {"train": len(learn.relevant), "test": len(held.relevant), "documents": documents}
         emit(sizes) if as_json else click.echo(columns([[name, str(count)] for name, count in sizes.items()]))
-        return
-    folder = out or writable(space(workspace_path)).models / "embed" / f"compose-{short}"
-    texts = [t for side in (text.queries, text.documents) for table in side.values() for t in table.values()]
-    plan = study_of.Plan(
-        text, base_folder(base, workspace_path, texts), folder, Shape(pooling=pooling, rank=lora_rank),
-        Settings(loss=loss, epochs=epochs, steps=steps, batch=batch_size, learning_rate=learning_rate, max_tokens=max_tokens, seed=seed),
-        window, methods,
-    )  # fmt: skip
-    with Bar("compose") as bar:
-        found = study_of.study(plan, on_progress=bar, note=lambda words: bar(0, 0, words))
-    path = compose_report.write(plan, found, report or folder, measured_by() or "this program")
-    base_name = Path(base).name.lower()
-    title = f"Languages of training data for retrieval: {short} with {base_name}"
-    (folder / "entry.md").write_text(composition_rows.entry(plan, found, base_name, title), encoding="utf-8")
-    if as_json:
-        models = {n: {d: found.value(n, [d]) for d in (*found.within, *found.cross)} for n in found.scores}
-        effects = [{**asdict(one), "found": asdict(one.found)} for one in found.effects]
-        emit({"ndcg_at_10": models, "effects": effects, "merged": [found.specialist, found.mono], "pareto": sorted(found.pareto()),
-              "report": str(path), "entry": str(folder / "entry.md")})  # fmt: skip
-        return
-    table = [
-        [n, f"{found.value(n, found.within):.4f}", f"{found.value(n, found.cross):.4f}"] for n in found.scores
-    ]
-    click.echo(columns([["NDCG@10", "mono-lingual", "cross-lingual"], *table]))
-    for one in found.effects:
-        low, high = one.found.interval.low, one.found.interval.high
-        click.echo(f"{one.found.difference:+.2f} pt  95% {low:+.2f} … {high:+.2f}  {one.name}")
-    say(f"report: {path}\nTo log it: mu log add {folder / 'entry.md'} --anyway")
-
-
-def ranks(text: str) -> tuple[int, int]:
-    """Return the ends of a range of ranks such as 50-300. Raises UsageError."""
-    first, sign, last = text.partition("-")
-    if not (sign and first.isdigit() and last.isdigit() and int(first) < int(last)):
-        raise UsageError(f"--mine-ranks {text!r} is not A-B with A below B.")
-    return int(first), int(last)
-
-
-def base_folder(name: str, workspace_path: Path | None, texts: Sequence[str] = ()) -> Path:
-    """Return the folder of a base model, written into the workspace if it is e5-small or on the hub.
-
-    texts  for e5-small: keep only the word pieces that these need
-    """
-    from merginguriel.models.base import base_model
-    from merginguriel.models.build_record import text_hash
-    from merginguriel.workspace import writable
-
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    kept = f"-{text_hash(sorted(set(texts)))[:8]}" if texts and name == "e5-small" else ""
-    out = writable(space(workspace_path)).models / "embed" / "bases" / f"{name.replace('/', '--')}{kept}"
-    return base_model(name, out, texts=texts if kept else None)
+        return 0
+    where = writable(space(workspace_path))
+    code = carry_out(where, config, detach, as_json)
+    folder = run_store.create(where, config).folder
+    if not detach and code == 0:
+        if report:
+            report.mkdir(parents=True, exist_ok=True)
+            for name in ("report.md", FIGURE):
+                shutil.copy(folder / name, report / name)
+        say(f"report: {(report or folder) / 'report.md'}\nTo log it: mu log add --run {folder.name}")
+    return code

@@ -18,7 +18,7 @@ from .common import LOCALE, columns, emit, json_option, say
 from .lab import metric_option
 from .progress import Bar
 from .similarity import choosing_options
-from .study import load_all, study_options
+from .study import load_all, no_model, study_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,7 @@ def common_options(command: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """Options that `score` and `compare` share."""
 
     targets: tuple[str, ...]
@@ -104,9 +104,9 @@ def score(study: Study, as_json: bool, **given: Any) -> None:
     from merginguriel.evaluation.significance import compare, value_interval
     from merginguriel.study.results import comparison_dict
 
-    asked, results = Asked(**given), []
-    mode = asked.mode
-    for one in score_all(study, asked):
+    request, results = Request(**given), []
+    mode = request.mode
+    for one in score_all(study, request):
         beat = one.baselines["target_alone" if mode == "IncTar" else "best_single_source"]
         assert beat.correct is not None  # measured here, item by item
         name, unit = one.metric.name, one.metric.unit
@@ -184,13 +184,13 @@ def compare_(study: Study, against: str | None, as_json: bool, **given: Any) -> 
     from merginguriel.evaluation.across_targets import over_targets
     from merginguriel.study.results import comparison_dict
 
-    asked = Asked(**given)
-    opponent = against or ("target_alone" if asked.mode == "IncTar" else "best_single_source")
-    wanted = [m for m in asked.methods or METHODS if m != opponent]
+    request = Request(**given)
+    opponent = against or ("target_alone" if request.mode == "IncTar" else "best_single_source")
+    wanted = [m for m in request.methods or METHODS if m != opponent]
     if not wanted:
         raise UsageError(f"{opponent} would be compared with itself.", hint="Name another with --method.")
     needed = tuple(dict.fromkeys([*wanted, *([opponent] if opponent in METHODS else [])]))
-    all_of = score_all(study, replace(asked, methods=needed))
+    all_of = score_all(study, replace(request, methods=needed))
     used = all_of[0].metric
     points = used.unit.points
     other = {one.target: answers_of(one, opponent) for one in all_of}
@@ -221,7 +221,7 @@ def compare_(study: Study, against: str | None, as_json: bool, **given: Any) -> 
         )
         click.echo(columns(table) + "\n")
     if as_json:
-        emit({"against": opponent, "mode": asked.mode, "metric": used.name, "sources": {o.target: o.chosen.names for o in all_of},
+        emit({"against": opponent, "mode": request.mode, "metric": used.name, "sources": {o.target: o.chosen.names for o in all_of},
               "methods": found})  # fmt: skip
         return
     say(
@@ -229,27 +229,24 @@ def compare_(study: Study, against: str | None, as_json: bool, **given: Any) -> 
     )
 
 
-def score_all(study: Study, asked: Asked) -> list[Scored]:
+def score_all(study: Study, request: Request) -> list[Scored]:
     """Score every target. Predictions that are missing or damaged are computed first, with a note."""
     from merginguriel.evaluation.nxn import nxn
     from merginguriel.study.study import need_trained
 
     trained = study.trained()
-    need_trained(study, [*asked.sources, *(asked.targets if asked.mode == "IncTar" else ())])
+    need_trained(study, [*request.sources, *(request.targets if request.mode == "IncTar" else ())])
     if not trained:
-        raise UsageError(
-            f"no trained model in {study.space.display(study.root)}.",
-            hint=f"Train some with: mu train --locale de-DE --locale sv-SE{study.flags()}",
-        )
-    data = load_all(study, asked.targets)
+        raise no_model(study)
+    data = load_all(study, request.targets)
     with Bar("nxn") as bar:
-        dev = nxn(trained, data, split="dev", cache=study.cache, metric=asked.metric, on_progress=bar)
-        test = nxn(trained, data, split="test", cache=study.cache, metric=asked.metric, on_progress=bar)
-    return [score_one(study, trained, found, dev, test, asked) for found in data.values()]
+        dev = nxn(trained, data, split="dev", cache=study.cache, metric=request.metric, on_progress=bar)
+        test = nxn(trained, data, split="test", cache=study.cache, metric=request.metric, on_progress=bar)
+    return [score_one(study, trained, found, dev, test, request) for found in data.values()]
 
 
 def score_one(
-    study: Study, trained: Mapping[str, Path], data: TaskData, dev: Matrix, test: Matrix, asked: Asked
+    study: Study, trained: Mapping[str, Path], data: TaskData, dev: Matrix, test: Matrix, request: Request
 ) -> Scored:
     """Score one target: choose its models, combine their answers, and collect its baselines."""
     from merginguriel.evaluation.baselines import baselines
@@ -258,12 +255,12 @@ def score_one(
     from merginguriel.similarity import choice
     from merginguriel.study.source_choice import inputs_of
 
-    methods, similarity = asked.methods or METHODS, asked.similarity
+    methods, similarity = request.methods or METHODS, request.similarity
     target = data.locale
-    inputs = inputs_of(study, asked.prepare, models=trained, dev=dev)
+    inputs = inputs_of(study, request.prepare, models=trained, dev=dev)
     chosen = choice.choose(
-        target, asked.mode, asked.k, similarity, candidates=asked.sources or list(trained), named=bool(asked.sources),
-        weigh=similarity, inputs=inputs, options=asked.prepare,
+        target, request.mode, request.k, similarity, candidates=request.sources or list(trained), named=bool(request.sources),
+        weigh=similarity, inputs=inputs, options=request.prepare,
     )  # fmt: skip
     for note in chosen.notes:
         say(note)

@@ -14,7 +14,7 @@ from merginguriel.errors import UsageError
 
 from .common import LOCALE, columns, emit, json_option, say, text_width
 from .progress import Bar
-from .study import load_all, resolve, study_options, trust_option
+from .study import load_all, no_model, resolve, study_options, trust_option
 
 if TYPE_CHECKING:
     from merginguriel.evaluation.nxn_workers import Executor
@@ -214,10 +214,7 @@ def nxn(
             )
         out = out or study.table(f"{split}-joint", bf16=bf16)
     if not models:
-        raise UsageError(
-            f"no trained model in {study.space.display(study.root)} yet.",
-            hint=f"Train some with: mu train --locale de-DE --locale sv-SE{study.flags()}",
-        )
+        raise no_model(study)
     data = load_all(study, locales or tested)
     for locale in other_data(study, data, models.values()):
         say(f"note: the model of {locale} was trained on other sentences than the data hold now.")

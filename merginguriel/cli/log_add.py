@@ -17,7 +17,10 @@ from . import entry_input
 from .common import DATE, columns, emit, json_option, plain, say, space, workspace_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from merginguriel.knowledge.base import Knowledge
+    from merginguriel.knowledge.log.draft_text import Draft
     from merginguriel.knowledge.parse.expectations import Expectation
     from merginguriel.knowledge.parse.rows import ResultRow
     from merginguriel.workspace import Workspace
@@ -189,7 +192,7 @@ def add_entry(
 
 
 def _verdicts(before: Knowledge, after: Knowledge, rows: tuple[ResultRow, ...]) -> int:
-    from merginguriel.loop.changed_verdicts import (
+    from merginguriel.loop.advise_request import (
         changed_verdicts,  # slow to import, and needed for few entries
     )
 
@@ -197,7 +200,7 @@ def _verdicts(before: Knowledge, after: Knowledge, rows: tuple[ResultRow, ...]) 
 
 
 def _ordered(knowledge: Knowledge, expected: Expectation) -> bool:
-    from merginguriel.loop.ordered_pilot import ordered_pilot
+    from merginguriel.loop.advise_request import ordered_pilot
 
     return ordered_pilot(knowledge, expected)
 
@@ -210,9 +213,10 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
     """Return the text of an entry; for a dry run over runs, also how many rows its CSV would have, else ""."""
     from merginguriel.knowledge.log import append, draft_text, entry_text
 
-    measured, origin, filled = _measured(where, given)
+    measured, begun = _measured(where, given)
     if not (given["title"] and given["kind"] and given["summary"]):
         raise UsageError("an entry needs --title, --type and --summary.")
+    answered = dict.fromkeys([*entry_text.full_ids(where, given["answers"]), *begun.answers.split(", ")])
     in_table, usual = bool(given["rows"] or given["expected"]), str(where.settings["context"])
     draft = draft_text.Draft(
         title=given["title"],
@@ -224,12 +228,10 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
         n=str(given["n"] or ""),
         supersedes=", ".join(entry_text.full_ids(where, given["supersedes"])),
         links=", ".join(entry_text.full_ids(where, given["links"])),
-        answers=", ".join(
-            dict.fromkeys([*entry_text.full_ids(where, given["answers"]), *filled.get("answers", [])])
-        ),
+        answers=", ".join(filter(None, answered)),
         tags=given["tags"] or "",
-        origin=origin,
-        sections=tuple(_sections(where, given, filled)),
+        origin=begun.origin,
+        sections=tuple(_sections(where, given, begun.sections)),
     )
     if not (measured or given["figure"]):
         return draft_text.render(
@@ -249,17 +251,18 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
     return append.staged(where.log, draft, measured, shown), ""
 
 
-def _measured(where: Workspace, given: dict[str, Any]) -> tuple[list[ResultRow], str, dict[str, list[Any]]]:
-    """Return the rows of the named runs and matrices, their origin, and what they fill in where no flag does.
+def _measured(where: Workspace, given: dict[str, Any]) -> tuple[list[ResultRow], Draft]:
+    """Return the rows of the named runs and matrices, and the draft with what they fill in where no flag does.
 
     Title, type and summary of runs are written into `given`.
 
     Raises:
         UsageError: For rows that the log already has.
     """
+    from merginguriel.knowledge.log import draft_text, entry_text
+
     if not (given["runs"] or given["sweeps"] or given["matrices"]):
-        return [], "", {}
-    from merginguriel.knowledge.log import entry_text
+        return [], draft_text.Draft("", "", "", "")
     from merginguriel.loop import entry_draft, row_filter
     from merginguriel.loop.dedupe import gather, refuse_logged
 
@@ -269,21 +272,22 @@ def _measured(where: Workspace, given: dict[str, Any]) -> tuple[list[ResultRow],
     if not given["again"]:
         refuse_logged(where, rows, entry_text.full_ids(where, given["supersedes"]))
     if given["matrices"]:
-        return rows, origin, {}
+        return rows, draft_text.Draft("", "", "", "", origin=origin)
     begun = entry_draft.begin(where, rows, given["kind"])
     given["title"] = given["title"] or begun.title
     given["kind"] = begun.type
     given["summary"] = given["summary"] or begun.summary
-    filled: dict[str, list[Any]] = {"sections": list(begun.sections), "answers": list(begun.answers)}
-    return rows, origin, filled
+    return rows, replace(begun, origin=origin)
 
 
-def _sections(where: Workspace, given: dict[str, Any], filled: dict[str, list[Any]]) -> list[tuple[str, str]]:
+def _sections(
+    where: Workspace, given: dict[str, Any], measured: Sequence[tuple[str, str]]
+) -> list[tuple[str, str]]:
     from merginguriel.knowledge.log import entry_text
 
     own = [entry_text.section(text) for text in given["sections"]]
-    said = {heading for heading, _ in own}
-    found = [pair for pair in filled.get("sections", []) if pair[0] not in said] + own
+    given_headings = {heading for heading, _ in own}
+    found = [pair for pair in measured if pair[0] not in given_headings] + own
     if given["expected"]:
         found.insert(0, ("Expected", entry_text.expected(given["expected"])))
     lines = [f"- [open] {one}" for one in given["questions"]]

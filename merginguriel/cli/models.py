@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from .progress import Bar
 from .study import study_options
 
 if TYPE_CHECKING:
+    from merginguriel.study.registered import Registered
     from merginguriel.study.study import Study
 
 
@@ -77,16 +79,10 @@ def list_models(study: Study, as_json: bool) -> None:
 @json_option
 def show(study: Study, locale: str, as_json: bool) -> None:
     """Show where the registered model of LOCALE is, where it came from, and whether its weights have changed."""
-    from merginguriel.errors import UsageError
     from merginguriel.files import sha256
     from merginguriel.study import registered
 
-    known = registered.read(study.root)
-    if locale not in known:
-        raise UsageError(
-            f"no registered model of {locale}.", hint=f"Registered: {', '.join(sorted(known)) or 'none'}."
-        )
-    one = known[locale]
+    one = registered.find(registered.read(study.root), locale)
     state = "unchanged"
     for name, before in one.sha256.items():
         file = one.path / name
@@ -109,15 +105,6 @@ def remove(study: Study, locales: tuple[str, ...], as_json: bool) -> None:
     emit({"removed": list(locales)}) if as_json else say(f"removed: {', '.join(locales)}")
 
 
-def as_dict(one: object) -> dict[str, object]:
+def as_dict(one: Registered) -> dict[str, object]:
     """Return a registered model as JSON data."""
-    from merginguriel.study.registered import Registered
-
-    assert isinstance(one, Registered)
-    return {
-        "locale": one.locale,
-        "path": str(one.path),
-        "source": one.source,
-        "revision": one.revision,
-        "sha256": dict(one.sha256),
-    }
+    return asdict(one) | {"path": str(one.path)}

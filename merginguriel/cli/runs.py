@@ -65,7 +65,9 @@ def find(workspace_path: Path | None, name: str) -> Run:
 @runs.command("list", short_help="List runs: the newest, or the best, first.")
 @click.option("--state", type=click.Choice(STATES), help="Only runs in this state.")
 @click.option(
-    "--kind", type=click.Choice(["merge", "train", "nxn", "iterate", "tune"]), help="Only runs of this kind."
+    "--kind",
+    type=click.Choice(["merge", "train", "nxn", "iterate", "tune", "pilot", "compose"]),
+    help="Only runs of this kind.",
 )
 @click.option("--target", help="Only runs for this locale.")
 @click.option(

@@ -119,6 +119,14 @@ def load_all(study: Study, locales: tuple[str, ...]) -> dict[str, TaskData]:
     return data
 
 
+def no_model(study: Study) -> UsageError:
+    """Return the error for a study without a trained model."""
+    return UsageError(
+        f"no trained model in {study.space.display(study.root)} yet.",
+        hint=f"Train some with: mu train --locale de-DE --locale sv-SE{study.flags()}",
+    )
+
+
 def warn_if_few(locale: str, n: int) -> None:
     """Print a note if the number of test sentences allows only large differences to be detected."""
     if n < FEW:

@@ -247,7 +247,7 @@ def plan_text(planned: list[dict[str, Any]]) -> str:
     """Return the plan as a table with the total time."""
     keys = ("locale", "train", "dev", "test")
     rows = [[*keys, ""]]
-    rows += [[*(str(p[key]) for key in keys), "is there" if p["done"] else "to train"] for p in planned]
+    rows += [[*(str(p[key]) for key in keys), "exists" if p["done"] else "to train"] for p in planned]
     times = [p["seconds"] for p in planned if not p["done"]]
     known = [seconds for seconds in times if seconds is not None]
     long = f"about {duration(sum(known))} on two cores" if len(known) == len(times) else "time not known"

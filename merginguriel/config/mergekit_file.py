@@ -102,7 +102,6 @@ def load_mergekit(path: Path, resolve: Callable[[str], Path]) -> Found:
     """Return the recipe that a mergekit configuration means.
 
     Args:
-        path: The YAML file.
         resolve: Returns the folder of a model on the hub.
 
     Raises:

@@ -38,7 +38,6 @@ def read(path: Path | None, sets: Sequence[str] = ()) -> tuple[Config, dict[str,
 
     Args:
         path: The YAML file; None if the overrides give everything.
-        sets: Overrides `key=value`.
 
     Returns:
         The configuration, and the place of each key that was given: `study.yaml:3` or `--set`.
@@ -60,21 +59,18 @@ def read(path: Path | None, sets: Sequence[str] = ()) -> tuple[Config, dict[str,
     return built(table, where=str(path), sets=sets, folder=path.resolve().parent)
 
 
-def from_table(
-    table: Mapping[str, Any], *, where: str = "", sets: Sequence[str] = (), folder: Path | None = None
-) -> Config:
+def from_table(table: Mapping[str, Any], *, where: str = "", folder: Path | None = None) -> Config:
     """Return the configuration in a table.
 
     Args:
         table: Keys, nested or dotted, with values typed or as text.
         where: The name of the table in errors.
-        sets: Overrides `key=value`.
         folder: Where relative paths in the table start; None: the working directory.
 
     Raises:
         MuError: For a wrong key or value.
     """
-    return built(table, where=where, sets=sets, folder=folder)[0]
+    return built(table, where=where, sets=(), folder=folder)[0]
 
 
 def built(
@@ -183,6 +179,7 @@ def checked(config: Config, flat: Flat) -> Config:
         "tune": ("target", "method"),
         "iterate": ("target",) if config.score else (),
         "pilot": ("target", "arms"),
+        "compose": ("locales",),
     }
     for name in needed.get(config.kind, ()):
         if not getattr(config, name):

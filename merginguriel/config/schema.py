@@ -29,7 +29,7 @@ from merginguriel.similarity import registry as similarities
 from merginguriel.similarity.uriel import SETS
 from merginguriel.training.settings import ANCHORS, JUDGES, SCHEDULES
 
-KINDS = ("merge", "train", "nxn", "iterate", "tune", "pilot")
+KINDS = ("merge", "train", "nxn", "iterate", "tune", "pilot", "compose")
 # Keys that do not change the result.
 NOT_DECIDING = ("keep", "report_to", "iterate.keep_checkpoints", "advice")
 SOURCES = ("merge", "iterate", "tune")  # kinds of run that merge sources
@@ -140,6 +140,7 @@ Trackers = Annotated[tuple[Tracker, ...], BeforeValidator(words), Kind("words")]
 Schedule = Annotated[str, Kind("word", SCHEDULES)]
 Judge = Annotated[str, Kind("word", JUDGES)]
 Anchor = Annotated[str, Kind("word", ANCHORS)]
+Loss = Annotated[str, Kind("word", ("mnrl", "cached-mnrl", "infonce", "triplet", "circle"))]
 
 
 def key(
@@ -220,18 +221,40 @@ class Tune(Section):
     drop: Flag = key(True, "drop a merge that is in the worse half on a part of the data")
 
 
+class Compose(Section):
+    """How embedders are trained on compositions of languages, and merged: embedding.compose."""
+
+    size: Whole = key(500, "most queries taken from home", low=20)
+    negatives: Whole = key(5, "hard negatives per query", low=1)
+    mine_ranks: Word = key("50-300", "ranks of the hard negatives, A-B")
+    methods: Words = key(("average",), "merges of the best cross-lingual and mono-lingual model")
+    pooling: Word = key("mean", "pooling, as for mu embed train")
+    lora_rank: Whole = key(0, "LoRA of this rank; 0 trains the base", low=0)
+    loss: Loss = key("mnrl", "loss of the training")
+    epochs: Number = key(1.0, "passes over the examples", low=0)
+    steps: Whole = key(0, "optimizer steps; 0: by epochs", low=0)
+    batch_size: Whole = key(16, "examples per step", low=2)
+    learning_rate: Number = key(5e-5, "learning rate", low=0)
+    max_tokens: Whole = key(64, "longer texts are cut", low=2)
+
+
 class Config(Section):
     """Configuration of one run. Keys of a section are addressed with a dot: `training.epochs`."""
 
     kind: RunKind = key("merge", "what the run does")
     task: Word | None = key(None, "task that models are trained and scored on; unset: as in mu.toml")
     base: Base | None = key(None, "base model: e5-small, a folder, a name on the hub; unset: as in mu.toml")
-    data: Folder | None = key(None, "your own data, for a task of your own or a copy of massive")
+    data: Folder | None = key(
+        None,
+        "your own data, for a task of your own or a copy of massive; compose: parallel text, unset: home",
+    )
     options: Table = key({}, "options of the task")
     trust_remote_code: Flag = key(False, "run Python code that a model folder contains (auto_map)")
     seed: Whole = key(0, "of the training, and of methods and heads that draw", low=0)
     locales: Locales = key(
-        (), "train: models to make; nxn: test sets; unset: all that are trained", only=("train", "nxn")
+        (),
+        "train: models to make; nxn: test sets; unset: all that are trained; compose: the two languages",
+        only=("train", "nxn", "compose"),
     )
     splits: Splits = key(("dev", "test"), "which splits are scored", only=("nxn",))
     target: Locale | None = key(None, "the locale that the merge is for", only=TARGET)
@@ -306,6 +329,7 @@ class Config(Section):
     training: Training = Training()
     iterate: Iterate = Iterate()
     tune: Tune = Tune()
+    compose: Compose = Compose()
 
 
 @dataclass(frozen=True)
@@ -326,7 +350,12 @@ class Key:
     low: float | None = None
 
 
-SECTIONS: dict[str, type[Section]] = {"training": Training, "iterate": Iterate, "tune": Tune}
+SECTIONS: dict[str, type[Section]] = {
+    "training": Training,
+    "iterate": Iterate,
+    "tune": Tune,
+    "compose": Compose,
+}
 
 
 def fields(of: type[Section] = Config, prefix: str = "") -> Iterator[tuple[str, Key]]:

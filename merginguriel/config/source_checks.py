@@ -16,7 +16,6 @@ def check(config: Config, places: Mapping[str, str] | None = None) -> Config:
     """Return the configuration as it is, once its sources are checked.
 
     Args:
-        config: The configuration, resolved.
         places: Where each key was given, as run_config.read returns.
 
     Raises:

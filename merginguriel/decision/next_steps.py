@@ -18,10 +18,9 @@ from .baseline import Trial
 from .estimate import Estimate
 from .evidence import JOINT, Observation, is_ensemble
 from .pilot import MERGE_AT
-from .question import Candidate, Question
+from .question import RETRIEVAL, Candidate, Question
 from .sources import Choice
 
-RETRIEVAL = "retrieval-"  # beginning of the contexts of mu embed compose
 HOME = ("home", "e5-small")  # defaults of --task and --base
 
 

@@ -15,7 +15,7 @@ from merginguriel.text.numbers import percent
 from .arm_types import Source
 from .baseline import enough, singles_of
 from .evidence import JOINT, Arm, columns
-from .question import DEFAULT, Question
+from .question import DEFAULT, RETRIEVAL, Question
 
 ROUNDING = 1e-4  # an accuracy of the log is given to a hundredth of a percentage point
 
@@ -59,6 +59,10 @@ def choose_sources(
     trained = question.lab.trained if question.lab else None
     if arm.method == JOINT and not any(row.sources for row in measured):
         return Choice((), 0, "trained together on the sentences of all other locales")
+    if question.context.startswith(RETRIEVAL):
+        two = dict(arm.params)
+        merged = "specialist" in two and f"the models D({two['specialist']}) and D({two['mono']})"
+        return Choice((), 0, merged or f"the training data {arm.method}")
     for row in measured:
         if row.sources:
             weights = row.weights or (None,) * len(row.sources)

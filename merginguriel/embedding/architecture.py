@@ -90,23 +90,18 @@ def build(
     """
     body = body_folder(base)
     if not (body / "config.json").is_file():
-        raise CheckpointError(
-            "config.json is missing.", where=str(base), hint="Name the folder of a base model, or e5-small."
-        )
+        hint = "Name the folder of a base model, or e5-small."
+        raise CheckpointError("config.json is missing.", where=str(base), hint=hint)
     with quiet():
         transformer = opened_body(body)
         transformer.max_seq_length = max_tokens
     width = transformer.get_embedding_dimension()
-    top = [
-        pooling_module(width, shape.pooling),
-        *head_modules(width, shape, transformer.tokenizer),
-        Normalize(),
-    ]
+    top = [pooling_module(width, shape.pooling), *head_modules(width, shape, transformer.tokenizer)]
     if shape.frozen:
         transformer.model.requires_grad_(False)
     elif shape.rank:
         transformer.model = with_lora(transformer.model, shape.rank, shape.last)
-    return SentenceTransformer(modules=[transformer, *top], device=place(), prompts=prompts)
+    return SentenceTransformer(modules=[transformer, *top, Normalize()], device=place(), prompts=prompts)
 
 
 def place() -> str:
@@ -116,16 +111,12 @@ def place() -> str:
 
 def opened_body(body: Path) -> Transformer:
     """Return the transformer in a folder, without an unused pooler where the architecture has one."""
-    arguments = {
-        "local_files_only": True,
-        "trust_remote_code": remote_code.trusted(),
-        "use_safetensors": True,
-    }
+    given = {"local_files_only": True, "trust_remote_code": remote_code.trusted(), "use_safetensors": True}
     try:
         try:
-            return Transformer(str(body), model_kwargs={**arguments, "add_pooling_layer": False})
+            return Transformer(str(body), model_kwargs={**given, "add_pooling_layer": False})
         except TypeError:  # an architecture without a pooler
-            return Transformer(str(body), model_kwargs=arguments)
+            return Transformer(str(body), model_kwargs=given)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"this base cannot be loaded: {error}", where=str(body)) from error
 
@@ -144,10 +135,8 @@ def pooling_module(width: int, name: str) -> nn.Module:
     except ValueError:
         weights = []
     if len(parts) < 2 or None in modes or not weights or min(weights) <= 0:
-        raise UsageError(
-            f"unknown pooling {name!r}.",
-            hint=f"Poolings: {', '.join(POOLINGS)}, attention, 0.5*mean+0.5*max, learned:mean+max.",
-        )
+        known = f"{', '.join(POOLINGS)}, attention, 0.5*mean+0.5*max, learned:mean+max"
+        raise UsageError(f"unknown pooling {name!r}.", hint=f"Poolings: {known}.")
     return mu_modules.WeightedPooling(width, [str(mode) for mode in modes], weights, learned)
 
 
@@ -158,24 +147,18 @@ def head_modules(width: int, shape: Shape, tokenizer: Any = None) -> list[nn.Mod
     none = nn.Identity()
     if shape.head == "none":
         if shape.out not in (None, width):
-            raise UsageError(
-                f"--out-dim {shape.out} needs a head: the base has {width} dimensions.",
-                hint="Add: --head linear",
-            )
+            what = f"--out-dim {shape.out} needs a head: the base has {width} dimensions."
+            raise UsageError(what, hint="Add: --head linear")
         return []
     if shape.head == "linear":
         return [started(Dense(width, out, activation_function=none))]
     if shape.head == "mlp":
-        return [
-            Dense(width, hidden, activation_function=nn.ReLU()),
-            Dense(hidden, out, activation_function=none),
-        ]
+        first = Dense(width, hidden, activation_function=nn.ReLU())
+        return [first, Dense(hidden, out, activation_function=none)]
     if shape.head == "residual":
         inner = Dense(hidden, hidden, activation_function=nn.GELU(), use_residual=True)
-        first, last = (
-            Dense(width, hidden, activation_function=nn.GELU()),
-            Dense(hidden, out, activation_function=none),
-        )
+        first = Dense(width, hidden, activation_function=nn.GELU())
+        last = Dense(hidden, out, activation_function=none)
         return [first, LayerNorm(hidden), inner, LayerNorm(hidden), last]
     if shape.head == "experts":
         return [started(mu_modules.MixtureOfExperts(width, out, shape.experts))]
@@ -196,10 +179,9 @@ def family_heads(width: int, out: int, families: Sequence[str], tokenizer: Any) 
     made = mu_modules.FamilyHeads(width, out, families, len(texts))
     made.family.copy_(mu_modules.token_families(decoded, families))
     started(made)
-    for head in list(made.heads)[
-        1:
-    ]:  # equal at the start: languages that agree in the base agree after the head
-        head.load_state_dict(made.heads[0].state_dict())
+    first, *others = made.heads
+    for head in others:  # equal at the start: languages that agree in the base agree after the head
+        head.load_state_dict(first.state_dict())
     return made
 
 
@@ -207,9 +189,8 @@ def started(module: nn.Module) -> nn.Module:
     """Start every linear map of a head as the identity, or, where its sizes differ, with orthogonal rows."""
     for name, part in module.named_modules():
         if isinstance(part, nn.Linear) and "gate" not in name and part.weight.device.type != "meta":
-            nn.init.eye_(part.weight) if part.in_features == part.out_features else nn.init.orthogonal_(
-                part.weight
-            )
+            start = nn.init.eye_ if part.in_features == part.out_features else nn.init.orthogonal_
+            start(part.weight)
             nn.init.zeros_(part.bias)
     return module
 
@@ -230,27 +211,22 @@ def with_lora(model: Any, rank: int, last: int = 0) -> Any:
         and chosen & {int(word) for word in name.split(".") if word.isdigit()}
     ]
     if not names:
-        raise UsageError(
-            "this base has no query and value matrices that LoRA knows.",
-            hint=f"Known: {', '.join(ATTENTION)}.",
-        )
+        what = "this base has no query and value matrices that LoRA knows."
+        raise UsageError(what, hint=f"Known: {', '.join(ATTENTION)}.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft reads a name that transformers is about to drop
-        return get_peft_model(
-            model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names, bias="none")
-        )
+        factors = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names, bias="none")
+        return get_peft_model(model, factors)
 
 
 def parameters(model: SentenceTransformer | Sequence[nn.Module]) -> dict[str, tuple[int, int]]:
     """Return part → (trainable, all) numbers of parameters: base, adapter, and each module after it."""
     found: dict[str, tuple[int, int]] = {}
-    for at, module in enumerate(model):
+    body = next(iter(model)) if len(list(model)) > 1 else None
+    for module in model:
         for name, parameter in module.named_parameters():
-            part = (
-                ("adapter" if "lora_" in name else "base")
-                if at == 0 and len(list(model)) > 1
-                else type(module).__name__
-            )
+            of_body = "adapter" if "lora_" in name else "base"
+            part = of_body if module is body else type(module).__name__
             trainable, total = found.get(part, (0, 0))
             found[part] = trainable + parameter.numel() * parameter.requires_grad, total + parameter.numel()
     return found
@@ -265,9 +241,8 @@ def load(folder: Path) -> SentenceTransformer:
         CheckpointError: The folder cannot be loaded, or its code may not run.
     """
     if not (body_folder(folder) / "config.json").is_file():
-        raise CheckpointError(
-            "config.json is missing.", where=str(folder), hint="Name the folder of an embedder."
-        )
+        hint = "Name the folder of an embedder."
+        raise CheckpointError("config.json is missing.", where=str(folder), hint=hint)
     if not (folder / MODULES).is_file():
         return build(folder, Shape(), max_tokens=512)
     listed = [str(one["type"]) for one in json.loads((folder / MODULES).read_text(encoding="utf-8"))]
@@ -277,9 +252,8 @@ def load(folder: Path) -> SentenceTransformer:
         code.is_file() and code.read_bytes() == OWN_CODE.read_bytes() and not custom_code(body_folder(folder))
     )
     if custom and not own and not remote_code.trusted():
-        raise CheckpointError(
-            f"it needs the custom module {custom[0]}.", where=str(folder), hint=remote_code.HINT
-        )
+        what = f"it needs the custom module {custom[0]}."
+        raise CheckpointError(what, where=str(folder), hint=remote_code.HINT)
     trusted = remote_code.trusted() or (bool(custom) and own)
     try:
         with quiet():

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from merginguriel.errors import UsageError
+from merginguriel.evaluation.predictions import fingerprint
 from merginguriel.evaluation.significance import Comparison, compare
 from merginguriel.files import Progress
 from merginguriel.merging.engine import merge
@@ -143,14 +144,14 @@ def study(
             models["base"], "The untrained base with the pooling and head of the study.\n",
         )  # fmt: skip
     negatives = mined(plan, learn)
-    for name, languages in three.items():
+    for at, (name, languages) in enumerate(three.items(), 1):
         models[name] = plan.out / name.strip("D()")
         query, positive, negative = (plan.locale_of[one] for one in languages)
         examples = examples_of(learn, query, positive, negative, negatives)
         made = train.made_by(plan.base, examples, plan.shape, plan.settings)
         if build_record.already(models[name], train.RECORD, made):
             continue
-        note(f"train {name}")
+        note(f"train {name} ({at} of {len(three)})")
         train.train(plan.base, examples, models[name], plan.shape, plan.settings, on_progress=on_progress)
     scores: dict[str, Scores] = {}
     for name, folder in models.items():
@@ -168,18 +169,23 @@ def study(
     for method, weight in merges:
         note(f"merge {specialist} and {mono} by {method}, weight {weight:.2f}")
         sources = (Source("specialist", models[specialist], weight), Source("mono", models[mono], 1 - weight))
-        folder = plan.out / f"{method}-{specialist.strip('D()')}-{mono.strip('D()')}-{weight:.2f}"
+        recipe = Recipe(method, sources, base=None if method in ("average", "linear") else models["base"])
+        folder = plan.out / merge_name(recipe)
         if not folder.is_dir():
-            merge(
-                Recipe(method, sources, base=None if method in ("average", "linear") else models["base"]),
-                folder,
-            )
+            merge(recipe, folder)
         scores[f"{method} {weight:.2f}"] = scored(plan, held, folder)
     reported = {name: cut(one, ~chooses) for name, one in scores.items()}
     sizes = (len(negatives), int(chooses.sum()), int((~chooses).sum()))
     names = tuple(f"{method} {weight:.2f}" for method, weight in merges)
     done = replace(draft, scores=reported, specialist=specialist, mono=mono, queries=sizes, merges=names)
     return replace(done, effects=effects(done))
+
+
+def merge_name(recipe: Recipe) -> str:
+    """Return the name of a merge's folder, which differs for other contents of its sources and base."""
+    read = [*(source.path for source in recipe.sources), *([recipe.base] if recipe.base else [])]
+    weight = f"{recipe.sources[0].weight:.2f}"
+    return f"{recipe.method}-{weight}-{build_record.text_hash(map(fingerprint, read))[:8]}"
 
 
 def mined(plan: Plan, learn: Parallel) -> dict[str, tuple[str, ...]]:

@@ -36,8 +36,6 @@ def find(
     """Return the loss called `name`.
 
     Args:
-        name: One of LOSSES.
-        model: The model in training.
         teacher: For `distill` and `gist`.
         margin: Of `triplet` (default 0.3) and `circle` (default 0.25).
         batch: Examples of a forward pass of `cached-mnrl`.
@@ -75,7 +73,6 @@ class CircleLoss(nn.Module):
     The positive of a query is its own document; the negatives are the other documents of the batch and the given ones.
 
     Args:
-        model: The model in training.
         margin: m of the paper.
         scale: γ of the paper; its 256 is for a normalised classifier, 32 for embeddings in small batches.
     """

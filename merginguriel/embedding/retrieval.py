@@ -10,10 +10,13 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from merginguriel.errors import CheckpointError, IncompatibleError, MuError, UnavailableError
+from merginguriel.evaluation.predictions import fingerprint
 from merginguriel.evaluation.significance import Comparison, compare
 from merginguriel.metrics import ranking
 from merginguriel.models.quiet_transformers import quiet
 from merginguriel.tasks.parallel import Retrieval
+
+from .architecture import load
 
 MEASURES = {"ndcg_at_10": ranking.ndcg, "recall_at_10": ranking.recall, "mrr_at_10": ranking.reciprocal_rank}
 CHUNK = 256  # queries whose similarities are in memory at a time
@@ -89,8 +92,8 @@ def differences(
     return {name: compare(ours[name], theirs[name], metric=name, draws=draws) for name in ours}
 
 
-def mteb(model: SentenceTransformer, tasks: list[str], out: Path) -> list[dict[str, Any]]:
-    """Return task, language and main score of MTEB tasks, whose results are cached in `out`.
+def mteb(folder: Path, tasks: list[str], out: Path) -> list[dict[str, Any]]:
+    """Return task, language and main score of MTEB tasks on the model in a folder, cached in `out` under its contents.
 
     Raises:
         UnavailableError: mteb is not installed.
@@ -106,7 +109,8 @@ def mteb(model: SentenceTransformer, tasks: list[str], out: Path) -> list[dict[s
         chosen = package.get_tasks(tasks=tasks)
     except KeyError as error:
         raise MuError(f"mteb has no such task: {error}.") from error
-    results = package.evaluate(model, chosen, cache=package.ResultCache(out))
+    cache = package.ResultCache(out / fingerprint(folder)[:12])  # mteb names models in local folders alike
+    results = package.evaluate(load(folder), chosen, cache=cache)
     return [
         {"task": one.task_name, "split": split, "subset": part["hf_subset"], "main_score": part["main_score"]}
         for one in results.task_results

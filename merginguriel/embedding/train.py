@@ -71,6 +71,14 @@ class Window:
     highest: float | None = None
 
 
+def ranks(text: str) -> tuple[int, int]:
+    """Return the ends of a range of ranks such as 50-300. Raises UsageError."""
+    first, sign, last = text.partition("-")
+    if not (sign and first.isdigit() and last.isdigit() and int(first) < int(last)):
+        raise UsageError(f"mine-ranks {text!r} is not A-B with A below B.")
+    return int(first), int(last)
+
+
 @dataclass(frozen=True)
 class Trained:
     """Result of a training: its folder, numbers of parameters by part, seconds, last loss, and load of the experts."""
@@ -130,11 +138,8 @@ def train(
         base: Folder of a base model or embedder, whose transformer is trained.
         examples: With equal numbers of negatives, or all are cut to the smallest number.
         out: Folder of sentence-transformers to write, with `adapter` in it if LoRA was trained.
-        shape: Pooling, head and adapter.
-        settings: Loss, length and rates.
         teacher: Folder of the teacher of `distill`, or the guide of `gist`.
         on_parameters: Called with the numbers of parameters before the first step.
-        on_progress: Called with (step, steps, text).
 
     Raises:
         UsageError: The options contradict each other or the data.

@@ -12,7 +12,7 @@ from merginguriel import stats
 from merginguriel.errors import IncompatibleError, UsageError
 from merginguriel.metrics.base import find
 
-from .significance import Comparison, Interval, chunks, compare, linear, of_alike, resampler
+from .significance import Comparison, Interval, chunks, compare, linear, of_alike, percentiles, resampler
 
 ALIKE = 1e-18  # a variance below it is rounding
 # Target → (A, B): statistics of a metric [n] or [n, S], for accuracy bool
@@ -60,10 +60,6 @@ def over_targets(
         pairs: Target → statistics of the metric of A and B, by item.
         groups: Target → [n] names. Items of one name are drawn together, within a target (variants of a template) and
             across targets: in parallel data, where an id names the same sentence in every language, one draw serves all.
-        metric: Name of a registered metric.
-        draws: Draws of the bootstrap.
-        seed: Of the draws.
-        level: Of the intervals.
 
     Raises:
         UsageError: There is no target.
@@ -76,9 +72,8 @@ def over_targets(
         target: compare(a, b, metric=metric, groups=named.get(target), draws=draws, seed=seed, level=level)
         for target, (a, b) in pairs.items()
     }
-    p = [c.p if c.p_groups is None else c.p_groups for c in found.values()]
     means = joint_draws(pairs, named, metric=metric, draws=draws, seed=seed).mean(axis=1)
-    low, high = (100 * float(end) for end in np.quantile(means, [(1 - level) / 2, (1 + level) / 2]))
+    interval = percentiles(means, level)
     spread = float(means.var(ddof=1))
     if spread < ALIKE:
         # No draw differs from another: the mean of intervals that hold together at this level (Bonferroni).
@@ -87,15 +82,13 @@ def over_targets(
             compare(a, b, metric=metric, groups=named.get(t), draws=draws, seed=seed, level=strict)
             for t, (a, b) in pairs.items()
         ]
-        low, high = (
-            float(np.mean(ends))
-            for ends in zip(*((c.interval.low, c.interval.high) for c in each), strict=True)
-        )
+        low, high = np.mean([(c.interval.low, c.interval.high) for c in each], axis=0).tolist()
+        interval = Interval(low, high, level)
     return Family(
         found,
-        dict(zip(found, stats.holm(p), strict=True)),
+        dict(zip(found, stats.holm([c.trusted_p for c in found.values()]), strict=True)),
         float(np.mean([c.difference for c in found.values()])),
-        Interval(low, high, level),
+        interval,
         100 * stats.minimum_detectable_effect(spread) if spread >= ALIKE else None,
     )
 

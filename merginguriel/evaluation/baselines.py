@@ -40,7 +40,6 @@ class Baseline:
 
     kind     one of KINDS
     value    in the metric's unit
-    n        number of test items
     model    locale of the model, where the baseline is one model
     correct  statistics of the metric [n] or [n, S] where they are known, for paired tests; for accuracy bool
     note     how it was chosen
@@ -69,12 +68,9 @@ def baselines(
     `lacking` names the missing ones.
 
     Args:
-        target: Locale that the merge is for.
         dev: Matrix on development data, on which baselines are chosen. With models beyond the sources in both
             matrices, `best_zero_shot` is the best of all.
         test: Matrix on test data, on which they are scored.
-        sources: Locales of the merge.
-        data: Of the target, for the majority class.
         given: Kind → bool [n], which test items it gets right: baselines that need a model which this module cannot make
             (`average_merge`, `pretrained_base`).
 

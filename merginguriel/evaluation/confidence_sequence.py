@@ -42,7 +42,6 @@ def bounds(differences: np.ndarray, alpha: float = 0.05) -> Bounds:
 
     Args:
         differences: [n] of independent units in the order in which they were drawn, each from −1 to 1.
-        alpha: Probability of an error.
     """
     x = (np.asarray(differences, dtype=float) + 1) / 2
     n = len(x)

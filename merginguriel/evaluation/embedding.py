@@ -28,9 +28,6 @@ def vectors(
 
     Args:
         folder: Of an encoder, a classifier or a SentenceTransformer, whose modules, longest length and prompt apply.
-        texts: Sentences [n].
-        device: Name of a torch device; None: a GPU if available.
-        on_progress: Called with the progress.
 
     Raises:
         CheckpointError: Not an encoder, damaged, or without a tokenizer.

@@ -43,7 +43,6 @@ def combine(
 
     Args:
         answers: Model → its predictions; items and labels may be in any order, and are matched by name.
-        method: Name of an ensemble method.
         weights: Model → 0 or more, for weighted methods; divided by their sum.
 
     Raises:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from merginguriel.errors import CheckpointError, IncompatibleError, MuError
-from merginguriel.files import Progress, write_text
+from merginguriel.files import Progress, csv_lines, csv_text, write_text
 from merginguriel.metrics import base as metrics
 from merginguriel.models import tokenizer_files
 from merginguriel.models.checkpoint import open_checkpoint
@@ -87,11 +85,9 @@ def nxn(
 
     Args:
         models: Name of the source (its locale) → model folder.
-        data: Target locale → its data.
         split: `train`, `dev` or `test`.
         cache: Folder of predictions. A pair that is there is not computed again, and a model with nothing left to compute
             is not loaded; a damaged file is computed again, and `on_progress` reports it.
-        device: As torch names it; None: a GPU if there is one.
         batch_tokens: Padded tokens per batch; None: what is fast on the device.
         bf16: Matrix products in bfloat16: faster. Such predictions are cached apart from those in float32.
         metric: Name of a registered metric; None: the one of the task.
@@ -278,25 +274,22 @@ def save(path: Path, matrix: Matrix) -> None:
 
 def as_csv(matrix: Matrix) -> str:
     """Return one line per measured pair: source, target, value under the metric's name, n (items), origin, code."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS[:2], matrix.metric, *COLUMNS[3:]] + ORIGIN + (CODE if matrix.code else []))
+    rows: list[list[object]] = [
+        [*COLUMNS[:2], matrix.metric, *COLUMNS[3:], *ORIGIN, *(CODE if matrix.code else [])]
+    ]
     for row, source in enumerate(matrix.sources):
         for column, target in enumerate(matrix.targets):
             value = float(matrix.scores[row, column])
             if not np.isnan(value):
                 made = matrix.origin.get((source, target), ("", ""))
                 by = [matrix.code.get((source, target), "")] if matrix.code else []
-                writer.writerow([source, target, repr(value), int(matrix.n[column]), *made, *by])
-    return text.getvalue()
+                rows.append([source, target, repr(value), int(matrix.n[column]), *made, *by])
+    return csv_text(rows)
 
 
 def load(path: Path) -> Matrix:
     """Read a matrix written by `save` or by hand. Raises MuError with file and line."""
-    try:
-        lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MuError(f"this matrix cannot be read: {error}.", where=str(path)) from error
+    lines = csv_lines(path)
     head = lines[0] if lines else []
     metric = head[2] if len(head) > 2 and head[2] in metrics.metrics() else "accuracy"
     plain = [*COLUMNS[:2], metric, *COLUMNS[3:]]

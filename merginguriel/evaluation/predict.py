@@ -36,13 +36,9 @@ def predict(
     """Compute the logits of the classifier in `model_dir` for every item.
 
     Args:
-        model_dir: Folder of the classifier.
-        items: Sentences.
         batch_tokens: Padded tokens per batch, a bound on memory; None: a fast value for the device.
         bf16: Matrix products in bfloat16: faster where the hardware supports it, with logits correct to two or three
             digits.
-        device: Name of a torch device; None: a GPU if available.
-        on_progress: Called with the progress.
 
     Raises:
         CheckpointError: Not a classifier, damaged, or logits that are not finite.

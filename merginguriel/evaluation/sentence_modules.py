@@ -37,10 +37,6 @@ def pooled(hidden: torch.Tensor, mask: torch.Tensor, mode: str) -> torch.Tensor:
 def head(path: Path, place: str) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """Return the function of hidden [b, t, h] and mask [b, t] that gives the vectors [b, n] of a SentenceTransformer.
 
-    Args:
-        path: Folder with modules.json.
-        place: Name of a torch device.
-
     Raises:
         CheckpointError: A module cannot be computed here.
     """

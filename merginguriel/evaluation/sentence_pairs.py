@@ -83,10 +83,7 @@ def proxy(
 
     Args:
         model: An encoder or a classifier; vectors are pooled as its folder declares, by the mean if it declares nothing.
-        pairs: Four or more.
         prefix: Prepended to every sentence, such as E5's `query: `.
-        device: Name of a torch device; None: a GPU if available.
-        on_progress: Called with the progress.
 
     Raises:
         CheckpointError: The model cannot be loaded, or its vectors are not finite.

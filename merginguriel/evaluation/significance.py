@@ -16,6 +16,7 @@ from merginguriel.metrics.base import Metric, find
 FEW_GROUPS = 30
 # Draws at a time, so that memory does not grow with draws × groups.
 CHUNK = 500
+DRAWS = 2000  # of the bootstrap of one value
 STEP = 1e-4  # change of a weight that a derivative is taken over
 
 
@@ -90,14 +91,10 @@ def compare(
 
     Args:
         a: Statistics of the metric [n] or [n, S], one row per item: for accuracy bool [n], was the item answered rightly.
-        b: The same of B.
-        metric: Name of a registered metric.
         groups: [n] names; items of one name are variants of each other.
         draws: Draws of the bootstrap that the interval is from; 0: the interval is that of the standard error (of a metric
             other than accuracy, linearised), which thousands of comparisons can afford. Fewer than FEW_GROUPS groups are
             never drawn for accuracy: Student's t.
-        seed: Of the draws.
-        level: Of the interval.
 
     Raises:
         IncompatibleError: The two do not have the same number of items, or none.
@@ -171,8 +168,7 @@ def _by_statistics(
         p = stats.student_two_sided_p(z, count - 1) if count < FEW_GROUPS else stats.two_sided_p(z)
     else:
         known = variance
-        low, high = np.quantile(spread, [(1 - level) / 2, (1 + level) / 2])
-        interval = Interval(100 * float(low), 100 * float(high), level)
+        interval = percentiles(spread, level)
         least = min(int((spread <= 0).sum()), int((spread >= 0).sum()))
         p = min(1.0, 2 * (least + 1) / (draws + 1))
     return Comparison(
@@ -253,40 +249,29 @@ def _by_error(mean: float, variance: float, groups: int, level: float) -> Interv
 
 def _detectable(variance: float | None, groups: int) -> float | None:
     """Return the smallest difference in points that is found with 80% probability at 5%; None without a variance."""
-    if variance is None:
-        return None
-    return 100 * stats.minimum_detectable_effect(variance, groups=groups if groups < FEW_GROUPS else None)
+    few = groups if groups < FEW_GROUPS else None
+    return None if variance is None else 100 * stats.minimum_detectable_effect(variance, groups=few)
 
 
 def value_interval(
-    statistics: np.ndarray,
-    groups: Sequence[str] | None = None,
-    *,
-    metric: str = "accuracy",
-    level: float = 0.95,
-    draws: int = 2000,
-    seed: int = 0,
+    statistics: np.ndarray, groups: Sequence[str] | None = None, *, metric: str = "accuracy"
 ) -> tuple[float, float]:
-    """Return the confidence interval of one value, in the metric's unit.
+    """Return the 95% confidence interval of one value, in the metric's unit.
 
     Args:
         statistics: [n] or [n, S], as `compare` takes them.
-        groups: [n] names; items of one name are variants of each other.
         metric: Name of a registered metric. Accuracy has Wilson's interval at the effective number of items: n over the
             design effect, the variance with whole groups drawn over the one with single items drawn (Kish 1965, ch. 8;
             Korn & Graubard 1998). Other metrics have the bootstrap's percentiles.
-        level: Of the interval.
-        draws: Of the bootstrap.
-        seed: Of the draws.
     """
     used = find(metric)
     if used.is_mean and statistics.dtype == bool:
-        return stats.wilson_interval(float(statistics.mean()), effective_items(statistics, groups), level)
+        return stats.wilson_interval(float(statistics.mean()), effective_items(statistics, groups), 0.95)
     index, sizes = _group_index(len(statistics), groups)
     if len(sizes) < 2:
         return used.unit.low, used.unit.high
-    values = _draws(used, (np.asarray(statistics, dtype=float),), index, len(sizes), draws, seed)[:, 0]
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    values = _draws(used, (np.asarray(statistics, dtype=float),), index, len(sizes), DRAWS, seed=0)[:, 0]
+    low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -302,9 +287,9 @@ def _group_index(n: int, groups: Sequence[str] | None) -> tuple[np.ndarray, np.n
 
 def effective_items(right: np.ndarray, groups: Sequence[str] | None = None) -> int:
     """Return how many independent items would carry as much information as these n."""
-    n = len(right)
+    n, mean = len(right), float(right.mean())
     index, sizes = _group_index(n, groups)
-    count, mean = len(sizes), float(right.mean())
+    count = len(sizes)
     if count == n:
         return n
     if count < 2 or mean in (0.0, 1.0):
@@ -359,17 +344,17 @@ def paired_bootstrap(
     so a draw of n items is a draw of three counts: exact, and independent of n.
     """
     d = _difference(a, b)
-    sums, sizes = _by_group(d, groups)
-    rng = np.random.default_rng(seed)
+    index, sizes = _group_index(len(d), groups)
     if len(sizes) == len(d):
         shares = np.array([(d > 0).mean(), (d < 0).mean(), (d == 0).mean()])
-        counts = rng.multinomial(len(d), shares / shares.sum(), size=draws)
-        means = (counts[:, 0] - counts[:, 1]) / len(d)
-    else:
-        even = np.full(len(sizes), 1 / len(sizes))
-        drawn = (rng.multinomial(len(sizes), even, size=size) for size in chunks(draws))
-        means = np.concatenate([(counts @ sums) / (counts @ sizes) for counts in drawn])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+        counts = np.random.default_rng(seed).multinomial(len(d), shares / shares.sum(), size=draws)
+        return percentiles((counts[:, 0] - counts[:, 1]) / len(d), level)
+    return percentiles(_draws(find("accuracy"), (d,), index, len(sizes), draws, seed)[:, 0], level)
+
+
+def percentiles(draws: np.ndarray, level: float) -> Interval:
+    """Return the interval, in points, between the percentiles of bootstrap values in the metric's unit."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(100 * float(low), 100 * float(high), level)
 
 
@@ -412,6 +397,4 @@ def _check_items(a: np.ndarray, b: np.ndarray) -> None:
 def _by_group(d: np.ndarray, groups: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the sum of differences and number of items per group, both int [G]; without groups, per item."""
     index, sizes = _group_index(len(d), groups)
-    sums = np.zeros(len(sizes), dtype=np.int64)
-    np.add.at(sums, index, d)
-    return sums, sizes
+    return np.bincount(index, weights=d).astype(np.int64), sizes

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 
 from merginguriel import locales
 from merginguriel.errors import MuError, UsageError
-from merginguriel.files import sha256, write_text
+from merginguriel.files import csv_lines, csv_text, sha256, write_text
 from merginguriel.metrics import base as metrics
 
 from . import nxn
@@ -24,19 +22,12 @@ def load(path: Path, *, items: int = 0, percent: bool = False, metric: str = "ac
     """Read a wide table: the first column names models, the first line locales.
 
     Args:
-        path: The CSV file.
         items: Number of items that each value was measured on; 0 if it is not known.
-        percent: Whether the values are percentages.
-        metric: What was measured.
 
     Raises:
         MuError: With file and line, for a name that is no locale or a value out of range.
     """
-    try:
-        lines = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MuError(f"this matrix cannot be read: {error}.", where=str(path)) from error
-    lines = [line for line in lines if line]
+    lines = [line for line in csv_lines(path) if line]
     if len(lines) < 2 or len(lines[0]) < 2:
         raise MuError(
             "this is not a wide matrix.",
@@ -92,9 +83,6 @@ def locale_in(name: str, where: str) -> str:
 
 def save(path: Path, matrix: Matrix) -> None:
     """Write the matrix as a wide table; `pandas.read_csv(path, index_col=0)` reads it."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["", *matrix.targets])
-    for source, row in zip(matrix.sources, matrix.scores, strict=True):
-        writer.writerow([source, *("" if np.isnan(value) else repr(float(value)) for value in row)])
-    write_text(path, text.getvalue())
+    rows = zip(matrix.sources, matrix.scores, strict=True)
+    cells = ([source, *("" if np.isnan(v) else repr(float(v)) for v in row)] for source, row in rows)
+    write_text(path, csv_text([["", *matrix.targets], *cells]))

@@ -27,13 +27,8 @@ def run(
     """Return the backtest of each context, and of the choice of sources where a transfer table is given.
 
     Args:
-        space: The workspace.
         contexts: Contexts; empty: all with measured gains on three targets or more.
         without: Targets to leave out altogether.
-        transfer: Table of transfer accuracies.
-        replicates: Of data fission.
-        seed: Of data fission and permutations.
-        as_of: Day whose knowledge is used.
 
     Raises:
         UsageError: A context has too few measured gains, or the table is of another form.

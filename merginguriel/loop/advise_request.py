@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 
 from merginguriel.decision.advice import Advice, Question, advise
-from merginguriel.errors import UsageError
+from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.parse.expectations import Expectation
 from merginguriel.knowledge.parse.rows import ResultRow, check_context, is_merge
 from merginguriel.locales import table
 from merginguriel.study import capabilities
@@ -39,12 +40,7 @@ def question(
 
     Args:
         knowledge: `knowledge.base.load(space, as_of=as_of)`.
-        target: Locale to serve.
-        mode: `ExcTar` or `IncTar`.
         context: Task/base-model; None: that of mu.toml.
-        method: Only this method.
-        similarity: Only this similarity, `URIEL` or `REAL`.
-        k: Only this number of sources.
         min_gain: Smallest gain worth a merge, pp; None: that of mu.toml.
         as_of: Day whose knowledge is used, YYYY-MM-DD; None: today's.
         budget: The most pieces of work (merges, evaluations, trainings) that a pilot may take; None: no limit.
@@ -154,3 +150,37 @@ def unlogged_note(knowledge: Knowledge, about: Question) -> str | None:
         f"mu log add --matrix {shlex.quote(shown)} --context {shlex.quote(about.context)} --type Observation "
         f"--title 'N×N matrix' --summary 'Every model on every locale.'"
     )
+
+
+def ordered_pilot(knowledge: Knowledge, expected: Expectation) -> bool:
+    """Return whether the advice on the target is a pilot of this arm."""
+    try:
+        about = question(knowledge, expected.target, mode=expected.mode, context=expected.context)
+        advice = advise(knowledge, about)
+    except MuError:
+        return False
+    return advice.verdict == "pilot" and any(
+        arm.method == expected.method
+        and expected.similarity in (None, "", arm.similarity)
+        and expected.k in (None, arm.k)
+        and set(expected.params) <= set(arm.params.items())
+        for arm in advice.pilot.arms
+    )
+
+
+def changed_verdicts(before: Knowledge, after: Knowledge, rows: tuple[ResultRow, ...]) -> int:
+    """Return how many verdicts differ, over the targets and modes with measured merges in the contexts of `rows`."""
+    contexts = {row.context for row in rows}
+    asked = {
+        (row.context, row.target, row.mode)
+        for row in before.rows
+        if row.context in contexts and row.mode != "-" and row.target != "-" and is_merge(row.method)
+    }
+    return sum(_verdict(before, *one) != _verdict(after, *one) for one in sorted(asked))
+
+
+def _verdict(knowledge: Knowledge, context: str, target: str, mode: str) -> str:
+    try:
+        return advise(knowledge, question(knowledge, target, mode=mode, context=context)).verdict
+    except MuError:
+        return "unknown"

@@ -72,8 +72,6 @@ def save(advice: Advice, space: Workspace, path: Path | None = None) -> Path:
     """Write the advised recipe as a YAML file for `mu run` and return its path.
 
     Args:
-        advice: The advice.
-        space: The workspace.
         path: The file; None: recipes/<run id>.yaml in the workspace, where the same recipe is written once.
 
     Raises:

@@ -33,7 +33,6 @@ def refuse_logged(space: Workspace, rows: Sequence[ResultRow], supersedes: Seque
     """Refuse rows that the log has already. Other rows of the same run pass, so that a run may have several entries.
 
     Args:
-        space: The workspace.
         rows: Of a run or a matrix.
         supersedes: Ids of the entries that the new one corrects; their rows do not count.
 
@@ -63,7 +62,6 @@ def matrix_rows(space: Workspace, path: Path, context: str | None = None) -> lis
     """Return the rows of an N×N matrix on test data, each a single model on a target.
 
     Args:
-        space: The workspace.
         path: A file that `mu nxn` wrote.
         context: Of the rows; None for the workspace's.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 
 from merginguriel.knowledge.base import load_readable
@@ -13,38 +13,28 @@ from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.workspace import Workspace
 
-from . import entry_text, pilot_entry
+from . import composition_entry, entry_text, pilot_entry
 from .dedupe import gather, refuse_logged
 
 
-@dataclass(frozen=True)
-class Begun:
-    """Parts of an entry that the rows of runs fill in where the author gives none."""
+def begin(space: Workspace, rows: Sequence[ResultRow], kind: str | None = None) -> Draft:
+    """Draft an entry of today from the rows of runs, without the rows themselves.
 
-    title: str
-    type: str
-    summary: str
-    sections: tuple[tuple[str, str], ...]
-    answers: tuple[str, ...]
-
-
-def begin(space: Workspace, rows: Sequence[ResultRow], kind: str | None = None) -> Begun:
-    """Draft an entry from the rows of runs; a Retrospective, the default, answers the open plans that they cover."""
+    A Retrospective, the default, answers the open plans that they cover.
+    """
     sections = entry_text.sections(rows)
     sections += pilot_entry.sections(space, rows)
+    sections += composition_entry.sections(space, rows)
     answers: list[str] = []
     if (kind or "Retrospective") == "Retrospective":
         knowledge = load_readable(space)
         answers = entry_text.answers(knowledge, rows)
         if table := entry_text.against(knowledge, rows):
             sections.insert(1, (entry_text.AGAINST, table))
-    return Begun(
-        entry_text.title(rows),
-        kind or "Retrospective",
-        entry_text.summary(rows),
-        tuple(sections),
-        tuple(answers),
-    )
+    return Draft(
+        entry_text.title(rows), kind or "Retrospective", date.today().isoformat(), entry_text.summary(rows),
+        answers=", ".join(answers), sections=tuple(sections),
+    )  # fmt: skip
 
 
 def retrospective(space: Workspace, run: str) -> str:
@@ -78,9 +68,4 @@ def logged(space: Workspace, run: str) -> Entry | None:
 def _of_run(space: Workspace, run: str) -> tuple[Draft, list[ResultRow]]:
     rows, origin = gather(space, [run], [], [])
     refuse_logged(space, rows)
-    begun = begin(space, rows)
-    draft = Draft(
-        title=begun.title, type=begun.type, date=date.today().isoformat(), summary=begun.summary,
-        answers=", ".join(begun.answers), origin=origin, sections=begun.sections,
-    )  # fmt: skip
-    return draft, rows
+    return replace(begin(space, rows), origin=origin), rows

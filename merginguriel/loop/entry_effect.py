@@ -19,9 +19,6 @@ class Effect:
     """Advice on a target before and after an entry.
 
     Attributes:
-        target: The target.
-        mode: ExcTar or IncTar.
-        context: Task and base model.
         changes: What changed, in sentences, and which rows moved it.
     """
 

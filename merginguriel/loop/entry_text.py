@@ -19,7 +19,11 @@ MOST = 12  # merges that get a sentence each
 
 def main_rows(rows: Sequence[ResultRow]) -> list[ResultRow]:
     """Return each merge's row against the baseline of its mode: the best single source, or the target's own model."""
-    return [row for row in rows if is_merge(row.method) and OVER.get(row.mode) == row.baseline_kind]
+    return [
+        row
+        for row in rows
+        if is_merge(row.method) and row.mode in OVER and OVER[row.mode] == row.baseline_kind
+    ]
 
 
 def title(rows: Sequence[ResultRow]) -> str:

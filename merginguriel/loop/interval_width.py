@@ -31,7 +31,7 @@ def learned(found: Sequence[Scored]) -> dict[str, Width]:
     errors: dict[str, dict[tuple[str, ...], list[float]]] = {}
     for one in found:
         square = min(one.z_unscaled**2, LARGEST**2)
-        errors.setdefault(one.asked.question["context"], {}).setdefault(one.refs, []).append(square)
+        errors.setdefault(one.entry.question["context"], {}).setdefault(one.refs, []).append(square)
     result = {}
     for context, measured in sorted(errors.items()):
         total = sum(sum(sorted(squares)) / len(squares) for _, squares in sorted(measured.items()))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date
+from dataclasses import replace
 
 from merginguriel.config.schema import Config
 from merginguriel.errors import MuError
 from merginguriel.files import Progress
 from merginguriel.knowledge.log.append import add
-from merginguriel.knowledge.log.draft_text import Draft
 from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.runs import run_store, worker
@@ -79,17 +78,14 @@ def entry_of(space: Workspace, runs: Sequence[Run]) -> Entry:
         for name, why in one["failed"].items()
     ]
     targets = [str(one["target"]) for one in results]
-    draft = Draft(
+    draft = replace(
+        begun,
         title=f"Iterative training and merging for {', '.join(targets) if len(targets) < 4 else f'{len(targets)} targets'}",
-        type=begun.type,
-        date=date.today().isoformat(),
-        summary=begun.summary,
         context=rows[0].context,
         metric=rows[0].metric,
         seed=str(runs[0].config.seed),
         code=measured_by(),
         tags="iterative training",
-        answers=", ".join(begun.answers),
         origin=f"mu iterate, {', '.join(sorted(ids))}",
         sections=(*begun.sections, ("Beside merging once", "\n".join(remarks))),
         rows=tuple(rows),

@@ -32,20 +32,15 @@ CLOSE = 0.001  # probabilities in the log score are at least so far from 0 and 1
 
 
 @dataclass(frozen=True)
-class Asked:
+class LedgerEntry:
     """One advice of the ledger.
 
     Attributes:
         id: Hash of question and knowledge.
         time: When it was asked first, UTC.
         question: What was asked.
-        knowledge: Hash of the knowledge.
         arm: Method, similarity, k, params and sources of the advised arm.
         mean_pp: Expected gain.
-        ci90_pp: Its 90% interval.
-        p_positive: P(gain > 0).
-        verdict: The verdict.
-        known: Rows of the target that the log had.
     """
 
     id: str
@@ -62,11 +57,11 @@ class Asked:
 
 def id_of(question: Question, advice: Advice) -> str:
     """Return the id of an advice: the same for the same question and knowledge."""
-    text = json.dumps([_asked(question), advice.knowledge_hash], sort_keys=True)
+    text = json.dumps([_question_dict(question), advice.knowledge_hash], sort_keys=True)
     return "a" + hashlib.sha256(text.encode()).hexdigest()[:9]
 
 
-def _asked(question: Question) -> dict[str, Any]:
+def _question_dict(question: Question) -> dict[str, Any]:
     names = (
         "target", "mode", "context", "method", "similarity", "k", "min_gain_pp", "budget", "ensembles", "width",
     )  # fmt: skip
@@ -84,10 +79,10 @@ def record(space: Workspace, question: Question, advice: Advice) -> None:
     """Append an advice to the ledger, unless it is there, or the workspace cannot be written, or the day was given."""
     if space.shipped or question.as_of is not None or not os.access(space.root, os.W_OK):
         return
-    found = Asked(
+    found = LedgerEntry(
         id=id_of(question, advice),
         time=datetime.now(UTC).isoformat(timespec="seconds"),
-        question=_asked(question),
+        question=_question_dict(question),
         knowledge=advice.knowledge_hash,
         arm={
             "method": advice.recipe.method, "similarity": advice.recipe.similarity, "k": advice.recipe.k,
@@ -114,13 +109,13 @@ def record(space: Workspace, question: Question, advice: Advice) -> None:
             os.close(file)
 
 
-def entries(space: Workspace) -> list[Asked]:
+def entries(space: Workspace) -> list[LedgerEntry]:
     """Return the ledger in the order of time, each advice once; lines that cannot be read are left out."""
-    found: dict[str, Asked] = {}
+    found: dict[str, LedgerEntry] = {}
     with contextlib.suppress(FileNotFoundError):
         for line in (space.root / NAME).read_text(encoding="utf-8", errors="replace").splitlines():
             with contextlib.suppress(ValueError, TypeError):
-                one = Asked(**json.loads(line))
+                one = LedgerEntry(**json.loads(line))
                 found.setdefault(one.id, one)
     return list(found.values())
 
@@ -130,16 +125,13 @@ class Scored:
     """An advice whose arm was measured afterwards.
 
     Attributes:
-        asked: The advice.
-        gain_pp: Measured gain of its arm.
-        se_pp: Its standard error.
         inside90: Whether the gain is inside the 90% interval, widened by the error of the measurement.
         regret_pp: Gain of the best arm measured on the target, or of none, minus that of the decision; None for a
             verdict that decides nothing.
         refs: The rows that measured it.
     """
 
-    asked: Asked
+    entry: LedgerEntry
     gain_pp: float
     se_pp: float
     inside90: bool
@@ -149,17 +141,17 @@ class Scored:
     @property
     def z(self) -> float:
         """Error of the expected gain in standard deviations of its predictive distribution."""
-        return (self.gain_pp - self.asked.mean_pp) / sqrt(_sd(self.asked) ** 2 + self.se_pp**2)
+        return (self.gain_pp - self.entry.mean_pp) / sqrt(_sd(self.entry) ** 2 + self.se_pp**2)
 
     @property
     def z_unscaled(self) -> float:
         """The same, without the width that the intervals had learned by then."""
-        sd = _sd(self.asked) / self.asked.question.get("width", 1.0)
-        return (self.gain_pp - self.asked.mean_pp) / sqrt(sd**2 + self.se_pp**2)
+        sd = _sd(self.entry) / self.entry.question.get("width", 1.0)
+        return (self.gain_pp - self.entry.mean_pp) / sqrt(sd**2 + self.se_pp**2)
 
 
-def _sd(asked: Asked) -> float:
-    low, high = asked.ci90_pp
+def _sd(entry: LedgerEntry) -> float:
+    low, high = entry.ci90_pp
     return max((high - low) / 2 / Z90, 1e-6)
 
 
@@ -167,38 +159,38 @@ def scores(knowledge: Knowledge) -> list[Scored]:
     """Return every advice of the ledger whose arm was measured after it was given."""
     known: dict[tuple[str, str, str], list[Observation]] = {}
     found = []
-    for asked in entries(knowledge.space):
-        what = asked.question
+    for entry in entries(knowledge.space):
+        what = entry.question
         key = what["target"], what["mode"], what["context"]
         if key not in known:
             question = Question(target=key[0], mode=key[1], context=key[2])
             observations = read(knowledge, question, excluding=False).found
             known[key] = [o for o in observations if (o.arm.target, o.arm.context) == (key[0], key[2])]
-        later = [o for o in known[key] if o.kind == "gain" and o.row.ref not in asked.known]
-        own = [o for o in later if _measures(o, asked)]
+        later = [o for o in known[key] if o.kind == "gain" and o.row.ref not in entry.known]
+        own = [o for o in later if _measures(o, entry)]
         if own:
-            found.append(_score(asked, own, known[key]))
+            found.append(_score(entry, own, known[key]))
     return found
 
 
-def _measures(observation: Observation, asked: Asked) -> bool:
+def _measures(observation: Observation, entry: LedgerEntry) -> bool:
     """Return whether a row measures the advised arm: its sources where both name them, its params at least."""
-    arm, wanted = observation.arm, asked.arm
+    arm, wanted = observation.arm, entry.arm
     same = (arm.method, arm.similarity, arm.k) == (wanted["method"], wanted["similarity"], wanted["k"])
     sources = not wanted["sources"] or not arm.sources or sorted(wanted["sources"]) == sorted(arm.sources)
     return same and sources and set(wanted["params"].items()) <= set(arm.params)
 
 
-def _score(asked: Asked, own: Sequence[Observation], every: Sequence[Observation]) -> Scored:
+def _score(entry: LedgerEntry, own: Sequence[Observation], every: Sequence[Observation]) -> Scored:
     gain, variance = pool(own)
-    width = Z90 * sqrt(_sd(asked) ** 2 + variance)
+    width = Z90 * sqrt(_sd(entry) ** 2 + variance)
     best = max(0.0, *(o.gain_pp for o in every))
-    paid = {"merge": gain, "ensemble": gain, "no-merge": 0.0}.get(asked.verdict)
+    paid = {"merge": gain, "ensemble": gain, "no-merge": 0.0}.get(entry.verdict)
     return Scored(
-        asked=asked,
+        entry=entry,
         gain_pp=gain,
         se_pp=sqrt(variance),
-        inside90=abs(gain - asked.mean_pp) <= width,
+        inside90=abs(gain - entry.mean_pp) <= width,
         regret_pp=None if paid is None else max(best - paid, 0.0),
         refs=tuple(o.row.ref for o in own),
     )
@@ -209,10 +201,7 @@ class Bucket:
     """Scores of the advice whose P(gain > 0) is in a range.
 
     Attributes:
-        low: Least P.
-        high: Largest P.
-        count: Number of pieces of advice.
-        said: Mean P.
+        stated: Mean P.
         gained: Share whose arm gained.
         brier: Mean squared error of P.
         log_score: Mean of −ln P(what happened).
@@ -221,7 +210,7 @@ class Bucket:
     low: float
     high: float
     count: int
-    said: float
+    stated: float
     gained: float
     brier: float
     log_score: float
@@ -232,7 +221,7 @@ def buckets(found: Sequence[Scored]) -> list[Bucket]:
     parts = []
     for low, high in pairwise(BUCKETS):
         inside = [
-            one for one in found if low <= one.asked.p_positive < high or one.asked.p_positive == high == 1.0
+            one for one in found if low <= one.entry.p_positive < high or one.entry.p_positive == high == 1.0
         ]
         if inside:
             parts.append(bucket(inside, low, high))
@@ -241,7 +230,7 @@ def buckets(found: Sequence[Scored]) -> list[Bucket]:
 
 def bucket(found: Sequence[Scored], low: float = 0.0, high: float = 1.0) -> Bucket:
     """Return the scores of some advice, one or more."""
-    pairs = [(one.asked.p_positive, one.gain_pp > 0) for one in found]
+    pairs = [(one.entry.p_positive, one.gain_pp > 0) for one in found]
     n = len(pairs)
     likely = [min(max(p if gained else 1 - p, CLOSE), 1 - CLOSE) for p, gained in pairs]
     return Bucket(
@@ -259,7 +248,6 @@ def before(knowledge: Knowledge, entry: str) -> Knowledge:
     """Return the knowledge without an entry and those of later days.
 
     Args:
-        knowledge: All knowledge.
         entry: Id of the entry, or the beginning of one.
 
     Raises:
@@ -279,11 +267,8 @@ class Worth:
     """A target, and what a trial of its advised arm is worth.
 
     Attributes:
-        target: The target.
         value_pp: Expected value of the trial, pp.
         cost_pp: Its price, pp.
-        verdict: The verdict now.
-        arm: The advised arm.
         expected: Its expected gain, with the 90% interval.
         command: The command that tries it.
     """

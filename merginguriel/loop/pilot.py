@@ -40,8 +40,6 @@ class Planned:
     """A pilot before it starts.
 
     Attributes:
-        advice: The advice that asks for it.
-        config: The run.
         arms: What is tried, in words, the advised arm first where it can be run.
         pieces: Merges and evaluations at most.
         sees_pp: Gain that the confirmation detects with 80% power, pp.
@@ -74,9 +72,6 @@ def prepared(
     """Return the pilot of a target and its work; the advice is recorded in the ledger.
 
     Args:
-        knowledge: What the advice rests on.
-        target: The locale.
-        most: Arms at most.
         unlabelled: As for `planned`.
         question: Further arguments of `advise_request.question`.
 
@@ -97,8 +92,6 @@ def launch(
     """Start pilots in a process of their own, one after the other.
 
     Args:
-        space: The workspace.
-        planned: The pilots.
         words: Arguments of `mu` that carry out the same pilots.
         together: Use these arguments for a single pilot too.
 
@@ -123,10 +116,7 @@ def planned(
     """Return the pilot of an advice.
 
     Args:
-        knowledge: What the advice rests on.
         question: What was asked; its budget bounds the number of arms.
-        advice: The answer.
-        most: Arms at most.
         unlabelled: Whether the arms, merges only, are compared without labels of the target.
 
     Raises:

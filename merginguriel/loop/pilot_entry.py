@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from merginguriel.errors import MuError
@@ -18,15 +19,15 @@ from . import ledger
 
 def sections(space: Workspace, rows: Sequence[ResultRow]) -> list[tuple[str, str]]:
     """Return a section for each pilot among the runs of the rows."""
-    found = []
-    for name in dict.fromkeys(row.run for row in rows if row.run and row.run.startswith("pilot-")):
-        try:
-            result = run_store.result(run_store.get(space, name))
-        except MuError:
-            continue  # a run of another machine
-        if result.get("kind") == "pilot":
-            found.append((f"Pilot for {result['target']}", _text(space, result)))
-    return found
+    found = results(space, rows, "pilot")
+    return [(f"Pilot for {result['target']}", _text(space, result)) for result in found]
+
+
+def results(space: Workspace, rows: Sequence[ResultRow], kind: str) -> Iterator[dict[str, Any]]:
+    """Yield the result of each run of a kind among the runs of the rows."""
+    for name in dict.fromkeys(row.run for row in rows if row.run and row.run.startswith(f"{kind}-")):
+        with contextlib.suppress(MuError):  # a run of another machine
+            yield run_store.result(run_store.get(space, name))
 
 
 def _text(space: Workspace, result: dict[str, Any]) -> str:

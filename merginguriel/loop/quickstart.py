@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from merginguriel.evaluation.significance import Comparison
 from merginguriel.files import Progress
 from merginguriel.knowledge import base as knowledge
 from merginguriel.knowledge.log.append import add
-from merginguriel.knowledge.log.draft_text import Draft
 from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.metrics.base import Metric, find
 from merginguriel.runs import resolve, run_store, worker
@@ -156,10 +154,7 @@ def run(
     """Carry out the whole loop; runs that have finished are not carried out again.
 
     Args:
-        study: task, base model and workspace.
-        target: locale to serve.
         sources: locales to merge, two or more.
-        tell: narration.
         epochs: of every fine-tuning; None for what suits the base.
     """
     started = time.monotonic()
@@ -321,19 +316,16 @@ def write_entry(study: Study, target: str, scored: Run, runs: Sequence[Run], fig
     singles, _ = dedupe.gather(study.space, [scored.id], [], [])
     begun = entry_draft.begin(study.space, rows)
     questions = ("Open questions", f"- [open] Does the best recipe hold for {target} with another seed?")
-    draft = Draft(
+    draft = replace(
+        begun,
         title=f"Merging for {target} on Home Assistant intents"
         if study.task == "home"
         else f"Merging for {target}",
-        type=begun.type,
-        date=date.today().isoformat(),
-        summary=begun.summary,
         context=study.context,
         metric=rows[0].metric,
         seed=str(study.seed),
         code=measured_by(),
         tags=f"quickstart, {target}",
-        answers=", ".join(begun.answers),
         origin=f"mu quickstart; {origin}",
         sections=(*begun.sections, questions),
         rows=tuple(rows),

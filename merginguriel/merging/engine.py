@@ -10,9 +10,9 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -23,7 +23,7 @@ import numpy as np
 from merginguriel import files
 from merginguriel.errors import CheckpointError, IncompatibleError, MuError, warn
 from merginguriel.models import folder_kinds, tokenizer_files
-from merginguriel.models.checkpoint import FLOATS, STORAGE, to_float32
+from merginguriel.models.checkpoint import FLOATS, STORAGE, TensorInfo, to_float32
 from merginguriel.models.digest_cache import cached_digest, digest
 from merginguriel.models.sentence_transformer import body_of
 from merginguriel.models.tokens import write_tokens
@@ -34,21 +34,37 @@ from .compatibility import BASE_HINT, Aligned
 from .executor import BLOCK, cores
 from .recipe import DTYPES, Recipe, check, dump_recipe
 from .tensor_plan import Job, Layout, Work, hold, prepare
-from .tensor_reader import opened
+from .tensor_reader import Held, Input, opened, whole
+
+Kept = dict[TensorInfo, Held]  # place of a tensor → its numbers
 
 
 def merge_tensors(
-    recipe: Recipe, *, on_progress: Progress | None = None, threads: int | None = None
+    recipe: Recipe, kept: Kept | None = None, *, on_progress: Progress | None = None
 ) -> dict[str, np.ndarray]:
     """Merge in memory and return name → float32 [*s], with the values that `merge` would write.
+
+    kept  give the same empty dict for many recipes: base and sources are then read from disk once
 
     Integer tensors keep their type. Raises as `merge` does, except for what concerns writing and the digests
     in the recipe, which are not looked at for the sake of speed.
     """
-    recipe = check(recipe)
-    with ExitStack() as stack:
-        work, _ = prepare(recipe, stack.enter_context(opened()))
-        return in_memory(work, on_progress, threads)
+    with work_from(recipe, kept) as work:
+        return in_memory(work, on_progress)
+
+
+@contextmanager
+def work_from(recipe: Recipe, kept: Kept | None = None) -> Iterator[Work]:
+    """Yield the recipe's plan with its models open. kept: as for `merge_tensors`."""
+    with opened() as open_tensor:
+
+        def from_memory(info: TensorInfo) -> Input:
+            if kept is not None and info not in kept:
+                stored = open_tensor(info)
+                kept[info] = Held(whole(stored), "F32" if info.dtype in FLOATS else info.dtype)
+            return kept[info] if kept is not None else open_tensor(info)
+
+        yield prepare(check(recipe), from_memory)[0]
 
 
 def merge_arrays(
@@ -74,7 +90,9 @@ def merge_arrays(
     return in_memory(work, on_progress, threads)
 
 
-def in_memory(work: Work, on_progress: Progress | None, threads: int | None) -> dict[str, np.ndarray]:
+def in_memory(
+    work: Work, on_progress: Progress | None = None, threads: int | None = None
+) -> dict[str, np.ndarray]:
     """Carry out the plan into arrays: name → [*s]."""
     merged = {
         name: np.empty(prod(shape), np.float32 if dtype in FLOATS else STORAGE[dtype])

@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from merginguriel.errors import IncompatibleError
-from merginguriel.models.checkpoint import FLOATS, TensorInfo, to_float32
+from merginguriel.models.checkpoint import FLOATS, to_float32
 
 from .blocks import Progress, carry_out
-from .engine import in_memory
-from .recipe import Recipe, check
-from .tensor_plan import Layout, Work, prepare
-from .tensor_reader import Held, Input, opened, whole
+from .engine import Kept, in_memory, work_from
+from .recipe import Recipe
+from .tensor_plan import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     import torch
-
-Kept = dict[TensorInfo, Held]  # place of a tensor → its numbers
-
-
-@contextmanager
-def work_from(recipe: Recipe, kept: Kept | None = None) -> Iterator[Work]:
-    """Yield the recipe's plan with its models open.
-
-    kept  give the same empty dict for many recipes: base and sources are then read from disk once
-    """
-    with opened() as open_tensor:
-
-        def from_memory(info: TensorInfo) -> Input:
-            if kept is not None and info not in kept:
-                stored = open_tensor(info)
-                kept[info] = Held(whole(stored), "F32" if info.dtype in FLOATS else info.dtype)
-            return kept[info] if kept is not None else open_tensor(info)
-
-        yield prepare(check(recipe), from_memory)[0]
-
-
-def merge_kept(
-    recipe: Recipe,
-    kept: Kept | None = None,
-    *,
-    on_progress: Progress | None = None,
-    threads: int | None = None,
-) -> dict[str, np.ndarray]:
-    """Merge as engine.merge_tensors does; tensors that it reads stay in `kept`, if given, for the next recipe."""
-    with work_from(recipe, kept) as work:
-        return in_memory(work, on_progress, threads)
 
 
 def merge_into(
@@ -60,11 +27,10 @@ def merge_into(
     kept: Kept | None = None,
     *,
     on_progress: Progress | None = None,
-    threads: int | None = None,
 ) -> None:
     """Merge straight into the weights of `model`, which has the sources' architecture; on the CPU without a copy.
 
-    kept  give the same empty dict for many recipes: base and sources are then read from disk once
+    kept  as for engine.merge_tensors
 
     Raises as engine.merge_tensors does, and IncompatibleError if the model has other tensors; the check comes before
     the first weight is written, but an error in a later one (NaN in a source) leaves the model half merged.
@@ -77,9 +43,9 @@ def merge_into(
         )
         direct = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in state.values())
         if direct and all(t.is_contiguous() for t in state.values()):
-            carry_out(work, into_memory(work.layout, state), on_progress, threads)
+            carry_out(work, into_memory(work.layout, state), on_progress, None)
             return
-        apply(model, in_memory(work, on_progress, threads))
+        apply(model, in_memory(work, on_progress))
 
 
 def into_memory(layout: Layout, state: Mapping[str, torch.Tensor]) -> Any:

@@ -20,8 +20,7 @@ from merginguriel.models import build_record
 from merginguriel.models.base import model_files
 from merginguriel.models.digest_cache import digest
 
-from .engine import in_memory, merge_arrays
-from .inplace import work_from
+from .engine import in_memory, merge_arrays, work_from
 from .recipe import Recipe, check
 from .statistics import (
     RECORD,
@@ -111,7 +110,7 @@ def grams_in_order(
     mean = replace(recipe, method="linear", params={})  # what becomes of all that has no Gram matrix
     found: dict[str, dict[str, np.ndarray]] = {name: {} for name in rows}
     with prepared(model), torch.no_grad(), work_from(mean) as work:
-        put(model, "", in_memory(work, None, None))
+        put(model, "", in_memory(work))
         batches = {name: of_one_length(own) for name, own in rows.items()}
         jobs = {job.name: job for job in work.jobs}
         units = units_of(model, batches[work.names[0]][0][:1])

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from merginguriel.models.adapters import LowRank
 from merginguriel.models.checkpoint import FLOATS, STORAGE, TensorInfo, from_float32, to_float32
 
 
-class Input:
+class Input(Protocol):
     """A flat tensor that can be read from any place.
 
     dtype  as safetensors names it
@@ -33,7 +34,6 @@ class Input:
 
     def read(self, start: int, out: np.ndarray) -> None:
         """Read entries start … start + len(out) as float32 into `out`. Raises CheckpointError."""
-        raise NotImplementedError
 
     def raw(self, start: int, stop: int) -> np.ndarray:
         """Return entries start … stop in the form in which safetensors stores them, STORAGE[dtype]."""

@@ -139,10 +139,6 @@ def metric(
     """Register a function `f(gold, predicted) -> statistics` as the metric `name`.
 
     Args:
-        name: As rows and commands write it.
-        doc: One line for lists.
-        unit: One of UNITS.
-        reads: One of READS.
         higher_is_better: False for an error rate or a loss.
         of_sums: Value [d] from the summed statistics [d, S], for a metric such as F1. Without it and `of_draws`, the value
             is the mean of the statistics [n]: accuracy, or NDCG with one gain per query.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from merginguriel.errors import CheckpointError, MuError, UnavailableError, UsageError
 from merginguriel.files import new_folder, write_text
+from merginguriel.workspace import Workspace, writable
 
 from . import build_record, folder_kinds, remote_code, tokenizer_files
 from .hub import snapshot
@@ -48,6 +49,20 @@ def base_model(
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise UnavailableError("no such model folder.", where=name, hint="Check the path.")
     return copied(from_hub(name, allow_pickle), out, name, allow_pickle)
+
+
+def embedder_base(name: str, space: Workspace, texts: Sequence[str] = ()) -> Path:
+    """Return the folder of an embedder's base, written into the workspace if it is e5-small or on the hub.
+
+    texts  for e5-small: keep only the word pieces that these need
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    trimmed = texts and name == E5_SMALL
+    ending = f"-{build_record.text_hash(sorted(set(texts)))[:8]}" if trimmed else ""
+    out = writable(space).models / "embed" / "bases" / f"{name.replace('/', '--')}{ending}"
+    return base_model(name, out, texts=texts if trimmed else None)
 
 
 def packaged_e5_small(out: Path, texts: Iterable[str] | None) -> Path:

@@ -137,7 +137,6 @@ def base_classifier(
     other the stock head of its architecture, last layer zero, layers before it drawn from a fixed seed.
 
     Args:
-        base: Folder of the pretrained encoder.
         labels: Of the task, in the order of the head's rows.
         out: Folder to write; returned at once if it was made in the same way before.
         scale: Length of the pooled vector before the head.
@@ -235,7 +234,6 @@ def load(path: Path, *, device: str | None = None) -> tuple[PreTrainedModel, Pre
     """Load the classifier in `path` in float32 and evaluation mode, with its tokenizer.
 
     Args:
-        path: Model folder.
         device: Name of a torch device; None: the CPU.
 
     Raises:

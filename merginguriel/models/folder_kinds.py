@@ -85,9 +85,6 @@ def refuse_quantised(
     """Raise CheckpointError for quantised weights, which have no values to merge.
 
     Args:
-        path: Model folder.
-        config: Content of config.json.
-        names: Of the tensors.
         types: Their dtypes, as safetensors calls them.
     """
     settings = config.get("quantization_config")

@@ -17,12 +17,11 @@ class Snapshot:
     revision: str
 
 
-def snapshot(name: str, revision: str | None = None, *, patterns: Sequence[str] | None = None) -> Snapshot:
+def snapshot(name: str, *, patterns: Sequence[str] | None = None) -> Snapshot:
     """Return the snapshot of a model on the hub; downloaded only if the local cache has no whole one.
 
     Args:
         name: `owner/name`, or a name without owner such as `xlm-roberta-base`; `name@REVISION` names a revision.
-        revision: Branch, tag or commit; None for the main branch.
         patterns: Files to download; None for config, safetensors and tokenizer.
 
     Raises:
@@ -43,7 +42,7 @@ def snapshot(name: str, revision: str | None = None, *, patterns: Sequence[str] 
         return Path(
             snapshot_download(
                 name,
-                revision=at or revision,
+                revision=at or None,
                 allow_patterns=wanted,
                 ignore_patterns=ignored,
                 local_files_only=local,

@@ -275,8 +275,6 @@ def convert(source: Path, out: Path, texts: Iterable[str] | None) -> dict[str, o
     """Write the packed model `source` into the existing folder `out` as BertModel and tokenizer.
 
     Args:
-        source: The packed file.
-        out: Existing folder.
         texts: Keep only the tokens that these need (`tokens_to_keep`); None keeps all 250,001.
 
     Returns:

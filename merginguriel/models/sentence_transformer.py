@@ -215,8 +215,3 @@ def module_tensors(path: Path, module: Module) -> dict[str, TensorInfo]:
     pickled = next(iter(sorted(folder.glob("*.bin"))), None)
     what = f"its weights are pickled ({pickled.name})" if pickled else f"it has no {WEIGHTS}"
     raise CheckpointError(f"module {module.kind} cannot be read: {what}.", where=str(folder), hint=SAVE_AGAIN)
-
-
-def pooling(modules: tuple[Module, ...]) -> tuple[str, ...] | None:
-    """Return the pooling modes of the modules; None without a Pooling."""
-    return next((one.settings["pooling_mode"] for one in modules if one.kind == "Pooling"), None)

@@ -249,7 +249,6 @@ def require(folder: Path, rows: int | None) -> None:
     transformers builds an empty tokenizer where the files are missing, and its predictions are at chance level.
 
     Args:
-        folder: Model folder.
         rows: Rows of its table of input embeddings; None for a model without any.
     """
     if vocabulary_file(folder) is None:

@@ -38,8 +38,7 @@ def write(done: Backtests, folder: Path) -> list[Path]:
     for one in done.contexts:
         name = one.context.replace("/", "-") + "".join(f"-without-{t}" for t in one.without)
         parts.append(f"## {text.heading(one)}\n")
-        figures.save(partial(draw, one), folder / name)
-        (folder / f"{name}.svg").unlink()
+        figures.save(partial(draw, one), folder / name, ("png",))
         paths.append(folder / f"{name}.png")
         parts.append(f"![Policies, calibration, and gain by share of targets acted on]({name}.png)\n")
         for table in text.tables(one):

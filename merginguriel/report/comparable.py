@@ -25,8 +25,6 @@ class Recipe:
 
     Attributes:
         name: Of its file, as given.
-        path: Of its file.
-        config: All settings.
         run: Which it describes; it may not exist.
         state: One of runs.STATES, or NEW.
     """

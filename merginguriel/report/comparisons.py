@@ -35,8 +35,6 @@ class Cell:
     """One method on one target, over its seeds.
 
     Attributes:
-        context: Task and base model.
-        target: Locale.
         label: Name of the method with the settings that vary.
         key: All settings.
         kind: MERGE or ENSEMBLE.
@@ -259,7 +257,6 @@ def over_seeds_by_items(arms: Sequence[Arm], others: Sequence[Sequence[np.ndarra
     """Average arm − other over seeds, with seeds and items both at random.
 
     Args:
-        arms: One per seed.
         others: Of each arm, as in `_of_items`; empty where unknown.
 
     Returns:

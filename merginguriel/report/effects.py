@@ -213,7 +213,6 @@ def effect_points(
     """Return the merging effect of every merge with the value of a feature.
 
     Args:
-        cells: Merges and ensembles.
         feature: One of FEATURES, or a setting that is a number.
         names: (context, target) → name of the target.
 

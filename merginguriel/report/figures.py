@@ -26,7 +26,7 @@ from .ranking import Ranking
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BLUE, VERMILLION, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#E69F00", "#009E73", "#6E6E6E"
+BLUE, VERMILLION, ORANGE, GREY = "#0072B2", "#D55E00", "#E69F00", "#6E6E6E"
 VERDICTS = {ABOVE: BLUE, BELOW: VERMILLION, NOISE: "#D0D0D0"}
 LINES = ("--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 4)))
 STYLE: Any = {
@@ -52,8 +52,11 @@ class Point(NamedTuple):
     effect: Difference
 
 
-def save(draw: Callable[[], Figure], path: Path) -> None:
-    """Draw into `path` with the endings .png and .svg.
+ABOUT: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+
+
+def save(draw: Callable[[], Figure], path: Path, forms: Sequence[str] = ("png", "svg")) -> None:
+    """Draw into `path` with the endings `forms`.
 
     Raises:
         UnavailableError: matplotlib is not installed.
@@ -67,9 +70,9 @@ def save(draw: Callable[[], Figure], path: Path) -> None:
             "ignore", message="Glyph .* missing"
         )  # a name in a script that the font lacks
         figure = draw()
-        for form, about in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+        for form in forms:
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=form, dpi=150, metadata=about)
+            figure.savefig(buffer, format=form, dpi=150, metadata=ABOUT.get(form))
             write_bytes(path.with_name(f"{path.name}.{form}"), buffer.getvalue())
 
 
@@ -364,4 +367,20 @@ def forest(rows: Sequence[tuple[str, Contrast]], xlabel: str) -> Figure:
     ax.set_xlim(*limits)
     ax.set_xlabel(xlabel)
     ax.set_title("◆ outside noise, ○ within noise, × untested; | one target", fontsize=8, loc="left")
+    return figure
+
+
+# advice
+
+
+def reliability(points: Sequence[tuple[float, float, int]]) -> Figure:
+    """Draw P(gain > 0) of advice against the share that gained; points: mean P, that share, and number of each bucket."""
+    figure = _figure(3.6, 3.6)
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
+    for stated, gained, count in points:
+        axes.plot(stated, gained, "o", color=BLUE, markersize=5 + 2 * count**0.5)
+        axes.annotate(str(count), (stated, gained), xytext=(7, -4), textcoords="offset points", color=GREY)
+    axes.set(xlabel="P(gain > 0) that the advice gave", ylabel="share that gained")
+    axes.set(xlim=(0, 1.02), ylim=(-0.02, 1.02))
     return figure

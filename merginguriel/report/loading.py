@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,7 +86,6 @@ class Evidence:
     """What a report is built from.
 
     Attributes:
-        arms: Of all origins.
         origins: Ids of runs and of entries.
         notes: What was left out, and why.
         singles: (context, source, target) → score of the model of one locale.
@@ -107,7 +107,6 @@ class Items:
     """Statistics of a run's arms per test item.
 
     Attributes:
-        run: Its id.
         stored: Content of its items.npz.
         problems: Arms whose items disagree with their rows, in words.
     """
@@ -156,7 +155,6 @@ def from_entries(knowledge: Knowledge, prefixes: Sequence[str]) -> Evidence:
     """Load the current rows of log entries, with the items of the runs that are still in the workspace.
 
     Args:
-        knowledge: The log.
         prefixes: Unique beginnings of the entries' ids.
     """
     entries = list({entry.id: entry for entry in map(knowledge.entry, prefixes)}.values())
@@ -221,11 +219,9 @@ def _items_of(row: ResultRow, stored: item_file.Stored) -> str | None:
 
 def _code(path: Path) -> str | None:
     """Return the commit or version that made a run, as the cell `code` has it; None where it is unknown."""
-    try:
-        found = yaml.safe_load(read_text(path)) if path.is_file() else None
-    except yaml.YAMLError:
-        return None
-    words = str(found.get("code") or "").split() if isinstance(found, dict) else []
+    words: list[str] = []
+    with suppress(MuError):
+        words = str(_yaml(path).get("code") or "").split()
     return words[-1] if words and CODE.match(words[-1]) else None
 
 
@@ -305,19 +301,19 @@ def _items(folder: Path, notes: list[str]) -> Items:
 
 def _extras(path: Path) -> dict[str, str]:
     """Return the settings of a resolved configuration that have no column in rows, as dotted keys."""
-    if not path.is_file():
-        return {}
+    return {k: v for k, v in _flat(_yaml(path)).items() if k.partition(".")[0] not in NOT_SETTINGS}
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    """Return the table in a YAML file; empty without one. Raises MuError for one that is damaged."""
     try:
-        found = yaml.safe_load(read_text(path))
+        found = yaml.safe_load(read_text(path)) if path.is_file() else {}
     except yaml.YAMLError as error:
         raise MuError(f"not YAML: {error}", where=str(path)) from error
-    flat = _flat(found if isinstance(found, dict) else {})
-    return {
-        k: v for k, v in flat.items() if k not in NOT_SETTINGS and k.partition(".")[0] not in NOT_SETTINGS
-    }
+    return found if isinstance(found, dict) else {}
 
 
-def _flat(table: Mapping[object, object], prefix: str = "") -> dict[str, str]:
+def _flat(table: Mapping[Any, object], prefix: str = "") -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in table.items():
         if isinstance(value, dict):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
 import html
-import io
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from merginguriel.errors import UsageError
-from merginguriel.files import Progress, new_folder, write_text
+from merginguriel.files import Progress, csv_text, new_folder, write_text
 from merginguriel.text.differences import Difference
 
 from . import figures
@@ -79,7 +77,6 @@ class Table:
         name: Of its CSV file and its key in the JSON.
         title: Heading; without rows, the page says that there are none.
         columns: Headings on the page; without columns the table is not on the page.
-        rows: Cells on the page.
         records: Rows of the CSV file and the JSON; None where a value is unknown.
     """
 
@@ -104,11 +101,8 @@ class Section:
     """A part of a report.
 
     Attributes:
-        title: Heading.
-        text: Paragraphs.
         tables: Shown after the text.
         pictures: Shown after the tables.
-        level: Of the heading.
         folded: Whether the HTML page shows only the heading until a reader opens it.
     """
 
@@ -125,8 +119,6 @@ class Report:
     """A report.
 
     Attributes:
-        title: Heading.
-        sections: Parts, in order.
         short: The results in about five sentences, with which the page opens.
         data: Tables that are written as CSV and JSON only.
         picture: The figure with which the page opens.
@@ -198,12 +190,7 @@ def difference_record(d: Difference) -> dict[str, object]:
 def as_csv(records: Sequence[Mapping[str, object]]) -> str:
     """Format records as CSV; a column is every key that occurs."""
     columns = list(dict.fromkeys(name for record in records for name in record))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        writer.writerow({name: _inert(value) for name, value in record.items()})
-    return text.getvalue()
+    return csv_text([columns, *([_inert(record.get(name)) for name in columns] for record in records)])
 
 
 def _inert(value: object) -> object:

@@ -42,14 +42,12 @@ class Ranking:
 
     Attributes:
         methods: Names, in the order of their mean ranks.
-        targets: Names of the targets.
         values: float [targets, methods], in the unit of the metric.
         mean: float [methods], mean ranks; 1 is best.
         chi2: Friedman's statistic, corrected for ties.
         p: p of `chi2` under the hypothesis that all methods rank alike.
         p_f: p of Iman and Davenport's F, which is derived from `chi2`.
         critical: Nemenyi's critical difference of mean ranks at `alpha`.
-        alpha: Level of the tests.
         pairs: Every two methods.
     """
 
@@ -90,8 +88,6 @@ def rank(
 
     Args:
         table: Method → target → value of the metric.
-        higher_is_better: Whether rank 1 is the highest value.
-        alpha: Level of the tests.
 
     Returns:
         The ranking; None with fewer than two methods or two targets.

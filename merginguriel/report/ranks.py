@@ -73,10 +73,11 @@ def ranks(mode: str, r: ranking.Ranking, left: str, metric: Metric) -> Section:
         f"mean {metric.name}{metric.mark}",
         "p against the first (Wilcoxon, Holm)",
     )
+    title = f"Mean ranks over {count(len(r.targets), 'target')}"
     tables = [
-        Table(f"ranking-{slug}", f"Mean ranks over {count(len(r.targets), 'target')}", columns, rows, records)
+        Table(f"ranking-{slug}", title, columns, rows, records),
+        pairs_table(r, f"ranking-pairs-{slug}", pairs),
     ]
-    shown = pairs_table(r, f"ranking-pairs-{slug}", pairs)
     joined = "methods under one bar do not rank apart"
     pictures = [
         Picture(f"ranks-{slug}-nemenyi", f"Mean ranks, {mode}; {joined} (Nemenyi, 0.05)",
@@ -85,34 +86,21 @@ def ranks(mode: str, r: ranking.Ranking, left: str, metric: Metric) -> Section:
                 partial(figures.critical_difference, r, "wilcoxon")),
     ]  # fmt: skip
     text = [*ranking_sentences(r), *([left] if left else [])]
-    return Section(
-        f"Ranking of methods, {mode}" if mode != "-" else "Ranking of methods",
-        text,
-        [*tables, *shown],
-        pictures,
-    )
+    heading = f"Ranking of methods, {mode}" if mode != "-" else "Ranking of methods"
+    return Section(heading, text, tables, pictures)
 
 
-def pairs_table(r: ranking.Ranking, name: str, records: Sequence[Mapping[str, object]]) -> list[Table]:
+def pairs_table(r: ranking.Ranking, name: str, records: Sequence[Mapping[str, object]]) -> Table:
     """Lay out the pairs that either test separates; the CSV has all of them."""
     apart = [p for p in r.pairs if p.p_holm < r.alpha or p.ranks >= r.critical]
     rows = [
         [r.methods[p.a], r.methods[p.b], f"{p.ranks:.2f}", p_number(p.p_nemenyi), p_number(p.p_holm)]
         for p in apart
     ]
-    shown = rows[:40]
-    title = f"Pairs that rank apart: {len(rows)} of {len(r.pairs)}" + (
-        ", the first 40" if len(rows) > 40 else ""
-    )
-    return [
-        Table(
-            name,
-            title,
-            ("better", "worse", "difference of ranks", "p Nemenyi", "p Wilcoxon, Holm"),
-            shown,
-            records,
-        )
-    ]
+    cut = ", the first 40" if len(rows) > 40 else ""
+    title = f"Pairs that rank apart: {len(rows)} of {len(r.pairs)}{cut}"
+    columns = ("better", "worse", "difference of ranks", "p Nemenyi", "p Wilcoxon, Holm")
+    return Table(name, title, columns, rows[:40], records)
 
 
 def matrices(evidence: Evidence) -> list[Section]:

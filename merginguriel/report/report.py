@@ -39,10 +39,8 @@ def build(
     """Build the report on what was loaded.
 
     Args:
-        evidence: From `loading.from_runs`, `loading.from_entries` or `loading.joined`.
         by: Settings to compare, each two values of one, everything else equal; none: all that vary.
         feature: One of FEATURES, or a setting that is a number: what merging effects are plotted against.
-        title: Heading.
 
     Raises:
         MuError: Nothing was measured.

@@ -45,7 +45,6 @@ class Against:
     """A run, compared with the first run.
 
     Attributes:
-        run: Its id.
         value: Of its merge, in `metric`.
         settings: Those that not all runs share.
         found: Comparison of its merge with that of the first run.
@@ -103,11 +102,8 @@ class Seeds:
     """Runs that differ by their seed alone.
 
     Attributes:
-        runs: Their ids.
         settings: Those that not all groups share.
         mean: Of their values.
-        low: The lowest value.
-        high: The highest value.
         found: Difference to the first group over the seeds that both have, items and seeds at random; None for the
             first group, and with fewer than two such seeds.
         metric: Name of the metric of the values.

@@ -145,7 +145,6 @@ def effect_sentence(every: Sequence[Difference], over: Difference, metric: Metri
     Args:
         every: Merging effect of every merge.
         over: Mean of the targets' mean effects.
-        metric: Of the merges.
     """
     tested = [d for d in every if d.verdict != UNTESTED]
     start = "Merging effect (merge − mean of its sources)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +43,6 @@ def export(space: Workspace, out: Path, ids: Sequence[str] = (), chosen: Sequenc
     """Write the result rows of runs to a file.
 
     Args:
-        space: The workspace.
         out: The file. Its suffix is its format: .parquet, .csv (plain numbers, empty cells for missing values) or .tex (a
             booktabs table).
         ids: Ids of runs; none: all that have finished.
@@ -76,11 +74,8 @@ def export(space: Workspace, out: Path, ids: Sequence[str] = (), chosen: Sequenc
 
 def plain_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> bytes:
     """Return rows as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(["" if row[c] is None else row[c] for c in columns] for row in rows)
-    return text.getvalue().encode("utf-8")
+    cells = (["" if row[c] is None else row[c] for c in columns] for row in rows)
+    return files.csv_text([columns, *cells]).encode("utf-8")
 
 
 def parquet(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> bytes:

@@ -16,6 +16,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from merginguriel import stats
 from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.parse.row_parser import read_csv
 from merginguriel.knowledge.parse.rows import COLUMNS, ResultRow, row_cells
@@ -275,9 +276,6 @@ def listed(
     """List runs.
 
     Args:
-        space: The workspace.
-        limit: The most that are returned.
-        offset: The number of runs that are skipped.
         text: Words that must all occur in the columns FOUND_BY, or as `name:word` in the column of that name; case is
             ignored.
         order: One of ORDERS.
@@ -354,7 +352,7 @@ def _se_pp(row: sqlite3.Row) -> float | None:
     wins, losses, n = row["wins"], row["losses"], row["n"]
     if wins is None or losses is None or not n:
         return None
-    return 100 * sqrt(max(wins + losses - (wins - losses) ** 2 / n, 0.0)) / n
+    return 100 * sqrt(max(stats.paired_variance(wins, losses, n), 0.0))
 
 
 def query(space: Workspace, text: str, limit: int | None = None) -> tuple[list[str], list[tuple[Any, ...]]]:

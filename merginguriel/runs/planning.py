@@ -111,6 +111,9 @@ def work_of(config: Config, models: int) -> tuple[int | None, int | None]:
     """Return the number of merges, and of pairs of a model and a split of a locale that are scored."""
     if config.kind == "train":
         return 0, models
+    if config.kind == "compose":  # besides the base and eight compositions; the path has two more weights
+        merged = len(config.compose.methods) + 2
+        return merged, 4 * (9 + merged)
     if config.kind == "nxn":
         return 0, models * len(config.locales) * len(config.splits)
     if config.kind == "iterate":

@@ -169,7 +169,6 @@ def read_on(path: Path, place: int, *, most: int | None = None) -> tuple[list[st
     """Read the whole lines after a byte of a file.
 
     Args:
-        path: The file.
         place: The byte where the last call ended.
         most: Of a longer rest, read only so many bytes at its end.
 

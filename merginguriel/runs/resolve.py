@@ -62,14 +62,15 @@ def resolved(config: Config, space: Workspace, places: Mapping[str, str] | None 
     """Return the configuration with the values that the workspace gives: task, base, and the models to choose from.
 
     Args:
-        config: As it was read.
-        space: The workspace.
         places: Where its keys were given, as run_config.read returns.
 
     Raises:
         MuError: If its sources are too many, too few for the method, or both named and chosen; it names the key.
     """
     config = placed(config, space)
+    if config.kind == "compose":
+        pair = "-".join(tag.partition("-")[0] for tag in config.locales)
+        return changed(config, task=f"retrieval-{pair}")
     if config.task == named.LOADER:
         refused = named.unnamed()
         raise type(refused)(refused.what, where=(places or {}).get("task"), hint=refused.hint)

@@ -15,7 +15,6 @@ def run_folders(space: Workspace, names: Sequence[str] = (), sweeps: Sequence[st
     """Find the folders of runs.
 
     Args:
-        space: The workspace.
         names: Paths, or unique beginnings or ends of ids; without names and sweeps: every run with rows.
         sweeps: Names of sweeps, whose runs are added; of several of one name, the last.
 

@@ -276,10 +276,8 @@ def carry_out(
     A sweep that was interrupted continues; failed, cancelled and dead runs are tried again.
 
     Args:
-        sweep: As `plan` returns it.
         executor: executors.Local(…) or executors.Ray(…).
         at_once: Number of runs at a time, for the estimate of the remaining time; None: not known.
-        tell: Called with the progress.
 
     Raises:
         MuError: Another process carries this sweep out; it names the process.

@@ -133,8 +133,6 @@ def whole(
 
     Args:
         steps: Steps begun since the run was started: (time, text), the current one last.
-        began: Time of the start.
-        now: Time.
         share: How much of the current step is done, 0 … 1; None if not known.
         plan: What is known beforehand.
     """

@@ -132,8 +132,6 @@ def execute(run: Run, show: Progress | None = None, *, held: bool = False, from_
     A finished run is left as it is, unless its model is to be written and is missing. Steps that are done are not repeated.
 
     Args:
-        run: The run.
-        show: Called with the progress, as a progress bar needs it.
         held: Whether this process was given the descriptor of the lock.
         from_queue: Whether the run is one of many that wait, as for `start`.
 
@@ -217,17 +215,11 @@ def failed(run: Run, text: str, started: float) -> None:
 
 def write(run: Run, outcome: Outcome) -> None:
     """Write the outcome into the run's folder; it counts once the event `finished` is written."""
-    import csv
-    import io
-
     from merginguriel.knowledge.parse.rows import COLUMNS, row_cells
     from merginguriel.study import item_file
 
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row_cells(row) for row in outcome.rows)
-    files.write_text(run.folder / "rows.csv", text.getvalue())
+    text = files.csv_text([COLUMNS, *(row_cells(row).values() for row in outcome.rows)])
+    files.write_text(run.folder / "rows.csv", text)
     if outcome.arms:
         item_file.write(run.folder / "items.npz", outcome.ids, outcome.groups, outcome.arms)
     result = {"run": run.id, **outcome.result}
@@ -308,7 +300,6 @@ def start(run: Run, *, from_queue: bool = False, variables: Mapping[str, str] | 
     The new process is given the lock, so that the run counts as running from this moment on.
 
     Args:
-        run: The run.
         from_queue: Whether it waited for its turn.
         variables: Environment variables of the process, beside those of this one.
 

@@ -302,8 +302,8 @@ def column(
     """
     if options == AS_IT_IS and inputs.accuracy and registry.get(similarity).needs == "accuracy":
         # Without numpy, whose import would take `mu advise` as long as the answer.
-        told = inputs.accuracy([target])
-        scores = {source: told.get(source, {}).get(target, nan) for source in sources}
+        measured = inputs.accuracy([target])
+        scores = {source: measured.get(source, {}).get(target, nan) for source in sources}
         return Column({source: float(value) for source, value in scores.items() if not isnan(value)}, ())
     import numpy as np
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from merginguriel.errors import MuError, UnavailableError, UsageError
+from merginguriel.files import csv_lines
 
 
 def sparse(values: np.ndarray, k: int) -> np.ndarray:
@@ -130,10 +130,7 @@ def read_table(path: Path, sources: Sequence[str], targets: Sequence[str]) -> np
             "no such table of similarities.", where=str(path),
             hint="Write one with: mu similarity --matrix dense --out FILE",
         )  # fmt: skip
-    try:
-        head, *rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines())) or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MuError(f"this table cannot be read: {error}.", where=str(path)) from error
+    head, *rows = csv_lines(path, "table") or [[]]
     if head[:1] != ["source"] or len(head) < 2:
         raise MuError(
             "this is not a table of similarities.",

@@ -121,7 +121,6 @@ def ordered(matrix: Matrix, by: str, target: str | None = None) -> Matrix:
     """Return the same matrix with rows and columns in another order.
 
     Args:
-        matrix: the matrix.
         by: one of ORDERS. name; family, of URIEL's lineages; script; similarity: to `target` by URIEL, the nearest
             first; value: rows by their score on `target` (without one, by their mean), columns by their mean, the
             best first. Cells without a value come last.

@@ -35,7 +35,7 @@ def write(
         path = study.table(split, bf16=bf16)
         if apart:
             path = path.with_stem(f"{path.stem}-{new.metric}")
-        new = replace(new, code={**new.code, **kept_code(path, new)})
+        new = replace(new, code={**new.code, **cached_code(path, new)})
         whole = joined(new, still_valid(study, split, path, new, bf16))
     else:
         whole = new
@@ -87,7 +87,7 @@ def still_valid(study: Study, split: str, path: Path, new: Matrix, bf16: bool = 
     )
 
 
-def kept_code(path: Path, new: Matrix) -> dict[tuple[str, str], str]:
+def cached_code(path: Path, new: Matrix) -> dict[tuple[str, str], str]:
     """Return the code version of pairs whose model, data and value are as in the file: their answers came from the cache."""
     try:
         old = nxn.load(path)

@@ -217,9 +217,15 @@ def remove(study: Study, wanted: Iterable[str]) -> None:
     """Remove models from the study's list; their folders stay. Raises UsageError for one that is not registered."""
     known = read(study.root)
     for locale in wanted:
-        if locale not in known:
-            raise UsageError(
-                f"no registered model of {locale}.", hint=f"Registered: {', '.join(sorted(known)) or 'none'}."
-            )
+        find(known, locale)
         del known[locale]
     write(study.root, known)
+
+
+def find(known: Mapping[str, Registered], locale: str) -> Registered:
+    """Return the registered model of a locale. Raises UsageError if there is none."""
+    if locale in known:
+        return known[locale]
+    raise UsageError(
+        f"no registered model of {locale}.", hint=f"Registered: {', '.join(sorted(known)) or 'none'}."
+    )

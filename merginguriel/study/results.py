@@ -36,11 +36,6 @@ def logged_method(recipe: Recipe) -> str:
     return "similarity" if recipe.method == "linear" and recipe.similarity else recipe.method
 
 
-def merge_name(recipe: Recipe) -> str:
-    """Return a readable name: `similarity (REAL)`, `ties`."""
-    return logged_method(recipe) + (f" ({recipe.similarity})" if recipe.similarity else "")
-
-
 def matrix_rows(matrix: Matrix, context: str, run: str, code: str | None = None) -> list[ResultRow]:
     """Return every source on every target that it was scored on, as rows of the method `single`.
 

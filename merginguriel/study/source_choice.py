@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from merginguriel.errors import UnavailableError
+from merginguriel.files import Progress
 from merginguriel.metrics.base import find
 from merginguriel.similarity.choice import AS_IT_IS, Options
 from merginguriel.similarity.registry import Inputs
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from merginguriel.evaluation.nxn import Matrix
 
-Progress = Callable[[float, float, str], None]
 SENTENCES = 256  # that CKA is measured on
 
 
@@ -39,7 +39,6 @@ def inputs_of(
         models: name → folder, where these are not the study's own. With `dev`, each is scored on what is missing there.
         dev: accuracies that were measured already, in place of the study's matrix.
         base: what task vectors are taken against; None for the study's base.
-        progress: is told how far a measurement is.
     """
 
     def accuracy(targets: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -6,12 +6,12 @@ own model (ExcTar) sees no label of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from merginguriel.errors import UsageError
+from merginguriel.files import Progress
 from merginguriel.merging import registry
 from merginguriel.merging.recipe import Recipe, check
 from merginguriel.merging.registry import Value
@@ -19,7 +19,6 @@ from merginguriel.models import build_record
 
 from .study import Study, disk_errors
 
-Progress = Callable[[float, float, str], None]
 OWN = "sources"  # instead of a file: each source's own training text, which shows nothing of the target
 
 

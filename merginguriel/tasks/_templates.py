@@ -85,11 +85,9 @@ def draw(template: str, rules: Mapping[str, str], lists: Lists, rng: random.Rand
     """Draw a random sentence of `template`.
 
     Args:
-        template: A hassil template.
         rules: Name → template, for <name>.
         lists: Name → Home Assistant list ({"values": ...}, {"range": ...} or {"wildcard": True}), for {name}. A name
             without a list is a free slot and is filled with a proper name.
-        rng: Source of random numbers.
 
     Raises:
         MuError: An invalid template, a missing rule or circular rules.
@@ -100,31 +98,6 @@ def draw(template: str, rules: Mapping[str, str], lists: Lists, rng: random.Rand
         _tidy("".join(map(_bare, bones.replace(SLOT, f" {SLOT} ")))).casefold(),
         words,
     )
-
-
-def tagged(drawn: Draw) -> tuple[list[str], list[str]]:
-    """Return the words of a sentence and their tags: `B-name`, `I-name` in the slot {name}, `O` outside of slots."""
-    words, tags = [""], ["O"]
-    slot, begun, reading = "", False, False
-    for char in drawn.marked:
-        if char == OPEN:
-            slot, begun, reading = "", False, True
-        elif char == MIDDLE:
-            slot, reading = slot.partition("=")[0], False
-        elif char == CLOSE:
-            slot = ""
-        elif reading:
-            slot += char
-        elif char.isspace():
-            words.append("")
-            tags.append("O")
-        else:
-            words[-1] += char
-            if slot and tags[-1] == "O":
-                tags[-1] = f"{'I' if begun else 'B'}-{slot}"
-                begun = True
-    kept = [i for i, word in enumerate(words) if word]
-    return [words[i] for i in kept], [tags[i] for i in kept]
 
 
 def slots(drawn: Draw) -> tuple[tuple[str, str], ...]:

@@ -135,11 +135,7 @@ def load(task: str, locale: str, *, folder: Path | None = None, seed: int = 0, *
     """Load the sentences of one locale; the result is the same on every machine for the same arguments.
 
     Args:
-        task: Name of a registered task.
-        locale: Its locale.
         folder: The user's own copy of the data, for tasks that read one.
-        seed: Of the task's random choices.
-        options: Options that the task declares.
 
     Raises:
         UsageError: Unknown task, locale or option.

@@ -10,10 +10,7 @@ between sentences.
 
 from __future__ import annotations
 
-import csv
-import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from merginguriel import locales as known
@@ -21,8 +18,8 @@ from merginguriel.errors import MuError, UnavailableError, UsageError
 from merginguriel.metrics import base as metrics
 
 from .base import TaskData, digest, make_items, task
+from .tables import CONLL, read
 
-CONLL = (".conll", ".bio", ".iob2")
 ENDINGS = (".csv", ".tsv", ".jsonl", *CONLL)
 TABLES = (".parquet", ".arrow")
 TAG = re.compile(r"O|[BIES]-\S+")
@@ -107,7 +104,6 @@ def files(
 
     Args:
         locale: Tag that the file's name begins with.
-        folder: Of the files.
         seed: Of the hash that deals texts.
         text: Column or JSON key of the sentence.
         label: Of its label.
@@ -159,54 +155,6 @@ def files(
     return TaskData("files", locale, tuple(sorted(labels)), train, dev, test, str(folder), scored_by)
 
 
-def read(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
-    """Yield (line number, row) of a CSV, TSV or JSONL file. Raises MuError with file and line."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if path.suffix in CONLL:
-                yield from _read_conll(path, file)
-            else:
-                yield from _read_jsonl(path, file) if path.suffix == ".jsonl" else _read_table(path, file)
-    except UnicodeDecodeError as error:
-        raise MuError("the file is not UTF-8 text.", where=str(path), hint="Save it as UTF-8.") from error
-    except OSError as error:
-        raise MuError(f"cannot read: {(error.strerror or str(error)).lower()}.", where=str(path)) from error
-
-
-def _read_jsonl(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str, object]]]:
-    for number, line in enumerate(file, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise MuError(f"this line is not JSON: {error.msg}.", where=f"{path}:{number}") from error
-        if not isinstance(row, dict):
-            raise MuError("this line is not a JSON object.", where=f"{path}:{number}")
-        yield number, row
-
-
-def _read_conll(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str, object]]]:
-    """Yield the sentences of a CoNLL file as tokens and tags, without comments and `-DOCSTART-` lines."""
-    words: list[str] = []
-    tags: list[str] = []
-    first = 0
-    for number, line in enumerate([*file, ""], 1):
-        cells = line.split()
-        comment = line.startswith("#") and len(cells) != 2
-        if cells and not comment and cells[0] != "-DOCSTART-":
-            if len(cells) < 2:
-                raise MuError(
-                    "a word without a tag.", where=f"{path}:{number}", hint="Write WORD TAG on each line."
-                )
-            first = first if words else number
-            words.append(cells[0])
-            tags.append(cells[-1])
-        elif words and not cells:
-            yield first, {"tokens": words, "tags": tags}
-            words, tags = [], []
-
-
 def _words(path: Path, line: int, row: dict[str, object], tokens: str, tags: str) -> tuple[str, str]:
     """Return words and tags of one sentence, each separated by spaces."""
     if tags not in row:
@@ -230,26 +178,6 @@ def _words(path: Path, line: int, row: dict[str, object], tokens: str, tags: str
             hint="Tags are O, or B-, I-, E- or S- and a type: B-name.",
         )
     return " ".join("\u00a0".join(word.split()) for word in words), " ".join(given)
-
-
-def _read_table(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str, object]]]:
-    reader = csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
-    try:
-        header = next(reader, None)
-        if not header:
-            raise MuError("the file is empty; its first line should name the columns.", where=str(path))
-        for cells in reader:
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                raise MuError(
-                    f"{len(cells)} cells under {len(header)} columns.",
-                    where=f"{path}:{reader.line_num}",
-                    hint="A comma inside a sentence needs quotes around the sentence.",
-                )
-            yield reader.line_num, dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise MuError(f"this line cannot be read: {error}.", where=f"{path}:{reader.line_num}") from error
 
 
 def _cell(path: Path, line: int, row: dict[str, object], column: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from merginguriel.errors import MuError, UnavailableError, missing_extra
 
 from .base import Item, TaskData, task
-from .files import read
+from .tables import read
 
 HUB = "AmazonScience/massive"
 PARQUET = "hf://datasets/AmazonScience/massive@refs%2Fconvert%2Fparquet"

@@ -178,10 +178,12 @@ def from_file(path: Path, wanted: Sequence[str]) -> Parallel:
 
 
 def from_belebele(folder: Path, wanted: Sequence[str]) -> Parallel:
-    """Read one file per locale with Belebele's columns link, question_number, question and flores_passage."""
+    """Read one file per locale, named ko-KR or kor_Hang, with Belebele's columns link, question_number, question and flores_passage."""
     tables: dict[str, dict[str, tuple[str, str]]] = {}
     for locale in wanted:
-        path, tables[locale] = file_of(folder, locale), {}
+        one = known.get(locale)
+        code = f"{one.language}_{one.script}".replace("_Kore", "_Hang").replace("cmn_", "zho_")  # FLORES-200
+        path, tables[locale] = file_of(folder, locale, code), {}
         for line, row in table_rows(path):
             missing = [
                 name
@@ -209,7 +211,7 @@ def joined(tables: Mapping[str, Mapping[str, tuple[str, str]]], source: str) -> 
 
 
 def from_beir(folder: Path, wanted: Sequence[str]) -> Parallel:
-    """Read LOCALE/queries.jsonl, LOCALE/corpus.jsonl and LOCALE/qrels.jsonl (or .tsv), the form of StrategyQA in MTEB."""
+    """Read a folder per locale as `beir` does, the form of StrategyQA in MTEB."""
     tables = {locale: beir(folder / locale) for locale in wanted}
     first = tables[wanted[0]]
     shared = {
@@ -224,7 +226,13 @@ def from_beir(folder: Path, wanted: Sequence[str]) -> Parallel:
 
 
 def beir(folder: Path) -> Retrieval:
-    """Read queries, corpus and qrels of one language. Raises MuError for a query without a relevant document."""
+    """Read queries, corpus and qrels (or the first of qrels/test, qrels/dev and qrels/train) of one language.
+
+    Queries that are not in the qrels, which may be of one split, are left out.
+
+    Raises:
+        MuError: A row without id or text, or a relevant document that is not in the corpus.
+    """
     texts: dict[str, dict[str, str]] = {}
     for name in ("queries", "corpus"):
         path = file_of(folder, name)
@@ -234,7 +242,7 @@ def beir(folder: Path) -> Retrieval:
             if not row.get("_id") or not body:
                 raise MuError("_id or text missing.", where=f"{path}:{line}")
             texts[name][str(row["_id"])] = body
-    path = file_of(folder, "qrels")
+    path = file_of(folder, "qrels", "qrels/test", "qrels/dev", "qrels/train")
     relevant: dict[str, set[str]] = defaultdict(set)
     for line, row in table_rows(path):
         query, doc = str(row.get("query-id")), str(row.get("corpus-id"))
@@ -242,17 +250,17 @@ def beir(folder: Path) -> Retrieval:
             raise MuError(f"unknown query {query!r} or document {doc!r}.", where=f"{path}:{line}")
         if float(str(row.get("score") or 0)) > 0:
             relevant[query].add(doc)
-    return Retrieval(
-        texts["queries"], texts["corpus"], {query: frozenset(docs) for query, docs in relevant.items()}
-    )
+    asked = {query: texts["queries"][query] for query in relevant}
+    return Retrieval(asked, texts["corpus"], {query: frozenset(docs) for query, docs in relevant.items()})
 
 
-def file_of(folder: Path, name: str) -> Path:
-    """Return the file NAME.jsonl, NAME.tsv or NAME.csv of a folder. Raises UsageError."""
-    for ending in ENDINGS:
-        if (folder / f"{name}{ending}").is_file():
-            return folder / f"{name}{ending}"
-    raise UsageError(f"no {name}{ENDINGS[0]}.", where=str(folder), hint=f"Endings: {', '.join(ENDINGS)}.")
+def file_of(folder: Path, *names: str) -> Path:
+    """Return the first file NAME.jsonl, NAME.tsv or NAME.csv of a folder. Raises UsageError."""
+    found = [path for name in names for ending in ENDINGS if (path := folder / f"{name}{ending}").is_file()]
+    if found:
+        return found[0]
+    or_names = " or ".join(f"{name}{ENDINGS[0]}" for name in names)
+    raise UsageError(f"no {or_names}.", where=str(folder), hint=f"Endings: {', '.join(ENDINGS)}.")
 
 
 def of_examples(examples: Sequence[Example]) -> Retrieval:

@@ -54,8 +54,6 @@ class Layout(NamedTuple):
     """Advice as it is shown.
 
     Attributes:
-        title: Target, mode and context.
-        word: The verdict in capitals.
         headline: The arm that the verdict is about.
         figures: Gain, interval and probabilities.
         verdict: Rows that belong to the verdict: baseline, rule, warning.
@@ -79,7 +77,6 @@ def lay_out(advice: Advice, *, every: bool = True) -> Layout:
     """Return the advice as labelled rows.
 
     Args:
-        advice: The advice.
         every: All rows; otherwise one screen: sources, the largest parts of the evidence, the best alternative, the
             first thing that would change the verdict, and the next command.
     """
@@ -100,10 +97,7 @@ def render(advice: Advice, *, every: bool = False, width: int = WIDTH, explain: 
     """Return the advice as text.
 
     Args:
-        advice: The advice.
-        every: All rows, not only one screen.
         width: Columns; only commands and ids are longer.
-        explain: Add a key to the terms.
     """
     layout = lay_out(advice, every=every)
     verdict = wrap(layout.word, layout.headline, width)

@@ -58,7 +58,6 @@ class Row:
 
     Attributes:
         label: Kind of statement; rows of one label follow each other.
-        text: The statement.
         figures: Numbers to print before the text, for a result row.
         ref: The result row, shortened.
         link: What the row refers to.

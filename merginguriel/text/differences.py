@@ -29,10 +29,7 @@ class Difference:
     """A − B in points: hundredths of the metric's unit, percentage points for a share.
 
     Attributes:
-        value: The difference.
         low: Lower end of the 95% interval; None, like `high`, `se`, `mde` and `p`, where the noise is unknown.
-        high: Upper end of the 95% interval.
-        se: Standard error.
         mde: Smallest true difference that such a comparison detects with 80% probability at 5%.
         p: Two-sided p of this comparison alone.
         p_holm: `p` after Holm's correction over `family` comparisons.

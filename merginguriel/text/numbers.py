@@ -35,8 +35,6 @@ def count(n: int, word: str, many: str = "") -> str:
     """Format a number of things: `1 row`, `3 rows`, `1,048 entries`.
 
     Args:
-        n: Number of things.
-        word: The singular.
         many: The plural, where it is not formed like that of `row`, `entry` or `class`.
     """
     if word[-1] == "y" and word[-2] not in "aeiou":

@@ -36,7 +36,6 @@ def plan_lines(planned: Plan, state: str) -> list[str]:
     """Return lines that say what a run would train, merge and score, and the expected time.
 
     Args:
-        planned: The plan of the run.
         state: State of the run: `new`, `finished`, `running` ...
     """
     if state == "finished":
@@ -110,6 +109,8 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
         show = metric_of(matrix).unit.show
         table += [[s, *(show(scores[s][t], 1).removesuffix("%") for t in targets)] for s in sources]
         return [head, columns(table)]
+    if result["kind"] == "compose":
+        return [head, *composition_lines(result)]
     if result.get("labels") is False:
         return pilot_lines(result)
     if "ci95" not in result:  # an iterative merge that was not scored
@@ -150,6 +151,20 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
     if goal:
         lines.insert(2, f"goal {goal['number']} {goal['state']}: against {goal['against'].replace('_', ' ')}")
     return [*lines, columns(rows)]
+
+
+def composition_lines(result: Mapping[str, Any]) -> list[str]:
+    """Format the mean NDCG@10 of each model of a composition study, and its effects."""
+    rows = [["NDCG@10", "mono-lingual", "cross-lingual"]]
+    for name, values in result["ndcg_at_10"].items():
+        means = (sum(values[one] for one in result[kind]) / 2 for kind in ("within", "cross"))
+        rows.append([name, *(f"{mean:.4f}" for mean in means)])
+    effects = [["effect", "difference", "95%", "paper"]]
+    for one in result["effects"]:
+        found = one["found"]
+        span = interval(found["interval"]["low"], found["interval"]["high"])
+        effects.append([one["name"], f"{signed(found['difference'])} pt", span, one["paper"]])
+    return [columns(rows), "", columns(effects)]
 
 
 def pilot_lines(result: Mapping[str, Any]) -> list[str]:

@@ -12,13 +12,13 @@ from .tables import columns
 
 if TYPE_CHECKING:
     from merginguriel.loop.interval_width import Width
-    from merginguriel.loop.ledger import Asked, Bucket, Scored
+    from merginguriel.loop.ledger import Bucket, LedgerEntry, Scored
 
 FEW = 20  # pieces of advice below which the scores say little
 
 
 def as_dict(
-    asked: Sequence[Asked],
+    asked: Sequence[LedgerEntry],
     found: Sequence[Scored],
     buckets: Sequence[Bucket],
     every: Bucket | None,
@@ -38,9 +38,9 @@ def as_dict(
         "buckets": [asdict(one) for one in buckets],
         "advice": [
             {
-                "id": one.asked.id, "time": one.asked.time, "target": one.asked.question["target"],
-                "verdict": one.asked.verdict, "mean_pp": one.asked.mean_pp, "ci90_pp": one.asked.ci90_pp,
-                "p_positive": one.asked.p_positive, "gain_pp": one.gain_pp, "se_pp": one.se_pp,
+                "id": one.entry.id, "time": one.entry.time, "target": one.entry.question["target"],
+                "verdict": one.entry.verdict, "mean_pp": one.entry.mean_pp, "ci90_pp": one.entry.ci90_pp,
+                "p_positive": one.entry.p_positive, "gain_pp": one.gain_pp, "se_pp": one.se_pp,
                 "inside90": one.inside90, "regret_pp": one.regret_pp, "refs": list(one.refs),
             }
             for one in found
@@ -49,7 +49,7 @@ def as_dict(
 
 
 def render(
-    asked: Sequence[Asked],
+    asked: Sequence[LedgerEntry],
     found: Sequence[Scored],
     buckets: Sequence[Bucket],
     every: Bucket | None,
@@ -61,7 +61,7 @@ def render(
         return f"{head}: nothing to score yet. Measure one with: mu pilot --target LOCALE --log"
     table = [["advice", "target", "verdict", "expected", "90%", "P", "measured", "in 90%", "regret"]]
     for one in found:
-        a = one.asked
+        a = one.entry
         regret = "-" if one.regret_pp is None else f"{one.regret_pp:.1f}"
         table.append(
             [
@@ -99,7 +99,7 @@ def _cells(name: str, one: Bucket) -> list[str]:
     return [
         name,
         str(one.count),
-        f"{one.said:.2f}",
+        f"{one.stated:.2f}",
         f"{one.gained:.2f}",
         f"{one.brier:.3f}",
         f"{one.log_score:.3f}",

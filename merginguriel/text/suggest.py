@@ -9,9 +9,6 @@ def close(word: str, choices: Iterable[str], *, n: int = 3, cutoff: float = 0.6)
     """Return up to `n` of `choices` that resemble `word`, most similar first; case is ignored.
 
     Args:
-        word: The unknown name.
-        choices: The known names.
-        n: Number of names to return at most.
         cutoff: Least similarity, from 0 (anything) to 1 (equal but for case), as `difflib` measures it.
     """
     from difflib import get_close_matches

@@ -16,7 +16,8 @@ from torch.func import functional_call
 
 from merginguriel.errors import MuError, UsageError
 from merginguriel.merging import policies, registry
-from merginguriel.merging.inplace import Kept, matching, merge_kept
+from merginguriel.merging.engine import Kept, merge_tensors
+from merginguriel.merging.inplace import matching
 from merginguriel.merging.recipe import Recipe, check
 from merginguriel.merging.statistics import token_rows
 from merginguriel.models import build_record
@@ -69,7 +70,6 @@ def learn(
     Args:
         recipe: Of a method that needs coefficients (`adamerging`, `adamerging++`).
         texts: Sentences without labels.
-        device: Name of a torch device; None: a GPU if available.
         kept: As for inplace.merge_into.
         on_progress: Called with (step, total steps, {"loss": …, "entropy": …}).
 
@@ -117,7 +117,7 @@ def space_of(recipe: Recipe, kept: Kept | None, device: str) -> Space:
         sources = tuple(
             replace(s, coefficients={"all": 1.0 if s.name == chosen else 0.0}) for s in recipe.sources
         )
-        merged = merge_kept(replace(recipe, sources=sources, dtype="float32"), kept)
+        merged = merge_tensors(replace(recipe, sources=sources, dtype="float32"), kept)
         return {name: array for name, array in merged.items() if array.dtype == np.float32}
 
     zero = with_one(None)

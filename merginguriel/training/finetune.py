@@ -72,10 +72,8 @@ def finetune(
 
     Args:
         base: Folder of the base classifier.
-        train: Training sentences.
         dev: Scored after the last epoch and recorded; may be empty. With `patience` the weights are chosen by it.
         out: Folder to write; returned at once if it was made from the same base, data and settings before.
-        settings: None: the defaults.
         locale: For the model card.
         metric: Of the development data; recorded as `dev_<metric>`.
         report_to: The Trainer's own integrations that log the training: trackio, mlflow, wandb.

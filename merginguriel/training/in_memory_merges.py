@@ -37,7 +37,6 @@ def recipe_of(settings: IterateSettings, weights: Mapping[str, float]) -> Recipe
     """Return the validated recipe of one merge.
 
     Args:
-        settings: Of the iterative training.
         weights: Source → weight; normalised to the sum 1.
 
     Raises:

@@ -80,10 +80,7 @@ def train_and_merge(
     weights and AdamW's two moments of the trained tensors are held in memory, in float32.
 
     Args:
-        base: Folder of the base classifier.
-        data: Source locale → its data.
         out: Folder to write; returned at once if it was made from the same base, data and settings.
-        settings: Of the iterative training.
         finetune: Settings of every locale; epochs and seed are those of `settings`.
         target: The target's data: its development labels where settings judge or weigh by them, else at most its
             training text without labels, for a method that reads text.

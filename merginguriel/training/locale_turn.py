@@ -82,14 +82,6 @@ def turn(
 
     Random numbers depend on seed, locale and epoch only, so that a turn can be repeated.
 
-    Args:
-        room: The shared model.
-        state: State of the locale before the turn.
-        items: Its training sentences.
-        locale: Its tag.
-        epochs: Epochs of this turn.
-        tell: Called with the loss of every step.
-
     Raises:
         MuError: The loss is not finite.
     """

@@ -33,7 +33,7 @@ def slots(tmp_path_factory):
             drawn = _templates.draw(
                 rng.choice(templates), language["expansion_rules"], language["lists"], rng
             )
-            words, tags = _templates.tagged(drawn)
+            words, tags = tagged(drawn, _templates)
             if 2 < len(words) < 12:
                 found.setdefault(tuple(words), tags)
         rows = iter(found.items())
@@ -46,6 +46,31 @@ def slots(tmp_path_factory):
                 lines = [json.dumps({"tokens": w, "tags": t}, ensure_ascii=False) for w, t in part]
                 (folder / f"{locale}.{split}.jsonl").write_text("\n".join(lines), encoding="utf-8")
     return folder
+
+
+def tagged(drawn, _templates):
+    """Words of a sentence and their tags: `B-name`, `I-name` in the slot {name}, `O` outside of slots."""
+    words, tags = [""], ["O"]
+    slot, begun, reading = "", False, False
+    for char in drawn.marked:
+        if char == _templates.OPEN:
+            slot, begun, reading = "", False, True
+        elif char == _templates.MIDDLE:
+            slot, reading = slot.partition("=")[0], False
+        elif char == _templates.CLOSE:
+            slot = ""
+        elif reading:
+            slot += char
+        elif char.isspace():
+            words.append("")
+            tags.append("O")
+        else:
+            words[-1] += char
+            if slot and tags[-1] == "O":
+                tags[-1] = f"{'I' if begun else 'B'}-{slot}"
+                begun = True
+    kept = [i for i, word in enumerate(words) if word]
+    return [words[i] for i in kept], [tags[i] for i in kept]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Parallel text, and the study of the languages of training data."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,9 +10,16 @@ from conftest import of_other_rules
 
 pytest.importorskip("sentence_transformers")
 from real_folders import TEXT
+from safetensors.torch import load_file, save_file
 
+from merginguriel import workspace
+from merginguriel.config.run_config import from_table
 from merginguriel.embedding import compose
 from merginguriel.errors import MuError, UsageError
+from merginguriel.knowledge.log import append
+from merginguriel.knowledge.log.draft_text import Draft
+from merginguriel.merging.recipe import Recipe, Source
+from merginguriel.runs import run_store, worker
 from merginguriel.study import composition_rows
 from merginguriel.tasks import parallel
 
@@ -63,12 +71,12 @@ def test_train_and_test_share_no_document(tmp_path):
 
 
 def test_belebele_is_read_as_the_hub_serves_it(tmp_path):
-    for locale, word in (("ko-KR", "ko"), ("en-US", "en")):
+    for code, word in (("kor_Hang", "ko"), ("eng_Latn", "en")):
         write(
-            tmp_path / f"{locale}.jsonl",
+            tmp_path / f"{code}.jsonl",
             [
                 {"link": f"page{i // 2}", "question_number": 1 + i % 2, "flores_passage": f"{word} passage {i // 2}", "question": f"{word} {i}",
-                 "mc_answer1": "x", "mc_answer2": "x", "mc_answer3": "x", "mc_answer4": "x", "correct_answer_num": "1", "dialect": word, "ds": "2023"}
+                 "mc_answer1": "x", "mc_answer2": "x", "mc_answer3": "x", "mc_answer4": "x", "correct_answer_num": "1", "dialect": code, "ds": "2023-05-03"}
                 for i in range(24)
             ],
         )  # fmt: skip
@@ -88,10 +96,12 @@ def test_strategyqa_is_read_as_the_hub_serves_it(tmp_path):
             tmp_path / locale / "corpus.jsonl",
             [{"_id": f"d{i}", "title": "", "text": f"{word} d{i}"} for i in range(30)],
         )
-        links = [{"query-id": f"q{i}", "corpus-id": f"d{i}", "score": 1} for i in range(20)]
-        write(tmp_path / locale / "qrels.jsonl", links)
+        links = [{"query-id": f"q{i}", "corpus-id": f"d{i}", "score": 1.0} for i in range(15)]
+        write(tmp_path / locale / "qrels" / "dev.jsonl", links)  # the other queries are of the split train
+        write(tmp_path / locale / "qrels" / "train.jsonl", [])
     text = parallel.load(str(tmp_path), "en-US", "ko-KR")
     assert text.pair("en-US", "ko-KR").documents["d3"] == "ko d3" and text.relevant["q3"] == {"d3"}
+    assert len(parallel.beir(tmp_path / "ko-KR").queries) == 15
 
 
 @pytest.mark.parametrize(
@@ -159,15 +169,13 @@ def test_the_pareto_front_has_the_models_that_none_beats_in_both():
 @pytest.mark.slow
 def test_advice_chooses_among_compositions_and_merges_by_ndcg(mu, tmp_path):
     study = study_with(**{"average 0.50": {"a-b": 0.6, "b-a": 0.6}, "D(abb)": {"a-b": 0.55}})
-    plan = SimpleNamespace(
-        locale_of={"a": "ko-KR", "b": "en-US"},
-        settings=SimpleNamespace(seed=0),
-        window=SimpleNamespace(count=1),
-    )
-    (tmp_path / "entry.md").write_text(composition_rows.entry(plan, study, "e5-small", "Advice on languages"))
+    plan = SimpleNamespace(locale_of={"a": "ko-KR", "b": "en-US"}, settings=SimpleNamespace(seed=0))
     assert mu("init", tmp_path / "space").code == 0
-    added = mu("log", "add", tmp_path / "entry.md", "--anyway", "--workspace", tmp_path / "space")
-    assert added.code == 0, added.err
+    rows = tuple(composition_rows.rows(plan, study, "e5-small", "compose-a-b"))
+    draft = Draft(
+        "Advice on languages", "Observation", "2026-01-01", "Rows.", code=rows[0].code or "", rows=rows
+    )
+    append.add(workspace.find(explicit=tmp_path / "space").log, draft)
     found = mu("advise", "--target", "ko-KR", "--mode", "IncTar", "--context", "retrieval-cross-a-b/e5-small", "--workspace",
                tmp_path / "space", "--json").json  # fmt: skip
     assert (
@@ -177,23 +185,61 @@ def test_advice_chooses_among_compositions_and_merges_by_ndcg(mu, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_small_study_is_trained_merged_and_logged(mu, base, tmp_path):
-    data = write(tmp_path / "p.jsonl", rows(60))
-    words = ["embed", "compose", "--data", data, "--locale", "sw-KE", "--locale", "en-US", "--base", base, "--out", tmp_path / "s",
-             "--steps", 2, "--batch-size", 8, "--negatives", 1, "--mine-ranks", "1-15", "--method", "average", "--method", "slerp", "--json"]  # fmt: skip
-    first = mu(*words)
-    assert first.code == 0, first.err
-    assert len(first.json["ndcg_at_10"]) == 9 + 4 and set(first.json["merged"]) < set(
-        first.json["ndcg_at_10"]
-    )
-    report = (tmp_path / "s" / "report.md").read_text()
-    assert "query-negatives match" in report and (tmp_path / "s" / "pareto.png").is_file()
-    assert mu(*words).json["ndcg_at_10"] == first.json["ndcg_at_10"]  # nothing is trained again
-    other = mu(*words, "--learning-rate", 0.01)
-    assert other.code == 1 and "made in another way: settings differs" in other.err
-    space = tmp_path / "space"
+def test_a_small_study_is_a_run_that_is_listed_resumed_and_logged(mu, base, tmp_path):
+    data, space = write(tmp_path / "p.jsonl", rows(60)), tmp_path / "space"
     assert mu("init", space).code == 0
-    added = mu("log", "add", tmp_path / "s" / "entry.md", "--workspace", space, "--anyway")
+    words = ["embed", "compose", "--data", data, "--locale", "sw-KE", "--locale", "en-US", "--base", base, "--steps", 2, "--batch-size", 8,
+             "--negatives", 1, "--mine-ranks", "1-15", "--method", "average", "--method", "slerp", "--workspace", space, "--json"]  # fmt: skip
+    first = mu(*words, "--report", tmp_path / "pages")
+    assert first.code == 0, first.err
+    result = first.json
+    assert len(result["ndcg_at_10"]) == 9 + 4 and set(result["merged"]) < set(result["ndcg_at_10"])
+    assert "query-negatives match" in (tmp_path / "pages" / "report.md").read_text()
+    assert (tmp_path / "pages" / "pareto.png").is_file()
+    listed = mu("runs", "list", "--kind", "compose", "--workspace", space, "--json").json
+    (run,) = listed["runs"] if isinstance(listed, dict) else listed
+    assert run["id"] == result["run"].split("/")[-1] and run["state"] == "finished"
+    assert "direction match" in mu("runs", "show", run["id"], "--workspace", space).out
+    assert mu(*words).json == result  # nothing is trained again
+    other = mu(*words, "--learning-rate", 0.01, "--dry-run")
+    assert other.code == 0 and other.json["train"] > 0
+    added = mu("log", "add", "--run", run["id"], "--workspace", space, "--anyway")
     assert added.code == 0, added.err
     linted = mu("lint", "--workspace", space, "--json").json
     assert of_other_rules(problem["what"] for problem in linted) == []
+
+
+@pytest.mark.slow
+def test_a_cancelled_study_continues_with_the_models_that_it_has(mu, base, tmp_path):
+    data, space = write(tmp_path / "p.jsonl", rows(60)), tmp_path / "space"
+    assert mu("init", space).code == 0
+
+    table = {"kind": "compose", "data": str(data), "locales": ["sw-KE", "en-US"], "base": str(base),
+             "compose": {"steps": 2, "batch_size": 8, "negatives": 1, "mine_ranks": "1-15"}}  # fmt: skip
+    run = run_store.create(workspace.find(explicit=space), from_table(table))
+
+    def stop_at_the_third(done, total, text):
+        if "(3 of 8)" in text:
+            run_store.request(run, "cancel")
+
+    assert worker.execute(run, stop_at_the_third) == "cancelled"
+    models = space / "models" / "embed" / run.id
+    trained = {path.parent.name: path.stat().st_mtime_ns for path in models.glob("*/model.safetensors")}
+    assert {"swswsw", "swswen"} <= set(trained) and "enenen" not in trained
+    assert worker.execute(run) == "finished"
+    assert all((models / name / "model.safetensors").stat().st_mtime_ns == at for name, at in trained.items())
+
+
+def test_a_merge_of_other_models_has_another_name(base, tmp_path):
+    for name in ("one", "two"):
+        shutil.copytree(base, tmp_path / name)
+    sources = tuple(Source(name, tmp_path / name, 0.5) for name in ("one", "two"))
+    before = compose.merge_name(Recipe("average", sources))
+    assert compose.merge_name(Recipe("average", sources)) == before
+    table = load_file(tmp_path / "two" / "model.safetensors")
+    save_file(
+        {name: tensor + 1 for name, tensor in table.items()},
+        tmp_path / "two" / "model.safetensors",
+        {"format": "pt"},
+    )
+    assert compose.merge_name(Recipe("average", sources)) != before

@@ -10,8 +10,11 @@ import torch
 from real_folders import TEXT
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 
-from merginguriel.embedding import architecture, retrieval, token_lengths
+from merginguriel.embedding import architecture, retrieval, token_lengths, train
+from merginguriel.embedding.architecture import Shape
+from merginguriel.embedding.train import Settings
 from merginguriel.errors import IncompatibleError, MuError
+from merginguriel.tasks.pairs import Example
 from merginguriel.tasks.parallel import Retrieval
 
 
@@ -155,3 +158,40 @@ def test_mteb_that_is_missing_is_a_clear_error(mu, base):
     except ImportError:
         found = mu("embed", "eval", base, "--mteb", "STSBenchmark")
         assert found.code == 3 and "pip install mteb" in found.err
+
+
+@pytest.mark.slow
+def test_mteb_scores_a_copy_of_its_data_as_mu_embed_eval_does(mu, base, tmp_path, monkeypatch):
+    """Ko-StrategyQA in its hub form, which mteb reads from the working directory."""
+    pytest.importorskip("mteb")
+    hub = tmp_path / "taeminlee" / "Ko-StrategyQA"
+    (hub / "qrels").mkdir(parents=True)
+    texts = {"corpus": TEXT, "queries": [text.split()[0] + " " + text.split()[-1] for text in TEXT]}
+    for name, lines in texts.items():
+        rows = [
+            {"_id": f"{name[0]}{i}", **({"title": ""} if name == "corpus" else {}), "text": text}
+            for i, text in enumerate(lines)
+        ]
+        (hub / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    links = [{"query-id": f"q{i}", "corpus-id": f"c{i}", "score": 1.0} for i in range(len(TEXT))]
+    (hub / "qrels" / "dev.jsonl").write_text("\n".join(map(json.dumps, links[:-2])))
+    (hub / "README.md").write_text(
+        "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: dev\n    path: qrels/dev.jsonl\n"
+        "- config_name: corpus\n  data_files:\n  - split: corpus\n    path: corpus.jsonl\n"
+        "- config_name: queries\n  data_files:\n  - split: queries\n    path: queries.jsonl\n---\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    model = train.train(
+        base,
+        [Example(a, b) for a, b in zip(TEXT, reversed(TEXT), strict=True)],
+        tmp_path / "m",
+        Shape(),
+        Settings(steps=1, batch=4),
+    ).folder
+    for folder in (base, model):  # neither has a name of its own in mteb, whose cache must not mix them
+        theirs = mu("embed", "eval", folder, "--mteb", "Ko-StrategyQA", "--json")
+        assert theirs.code == 0, theirs.err
+        ours = mu("embed", "eval", folder, hub, "--json").json
+        ndcg = next(row for row in ours if row["metric"] == "ndcg_at_10")
+        assert ndcg["queries"] == len(TEXT) - 2
+        assert theirs.json[0]["main_score"] == pytest.approx(ndcg["value"], abs=1e-4)

@@ -117,7 +117,7 @@ def test_a_window_beyond_the_documents_is_a_clear_error(base, examples):
         ("", "no pairs"),
         ('{"query": "a"}', ":1: the query 'a' has no positive"),
         ('{"positive": "a"}', ":1: no query"),
-        ('{"query": "a", "positive": "b"}\n[1]', ":2: expected one JSON object"),
+        ('{"query": "a", "positive": "b"}\n[1]', ":2: this line is not a JSON object"),
     ],
 )
 def test_faulty_pairs_are_a_clear_error_with_their_line(tmp_path, text, message):

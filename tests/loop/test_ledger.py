@@ -43,7 +43,7 @@ def test_a_measured_arm_scores_the_advice_that_came_before_it(bench):
     bench.entry(row("sw-KE", 0.50, 0.46), entry="2026-01-22-measured-00000003")
     after = ledger.answered(bench.load(), ASK)
     (found,) = ledger.scores(bench.load())
-    assert found.gain_pp == pytest.approx(4.0) and found.asked.mean_pp == before.gain.mean_pp
+    assert found.gain_pp == pytest.approx(4.0) and found.entry.mean_pp == before.gain.mean_pp
     assert found.inside90 and after.knowledge_hash != before.knowledge_hash
     (only,) = ledger.buckets([found])
     assert only.brier == pytest.approx((1 - before.gain.p_positive) ** 2) and only.gained == 1.0
@@ -115,7 +115,7 @@ def test_the_reliability_figure_is_drawn(bench, mu, tmp_path):
 def scored(error_pp: float, number: int, *, sd_pp: float = 2.0, width: float = 1.0) -> ledger.Scored:
     """An advice whose arm gained `error_pp` more than expected, measured without noise."""
     half = 1.6449 * sd_pp
-    asked = ledger.Asked(
+    asked = ledger.LedgerEntry(
         f"a{number}", "", {"target": "sw-KE", "context": "home/e5-small", "width": width}, "", {}, 0.0, (-half, half),
         0.5, "pilot", (),
     )  # fmt: skip

@@ -17,7 +17,6 @@ from tiny_models import SHAPE
 
 from merginguriel.errors import CheckpointError, IncompatibleError, MuWarning, UsageError
 from merginguriel.merging.engine import merge, merge_tensors
-from merginguriel.merging.inplace import merge_kept
 from merginguriel.merging.recipe import Recipe, Source
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -100,7 +99,7 @@ def test_adapters_with_different_ranks_and_targets_merge_as_their_whole_models(t
         mean = sum(state[name].numpy() for state in states) / len(states)
         np.testing.assert_allclose(array, mean, atol=1e-6, err_msg=name)
     kept: Any = {}
-    for name, array in merge_kept(recipe("linear", *folders, base=bare), kept).items():
+    for name, array in merge_tensors(recipe("linear", *folders, base=bare), kept).items():
         np.testing.assert_array_equal(array, merged[name], err_msg=name)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import shlex
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +22,7 @@ from textual.worker import get_current_worker
 
 from merginguriel import workspace
 from merginguriel.errors import USER_ERRORS, MuError, UsageError, as_mu_error
+from merginguriel.files import csv_text
 from merginguriel.text.tables import columns, plain
 from merginguriel.workspace import Workspace
 
@@ -378,9 +377,7 @@ def table_as(how: str, rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return ""
     if how == "csv":
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        return text.getvalue()
+        return csv_text(rows)
     clean = [[plain(cell).replace("\n", " ") for cell in row] for row in rows]
     if how == "markdown":
         lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in clean]

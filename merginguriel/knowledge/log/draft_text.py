@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from merginguriel import files
 from merginguriel.knowledge.parse import rows
 from merginguriel.knowledge.parse.markdown import format_table
 from merginguriel.knowledge.parse.rows import ResultRow, row_cells
@@ -98,8 +97,4 @@ def rows_csv(result: Sequence[ResultRow]) -> str:
     """Return rows as CSV text with the table's columns."""
     cells = [row_cells(row) for row in result]
     columns = [c for c in rows.COLUMNS if c in rows.REQUIRED or any(row[c] != "-" for row in cells)]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([row[c] for c in columns] for row in cells)
-    return text.getvalue()
+    return files.csv_text([columns, *([row[c] for c in columns] for row in cells)])

@@ -142,13 +142,10 @@ def outcome(
     """Return the outcome of a run: a scored arm against its baselines, on the test items of its target.
 
     Args:
-        study: Of the run.
         row: Row of the arm, without a baseline.
         right: Statistics of the metric, [n] or [n, S].
         beat: Kind → baseline.
         test: Matrix of the single models on test data.
-        data: Of the target.
-        tell: Is told the value.
         more: Further entries of result.json.
         others: Name → row and statistics of other arms, which are compared with the same baselines.
     """

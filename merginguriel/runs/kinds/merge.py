@@ -171,27 +171,17 @@ def all_baselines(
 ) -> dict[str, Baseline]:
     """Return kind → baseline.
 
-    The plain average of the same sources, whatever the merge's policies, the base with its fresh head, and a joint model where there is one, are scored for it.
+    Scored for it are the plain average of the same sources, whatever the merge's policies, the base with its fresh head,
+    and a joint model where there is one.
     """
-    plain = replace(
-        recipe,
-        method="average",
-        params={},
-        similarity=None,
-        preweight=None,
-        heads="auto",
-        embeddings="merge",
-        include=(),
-        exclude=(),
-        excluded="auto",
-        text=None,
-        dtype=None,
-        sources=tuple(Source(s.name, s.path) for s in recipe.sources),
-        learnt={},
-    )
     given = {}
     if recipe.method != "average":
-        given["average_merge"] = right_of(study, check(plain), data, tell)
+        sources = tuple(Source(s.name, s.path) for s in recipe.sources)
+        about = {
+            name: getattr(recipe, name)
+            for name in ("base", "target", "mode", "k", "context", "seed", "vocab")
+        }
+        given["average_merge"] = right_of(study, check(Recipe("average", sources, **about)), data, tell)
     scored = nxn({"base": study.root / "base"}, {data.locale: data}, cache=study.cache)
     given["pretrained_base"] = scored.correct["base", data.locale]
     names = [source.name for source in recipe.sources]

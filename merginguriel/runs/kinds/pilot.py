@@ -136,12 +136,8 @@ def halving(
     """Try the arms on development items, half as many in each round, and return the best.
 
     Args:
-        study: The study.
         trials: The arms, which are updated.
-        data: Data of the target.
         base: bool [n], which development items the best single model answers correctly.
-        config: The configuration of the pilot.
-        tell: Reporter of the progress.
     """
     units = order_of(data.dev, config.seed)
     alive, before = list(trials), 0

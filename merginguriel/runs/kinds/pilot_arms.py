@@ -60,9 +60,6 @@ def write(
 
     Args:
         table: Keys of the merge, or of the ensemble: method, sources or similarity and k, params, policies.
-        mean_pp: Expected gain, pp.
-        sd_pp: Its standard deviation.
-        price_pp: Price of its forward passes, pp.
         logged: Similarity that chose its sources.
     """
     plain = {
@@ -78,7 +75,6 @@ def read(word: str, config: Config) -> PilotArm:
     """Return the arm that `write` wrote.
 
     Args:
-        word: The arm.
         config: The pilot, whose task, base, target, mode, seed and candidates its arms share.
 
     Raises:

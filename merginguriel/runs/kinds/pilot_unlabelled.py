@@ -50,13 +50,9 @@ def agreed(
     """Compare the winner's agreement and entropy with those of the best single model, on all items.
 
     Args:
-        run: The run.
-        study: The study.
-        winner: The best arm.
         reference: The single model that agrees most.
         dev: Agreement of the single models.
         data: Data with votes as labels.
-        tell: Reporter of the progress.
     """
     assert winner.recipe is not None
     tell.step(f"compare {winner.arm.label} with {reference} on {len(data.dev)} items without labels")

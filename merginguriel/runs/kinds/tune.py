@@ -18,7 +18,8 @@ from merginguriel.evaluation import predictions as stored
 from merginguriel.evaluation.baselines import handed_in
 from merginguriel.evaluation.nxn import nxn
 from merginguriel.merging import tune
-from merginguriel.merging.inplace import Kept, merge_into
+from merginguriel.merging.engine import Kept
+from merginguriel.merging.inplace import merge_into
 from merginguriel.merging.recipe import Recipe, check, dump_recipe
 from merginguriel.merging.tune import RUNGS, Evaluation, Score, Space
 from merginguriel.metrics.base import find

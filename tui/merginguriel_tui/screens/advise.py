@@ -21,7 +21,7 @@ from merginguriel_tui.widgets.choice import Choice
 from merginguriel_tui.widgets.whatif import MODES, WhatIf, numbers_of
 
 from . import advise_data
-from .advise_data import Find, command, kept, read, target_line, targets
+from .advise_data import Find, command, read, target_line, targets, valid_question
 
 if TYPE_CHECKING:
     from merginguriel.decision.advice_types import Advice
@@ -135,7 +135,7 @@ class AdviseScreen(MuScreen):
             "min_gain": f"{float(str(self.mu.space.settings['min_gain_pp'])):g}",
         }  # fmt: skip
         if first:
-            self.what_if.put({**self.open, **kept(self.remembered().get("asked"))})
+            self.what_if.put({**self.open, **valid_question(self.remembered().get("asked"))})
         elif context.value not in contexts:
             context.value = contexts[0]
         self._set_context()

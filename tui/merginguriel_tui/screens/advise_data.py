@@ -29,7 +29,7 @@ class Find(Input):
     ]
 
 
-def kept(state: object) -> dict[str, str]:
+def valid_question(state: object) -> dict[str, str]:
     """Return the question of the last session without invalid values: it was read from a file."""
     values = {k: v for k, v in state.items() if isinstance(v, str)} if isinstance(state, dict) else {}
     return values if numbers_of({"k": "", "min_gain": "", "budget": "", **values}) is not None else {}

@@ -138,7 +138,7 @@ class ComposeScreen(MuScreen):
         def work() -> Any:
             from merginguriel.knowledge.base import load_readable
             from merginguriel.knowledge.log import acceptance, append, commits
-            from merginguriel.loop.ordered_pilot import ordered_pilot
+            from merginguriel.loop.advise_request import ordered_pilot
             from merginguriel.merging.registry import parameters
 
             knowledge = known or load_readable(space)
@@ -311,7 +311,7 @@ class ComposeScreen(MuScreen):
 
         def work() -> str:
             from merginguriel.knowledge.log import acceptance, drafts
-            from merginguriel.loop.ordered_pilot import ordered_pilot
+            from merginguriel.loop.advise_request import ordered_pilot
             from merginguriel.merging.registry import parameters
 
             folder = drafts.folder(space.log)

@@ -15,7 +15,7 @@ from merginguriel_tui.base import MuScreen, table_as
 from merginguriel_tui.widgets.plots import bar
 
 if TYPE_CHECKING:
-    from merginguriel.loop.ledger import Asked, Scored
+    from merginguriel.loop.ledger import LedgerEntry, Scored
 
 HEADS = ("asked", "target", "verdict", "expected", "90%", "P", "measured", "in 90%", "regret")
 CELLS = 30  # of a bar from P = 0 to 1
@@ -36,7 +36,7 @@ class LedgerScreen(MuScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[Asked] = []
+        self.asked: list[LedgerEntry] = []
         self.rows: list[list[str]] = []
 
     def body(self) -> ComposeResult:
@@ -52,7 +52,7 @@ class LedgerScreen(MuScreen):
         """Read the ledger and score it in a thread."""
         self.command, space = "mu advise score", self.mu.space
 
-        def work() -> tuple[list[Asked], list[Scored]]:
+        def work() -> tuple[list[LedgerEntry], list[Scored]]:
             from merginguriel.knowledge.base import load
             from merginguriel.loop import ledger
 
@@ -60,9 +60,9 @@ class LedgerScreen(MuScreen):
 
         self.load(work, lambda found: self.fill(*found))
 
-    def fill(self, asked: list[Asked], scored: list[Scored]) -> None:
+    def fill(self, asked: list[LedgerEntry], scored: list[Scored]) -> None:
         """Show the table and the reliability."""
-        self.asked, measured = asked, {one.asked.id: one for one in scored}
+        self.asked, measured = asked, {one.entry.id: one for one in scored}
         self.rows = [row_of(one, measured.get(one.id)) for one in asked]
         table = self.query_one("#ledger", DataTable)
         table.clear(columns=True)
@@ -81,7 +81,7 @@ class LedgerScreen(MuScreen):
         return self.command if how == "command" else table_as(how, [list(HEADS), *self.rows])
 
 
-def row_of(asked: Asked, scored: Scored | None) -> list[str]:
+def row_of(asked: LedgerEntry, scored: Scored | None) -> list[str]:
     """Return the cells of an advice; the last three are empty until its arm is measured."""
     cells = [
         asked.time[:10], str(asked.question["target"]), asked.verdict, pp(asked.mean_pp), interval(*asked.ci90_pp),
@@ -108,9 +108,9 @@ def reliability(asked: int, scored: list[Scored]) -> Text:
         )
     for one in ledger.buckets(scored):
         drawn = list(bar(one.gained, CELLS))
-        drawn[min(round(one.said * CELLS), CELLS - 1)] = "◆"
+        drawn[min(round(one.stated * CELLS), CELLS - 1)] = "◆"
         text.append(f"\nP {one.low:g}–{one.high:g}".ljust(12) + "▕" + "".join(drawn) + "▏ ", "not bold")
-        text.append(f"{one.gained:.2f} gained, P said {one.said:.2f}, n = {one.count}", "not bold")
+        text.append(f"{one.gained:.2f} gained, stated P {one.stated:.2f}, n = {one.count}", "not bold")
     inside = sum(one.inside90 for one in scored)
     text.append(f"\n90% intervals contained {inside} of {len(scored)} gains", "not bold")
     few = f": so few ({len(scored)}) say little" if len(scored) < FEW else ""

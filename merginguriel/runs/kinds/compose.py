@@ -1,0 +1,77 @@
+"""Runs of kind `compose`: embedders on eight compositions of two languages, their effects and merges."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from merginguriel.config.schema import Config
+from merginguriel.embedding import compose, compose_report
+from merginguriel.embedding.architecture import Shape
+from merginguriel.embedding.train import Settings, Window, ranks
+from merginguriel.errors import UsageError
+from merginguriel.merging import registry
+from merginguriel.models.base import embedder_base
+from merginguriel.runs.run_store import Run
+from merginguriel.runs.worker import Outcome, Tell
+from merginguriel.study import composition_rows
+from merginguriel.tasks import parallel
+from merginguriel.version import measured_by
+from merginguriel.workspace import Workspace
+
+
+def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
+    """Carry out the run."""
+    config = run.config
+    text = text_of(config)
+    tell.step("make the base")
+    plan = plan_of(config, text, space, space.models / "embed" / run.id)
+    study = compose.study(plan, on_progress=tell.progress, note=tell.step)
+    compose_report.write(plan, study, run.folder, measured_by() or "this program")
+    base_name = Path(str(config.base)).name.lower()
+    best = max(study.merges, key=lambda name: study.value(name, study.cross))
+    tell.metric("ndcg_at_10", study.value(best, study.cross))
+    result = {
+        "kind": "compose",
+        "context": f"{config.task}/{base_name}",
+        "seed": config.seed,
+        "metric": "ndcg_at_10",
+        "ndcg_at_10": {
+            name: {one: study.value(name, [one]) for one in (*study.within, *study.cross)}
+            for name in study.scores
+        },
+        "within": study.within,
+        "cross": study.cross,
+        "effects": [{**asdict(one), "paper": one.agreement} for one in study.effects],
+        "merged": [study.specialist, study.mono],
+        "pareto": sorted(study.pareto()),
+        "queries": study.queries,
+        "path": space.display(plan.out),
+    }
+    return Outcome(result, composition_rows.rows(plan, study, base_name, run.id))
+
+
+def text_of(config: Config) -> parallel.Parallel:
+    """Return the parallel text of a configuration. Raises UsageError unless it has two locales."""
+    if len(config.locales) != 2:
+        raise UsageError(
+            f"a study has two locales, got {len(config.locales)}.", hint="--locale ko-KR --locale en-US"
+        )
+    return parallel.load(config.data or "home", *config.locales, seed=config.seed, size=config.compose.size)
+
+
+def plan_of(config: Config, text: parallel.Parallel, space: Workspace, out: Path) -> compose.Plan:
+    """Return the plan of a study, with its base written into the workspace."""
+    given = config.compose
+    window = Window(given.negatives, *ranks(given.mine_ranks))
+    for method in given.methods:
+        registry.get(method)  # an unknown one is an error before the training
+    texts = [t for side in (text.queries, text.documents) for table in side.values() for t in table.values()]
+    settings = Settings(
+        loss=given.loss, epochs=given.epochs, steps=given.steps, batch=given.batch_size,
+        learning_rate=given.learning_rate, max_tokens=given.max_tokens, seed=config.seed,
+    )  # fmt: skip
+    return compose.Plan(
+        text, embedder_base(str(config.base), space, texts), out, Shape(pooling=given.pooling, rank=given.lora_rank),
+        settings, window, given.methods,
+    )  # fmt: skip
