@@ -271,7 +271,9 @@ def report(study: Study, options: argparse.Namespace, dev: Matrix, test: Matrix,
 
 def write(study: Study, options: argparse.Namespace, rows: list[ResultRow], run: str, ranked: list[str], gains: dict) -> str:  # fmt: skip
     """The entry in the log: what was tried, what was found, all rows in a CSV."""
-    best = [name for name in ranked if name in gains and not name.startswith(("[", "IncTar"))][:3]
+    best = [name for name in ranked if name in gains and not name.startswith(("[", "IncTar"))][
+        : len(options.method) if options.method else 3
+    ]
     including = [name for name in ranked if name.startswith("IncTar")][:1]
     findings = "\n".join(
         f"- {name}: mean gain over the best single source {np.mean(gains[name]):+.1f} pp over {len(gains[name])} targets, "
@@ -282,15 +284,18 @@ def write(study: Study, options: argparse.Namespace, rows: list[ResultRow], run:
         f"\n- {name}: mean gain over the target's own model {np.mean(gains[name]):+.1f} pp over {len(gains[name])} targets."
         for name in including
     )
+    real = " and with REAL weights" + " for linear" * options.equal
+    real *= not options.method or "linear" in options.method
     tried = (
         f"Models of {', '.join(options.source)} were fine-tuned from one base ({study.base_name}). For each of "
-        f"{', '.join(options.target)} the {options.k} best by REAL similarity on development data were merged by every "
-        f"method at its defaults, with equal weights and with REAL weights{' for linear' if options.equal else ''}. Methods that "
-        "read text read the target's training sentences without labels. Where the target's own model was trained, some "
-        "methods merged it with the best sources too (IncTar)."
+        f"{', '.join(options.target)} the {options.k} best by REAL similarity on development data were merged by "
+        f"{', '.join(options.method or ['every method'])} at the defaults, with equal weights{real}. Methods that "
+        "read text read the target's training sentences without labels."
+        + " Where the target's own model was trained, some methods merged it with the best sources too (IncTar)."
+        * bool(including)
     )
     draft = Draft(
-        title=f"Every merging method on {len(options.target)} targets of the embedded lab",
+        title=f"{', '.join(options.method or ['Every merging method'])} on {len(options.target)} targets of the embedded lab",
         type="Retrospective",
         date=date.today().isoformat(),
         summary=f"Compared {len({r.method for r in rows})} merging methods on {len(options.target)} targets with the best single source.",

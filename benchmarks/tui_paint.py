@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 TIMES = 9
 LINES, COLUMNS = 40, 120
-BARS = {"mu-tui": 1.6, "mu-tui, crowd": 2.0}  # × the empty app
+BARS = {"mu-tui": 1.2, "mu-tui, crowd": 1.2}  # × the empty app
 STALL = 100.0  # ms
 TICK = 0.01  # s
 PATIENCE = 120.0  # s, for one start

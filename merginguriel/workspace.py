@@ -55,6 +55,11 @@ class Workspace:
         """Folder of the runs."""
         return self.root / "runs"
 
+    def run_folder(self, name: str) -> Path:
+        """Return the folder of a run, in the archive if the run is there."""
+        archived = self.runs / ".archive" / name
+        return self.runs / name if (self.runs / name).is_dir() or not archived.is_dir() else archived
+
     def matrix(self, context: str, ending: str = "-test") -> Path:
         """Return the file of a context's N×N matrix: `results/nxn-home-e5-small-test.csv`."""
         return self.results / f"nxn-{context.replace('/', '-')}{ending}.csv"

@@ -29,12 +29,15 @@ FAST = ("--epochs", "8", "--learning-rate", "3e-3", "--head-learning-rate", "1e-
 @pytest.fixture(scope="session")
 def sentences(tmp_path_factory):
     """A folder of CSV files, one per locale: sentences that native speakers wrote for Home Assistant."""
+    return write_sentences(tmp_path_factory.mktemp("sentences"), LOCALES)
+
+
+def write_sentences(folder, locales):
     pytest.importorskip("hassil")
     pytest.importorskip("home_assistant_intents")
     from merginguriel.tasks import load
 
-    folder = tmp_path_factory.mktemp("sentences")
-    for locale in LOCALES:
+    for locale in locales:
         data = load("home", locale, train=400, dev=120, test=200)
         with (folder / f"{locale}.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)

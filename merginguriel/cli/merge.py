@@ -141,13 +141,14 @@ def merge(
     """
     from merginguriel.merging.engine import merge as carry_out
     from merginguriel.merging.engine import plan
-    from merginguriel.merging.recipe import dump_recipe, load_recipe
+    from merginguriel.merging.recipe import dump_recipe, load_recipe, with_name
     from merginguriel.study.statistics_file import as_if_read, read_for
 
     named = {name: policies.pop(name) for name in FLAGS}
+    policies["sources"] = tuple(map(with_name, policies["sources"]))
     flags = Flags(**{name: policies.pop(name) for name in Flags.__dataclass_fields__})
     ready = recipe_file is not None or mergekit is not None
-    by_folder = bool(flags.sources) and all(folder_of(source) for source in flags.sources)
+    by_folder = bool(flags.sources) and all("=" in source for source in flags.sources)
     alone = out is not None and (
         ready or (by_folder and not flags.mode and not flags.similarity and not flags.preweight)
     )
@@ -185,12 +186,6 @@ def from_mergekit(path: Path | None) -> Recipe:
     for note in found.notes:
         say(f"note: {note}")
     return found.recipe
-
-
-def folder_of(source: str) -> str | None:
-    """Return the folder that a --source names; None for one of the study."""
-    name, equals, folder = source.partition("=")
-    return folder if equals else name if Path(name).is_dir() else None
 
 
 def needed(study: Study | None) -> Study:
@@ -291,7 +286,7 @@ def from_flags(study: Study | None, flags: Flags, policies: dict[str, Any]) -> R
         named = dict(zip((s.partition("=")[0] for s in sources), sources, strict=True))
         chosen = [named.get(name, name) for name in found.names]
         weights = weights or (tuple(found.weights.values()) if weigh else ())
-    names = [s for s in chosen if "=" not in s and not Path(s).is_dir()]
+    names = [s for s in chosen if "=" not in s]
     trained = need_trained(needed(study), names) if names else {}
     named_paths = [f"{s}={trained[s]}" if s in trained else s for s in chosen]
     paths = [Path(s.partition("=")[2] or trained.get(s, s)) for s in chosen]

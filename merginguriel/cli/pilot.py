@@ -137,8 +137,8 @@ def detached(space: Workspace, planned: list[Planned], *, logs: bool, as_json: b
     """Start the pilots in a process of their own, one after the other."""
     from merginguriel.loop import pilot as pilots
 
-    words = [word for word in sys.argv[1:] if word not in ("--detach", "--json")]
-    runs, pid = pilots.launch(space, planned, words, together=logs)
+    words = [word for word in sys.argv[1:] if word not in ("--detach", "--json")] if logs else ()
+    runs, pid = pilots.launch(space, planned, words)
     if as_json:
         emit([{"run": run.id, "pid": pid} for run in runs])
         return 0

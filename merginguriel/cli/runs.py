@@ -34,15 +34,9 @@ STATES = ("queued", "running", "paused", "finished", "failed", "cancelled", "dea
 SCREEN = 40  # default length of a list
 EVERY = 0.3  # seconds between two looks at a watched run
 EXIT = {"finished": 0, "paused": 0, "queued": 0, "cancelled": INTERRUPTED, "failed": FAILED, "dead": FAILED}
-SHOWN = ("id", "state", "target", "similarity", "k", "value", "n", "seconds", "created")
-OPTIONAL = (
-    "created",
-    "seconds",
-    "n",
-    "similarity",
-    "k",
-    "target",
-)  # dropped on a narrow terminal, in this order
+SHOWN = ("id", "state", "target", "similarity", "k", "value", "n", "seconds", "created", "tags")
+# Dropped on a narrow terminal, in this order.
+OPTIONAL = ("created", "seconds", "n", "similarity", "k", "tags", "target")
 
 
 @click.group("runs", short_help="List, show, watch, steer, compare and export runs.")
@@ -75,7 +69,7 @@ def find(workspace_path: Path | None, name: str) -> Run:
     "text",
     default="",
     metavar="TEXT",
-    help="Only runs with all of these words; target:da-DK looks in one column.",
+    help="Only runs with all of these words; target:da-DK or tag:x looks in one column.",
 )
 @click.option("--order", default="newest", type=click.Choice(ORDERS), help="Default: newest.")
 @click.option(
@@ -111,6 +105,7 @@ def list_runs(
     cells = {
         name: [heads.get(name, name), *(cell(row, name, len(measured) > 1) for row in found)]
         for name in SHOWN
+        if name != "tags" or any(row["tags"] for row in found)
     }
     shown, dropped = fitting(cells, terminal_width())
     click.echo(plain(columns([list(row) for row in zip(*shown.values(), strict=True)])))

@@ -154,8 +154,8 @@ def resolve(study: Study, model: Path) -> Path:
         if (path / "config.json").is_file():
             return path
     for path in (model, study.root / model):
-        if folder_kinds.in_hub_cache(path) or folder_kinds.trainer_checkpoints(path):
-            raise folder_kinds.not_a_model(path)
+        if error := folder_kinds.other_kind(path):
+            raise error
     raise UsageError(
         f"{model} is not a model folder.",
         hint=f"Name a folder, or one of the models here: {', '.join(names) or 'none yet; see mu train'}.",

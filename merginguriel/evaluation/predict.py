@@ -82,7 +82,7 @@ def predict_with(
 
     tokens  of the items, if already computed by `tokens_of` for a model with the same tokenizer
     """
-    from merginguriel.models.classifier import labels_tokens
+    from merginguriel.models.classifier import labels_tokens, padding
 
     rows, firsts = tokens_of(model, tokenizer, items) if tokens is None else tokens
     if items and labels_tokens(model) != (firsts is not None):
@@ -97,12 +97,16 @@ def predict_with(
     on_cpu = model.device.type == "cpu"
     by_autocast = bf16 and not (on_cpu and packed_inference.packable(model, bf16=True))
     size = batch_tokens or (BATCH_TOKENS if on_cpu else DEVICE_TOKENS)
-    pad = tokenizer.pad_token_id or 0
+    pad = padding(model, tokenizer)
+    if pad is None:
+        size, pad = 1, 0  # one sentence a batch
+    # XLNet classifies the last token, whether padding or not.
+    left = model.config.model_type == "xlnet" and firsts is None
     model.eval()
     done = 0
 
     def answer(chosen: list[int]) -> tuple[list[int], np.ndarray]:
-        ids, mask = padded([rows[i] for i in chosen], pad)
+        ids, mask = padded([rows[i] for i in chosen], pad, left=left)
         with torch.inference_mode(), reduced(model, by_autocast):
             out = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits
         if out.shape[-1] != len(labels):
@@ -157,7 +161,10 @@ def tokens_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items:
 
 def longest(model: PreTrainedModel) -> int:
     """Return the maximum length in tokens that the model reads without truncation."""
-    return min(LONGEST, int(getattr(model.config, "max_position_embeddings", LONGEST) or LONGEST) - 2)
+    positions = getattr(model.config, "max_position_embeddings", None) or 0
+    return (
+        min(LONGEST, positions if positions > 0 else LONGEST) - 2
+    )  # −1: relative positions, without a limit
 
 
 @contextlib.contextmanager
@@ -180,12 +187,15 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return token ids and attention mask, both int64 [b, longest]."""
+def padded(
+    rows: Sequence[Sequence[int]], pad: int, *, left: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return token ids and attention mask, both int64 [b, longest]; padded at the end, or on the left."""
     width = max(len(row) for row in rows)
     ids = torch.full((len(rows), width), pad, dtype=torch.int64)
     mask = torch.zeros((len(rows), width), dtype=torch.int64)
     for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-        mask[i, : len(row)] = 1
+        at = slice(width - len(row), None) if left else slice(len(row))
+        ids[i, at] = torch.tensor(row)
+        mask[i, at] = 1
     return ids, mask

@@ -87,23 +87,25 @@ def prepared(
 
 
 def launch(
-    space: Workspace, planned: Sequence[Planned], words: Sequence[str], *, together: bool = False
+    space: Workspace, planned: Sequence[Planned], words: Sequence[str] = ()
 ) -> tuple[list[Run], int | None]:
     """Start pilots in a process of their own, one after the other.
 
     Args:
-        words: Arguments of `mu` that carry out the same pilots.
-        together: Use these arguments for a single pilot too.
+        words: Arguments of `mu` that carry out the same pilots, where more is to be done than to run them.
 
     Returns:
         The runs, and the pid; None if a single one had finished before.
     """
     runs = [run_store.create(space, one.config) for one in planned]
-    if len(runs) == 1 and not together:
+    if len(runs) == 1 and not words:
         return runs, worker.launch(space, planned[0].config)[1]
+    command = ["merginguriel.cli.main", *words, "--workspace", str(space.root)]
+    if not words:
+        command = [worker.__name__, *(str(run.folder.resolve()) for run in runs)]
     with (space.runs / ".pilots.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "merginguriel.cli.main", *words, "--workspace", str(space.root)],
+            [sys.executable, "-m", *command],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             env=threads.environment(),
         )  # fmt: skip

@@ -345,6 +345,9 @@ def copy_parts(folder: Path, aligned: Aligned) -> None:
             f"{name} has custom code, which was copied and did not run: {', '.join(code)}. "
             "Read it before the merged model is loaded with trust_remote_code."
         )
+    for title, model in aligned.sources:
+        if lost := folder_kinds.other_weights(model.path):
+            warn(f"{title} has weights that are neither merged nor copied: {', '.join(lost)}.")
     if missing := folder_kinds.missing_code(first.path):
         warn(
             f"the config of {name} names custom code that its folder lacks: {', '.join(missing)}. "

@@ -214,6 +214,12 @@ def checked_weights(names: list[str], weights: list[float], signed: bool) -> lis
     return weights if signed or abs(total - 1) < 1e-9 else [weight / total for weight in weights]
 
 
+def with_name(source: str) -> str:
+    """Return `NAME=FOLDER` for a folder that exists (`runs/lr=2e-5` is called lr-2e-5); other text unchanged."""
+    folder = Path(source)
+    return f"{folder.absolute().name.replace('=', '-')}={source}" if folder.is_dir() else source
+
+
 def recipe_from_flags(
     method: str,
     sources: Iterable[str],
@@ -232,7 +238,7 @@ def recipe_from_flags(
     """
     pairs = []
     for text in sources:
-        name, equals, path = text.partition("=")
+        name, equals, path = with_name(text).partition("=")
         folder = Path(path if equals else name).absolute()
         pairs.append((name if equals else folder.name, folder))
     given = [1.0] * len(pairs) if weights is None else list(weights)

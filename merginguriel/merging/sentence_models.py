@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import yaml
 
-from merginguriel.errors import IncompatibleError
-from merginguriel.models.checkpoint import Checkpoint
+from merginguriel.errors import IncompatibleError, warn
+from merginguriel.models.checkpoint import Checkpoint, read_json
 from merginguriel.models.safetensors_writer import shard
 from merginguriel.models.sentence_transformer import (
     OWN_CODE,
     OWN_MODULES,
+    SAVE_AGAIN,
+    TOP_FILES,
     TRANSFORMER_FILES,
     Module,
     SentenceModel,
@@ -27,11 +29,12 @@ from merginguriel.models.sentence_transformer import (
 Layout = Mapping[str, tuple[str, tuple[int, ...]]]
 Write = Callable[[str, int, np.ndarray], None]  # tensor, first entry, entries in storage dtype
 # Metadata of a model card that is true of a merge if it is true of every source.
+USE_SETTINGS = ("max_seq_length", "prompts", "default_prompt_name", "similarity_fn_name", "activation_fn")
 SHARED = ("language", "license", "library_name", "pipeline_tag", "base_model", "datasets", "tags")
 
 
 def check_modules(sources: Sequence[tuple[str, Checkpoint]]) -> None:
-    """Raise IncompatibleError unless all sources have the same modules with the same settings."""
+    """Raise IncompatibleError unless all sources have the same modules and settings; warn about settings of use."""
     name, first = sources[0]
     for other, model in sources[1:]:
         one, two = modules_of(first), modules_of(model)
@@ -47,6 +50,23 @@ def check_modules(sources: Sequence[tuple[str, Checkpoint]]) -> None:
                     f"{name} and {other} cannot be merged: {why}",
                     hint="Sentence vectors that are computed in different ways have no common meaning.",
                 )
+        used, uses = use_settings(first), use_settings(model)
+        for key in USE_SETTINGS:
+            here, there = used.get(key), uses.get(key)
+            if here != there and (key != "max_seq_length" or (here and there)):  # newer files do not have it
+                warn(
+                    f"{key} is {here!r} in {name}, {there!r} in {other}. The merged model has that of {name}."
+                )
+
+
+def use_settings(model: Checkpoint) -> dict[str, Any]:
+    """Return the settings of a SentenceTransformer without the empty ones; none for any other model."""
+    if not isinstance(model, SentenceModel):
+        return {}
+    files = [model.path / TOP_FILES[1], *model.body.path.glob(TRANSFORMER_FILES)]
+    found = {k: v for path in files if path.is_file() for k, v in read_json(path, SAVE_AGAIN).items()}
+    found["prompts"] = {k: v for k, v in (found.get("prompts") or {}).items() if v}
+    return {key: value for key, value in found.items() if value}
 
 
 def modules_of(model: Checkpoint) -> tuple[Module, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from merginguriel.errors import CheckpointError
 
-from . import tokenizer_files
+from . import folder_kinds, tokenizer_files
 from .checkpoint import (
     INDEX,
     WEIGHTS,
@@ -28,7 +28,7 @@ from .checkpoint import (
     to_float32,
 )
 
-CONFIG, ADAPTER = "adapter_config.json", "adapter_model.safetensors"
+CONFIG, ADAPTER = folder_kinds.ADAPTER_CONFIG, "adapter_model.safetensors"
 PREFIX = "base_model.model."
 # Which of the two matrices a tensor is; those of an embedding have rows and columns the other way round.
 PARTS = {
@@ -43,7 +43,7 @@ OTHERWISE = (
     "monteclora_config", "velora_config", "layer_replication", "target_parameters", "trainable_token_indices",
 )  # fmt: skip
 CHANGES_THE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
-HINT = "Merge it into its base first, with peft: model.merge_and_unload().save_pretrained(FOLDER)"
+HINT = folder_kinds.MERGE_ADAPTER
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,11 @@ def open_adapter(path: Path, base: Checkpoint) -> Checkpoint:
     config = read_json(path / CONFIG, "Save the adapter again with save_pretrained.")
     check_kind(config, path / CONFIG)
     if not (path / ADAPTER).is_file():
-        raise CheckpointError(f"{ADAPTER} is missing.", where=str(path), hint="Save it with save_pretrained.")
+        pickled = (path / "adapter_model.bin").is_file()
+        what = (
+            "the adapter's weights are pickled (adapter_model.bin)." if pickled else f"{ADAPTER} is missing."
+        )
+        raise CheckpointError(what, where=str(path), hint="Save it again with peft's save_pretrained.")
     tensors = dict(base.tensors)
     factors: dict[str, dict[str, TensorInfo]] = {}
     for key, info in read_header(path / ADAPTER).items():

@@ -50,6 +50,8 @@ INPUT_TABLE = re.compile(
 # Wrappers that put a name into that of every tensor: torch.compile, FSDP, activation checkpointing; then DDP.
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 PARALLEL = "module."
+# Names in checkpoints that TensorFlow wrote, such as bert-base-uncased.
+LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     if not (path / "config.json").is_file():
         raise folder_kinds.not_a_model(path)
     config = read_json(path / "config.json", "Save the model with save_pretrained, which writes it.")
+    folder_kinds.refuse_two_models(path)
     tensors = unwrapped(find_tensors(path))
     folder_kinds.refuse_quantised(path, config, tensors, {info.dtype for info in tensors.values()})
     architectures = config.get("architectures") or [config.get("model_type")]
@@ -207,12 +210,14 @@ def label_names(config: Mapping[str, Any], where: Path) -> tuple[str, ...] | Non
 
 
 def unwrapped(tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
-    """Return the tensors under the names that they have without torch.compile, DDP and FSDP.
+    """Return the tensors under the names that they have without torch.compile, DDP and FSDP, and since PyTorch.
 
     Raises:
         CheckpointError: Two names become one.
     """
     plain = plain_names(tensors)
+    for old, new in LEGACY.items():
+        plain = {name: short.removesuffix(old) + new * short.endswith(old) for name, short in plain.items()}
     found = {plain[name]: info for name, info in tensors.items()}
     if len(found) < len(tensors):
         names = list(plain.values())
@@ -239,15 +244,7 @@ def find_tensors(path: Path) -> dict[str, TensorInfo]:
         return read_header(path / WEIGHTS)
     if (path / INDEX).is_file():
         return read_shards(path / INDEX)
-    pickled = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in path.glob(pattern))
-    if pickled:
-        raise CheckpointError(
-            f"the weights are pickled ({pickled[0]}), and reading a pickle can run any code.",
-            where=str(path),
-            hint="If you trust it, load it with transformers and save it again with save_pretrained,\n"
-            f"which writes {WEIGHTS}.",
-        )
-    raise CheckpointError(f"no weights: neither {WEIGHTS} nor {INDEX} exists.", where=str(path))
+    raise folder_kinds.without_weights(path)
 
 
 def read_shards(index: Path) -> dict[str, TensorInfo]:

@@ -245,6 +245,20 @@ def load(path: Path, *, device: str | None = None) -> tuple[PreTrainedModel, Pre
     return model.eval(), load_tokenizer(path)
 
 
+def padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return the id that the model takes for padding; None without any, so that it can read one sentence at a time.
+
+    Classifiers of causal models read the last token that is not padding, by the config. One without padding gets that
+    of its tokenizer.
+    """
+    config = model.config
+    table: Any = model.get_input_embeddings()
+    if not 0 <= (-1 if config.pad_token_id is None else config.pad_token_id) < len(table.weight):
+        config.pad_token_id = tokenizer.pad_token_id
+    pad: int | None = config.pad_token_id
+    return pad
+
+
 def stock_tokens(path: Path) -> bool:
     """Return whether the folder's config names an architecture that labels tokens; False if it is damaged."""
     try:

@@ -24,7 +24,7 @@ HARMLESS = frozenset({
     "use_return_dict", "torchscript", "attn_implementation", "_attn_implementation", "_attn_implementation_internal",
     "_attn_implementation_autoset", "_experts_implementation", "experts_implementation", "reference_compile",
     "repad_logits_with_grad", "deterministic_flash_attn", "sparse_prediction", "sparse_pred_ignore_index",
-    "chunk_size_feed_forward", "pretraining_tp", "keys_to_ignore_at_inference", "pruned_heads",
+    "chunk_size_feed_forward", "pretraining_tp", "keys_to_ignore_at_inference",
     "initializer_range", "initializer_factor", "initializer_cutoff_factor", "init_std",
     "tokenizer_class", "tie_word_embeddings", "tie_encoder_decoder", "tf_legacy_loss", "use_bfloat16",
     # generation, which old files hold here
@@ -117,12 +117,12 @@ def harmless(key: str, head: bool = True) -> bool:
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return path → value with tables within tables spelled out, lists as JSON text and without nulls."""
+    """Return path → value with tables within tables spelled out, lists as JSON text and without nulls and empty tables."""
     found: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
             found |= flat(value, f"{prefix}{key}.")
-        elif value is not None:
+        elif value is not None and value != {}:
             found[f"{prefix}{key}"] = json.loads(json.dumps(value, default=str))
     return found
 

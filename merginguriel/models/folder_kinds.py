@@ -17,11 +17,33 @@ CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 QUANTISED = re.compile(
     r"\.(?:SCB|absmax|quant_map|nested_absmax|quant_state\..*|qweight|qzeros|weight_packed|weight_scale)$"
 )
+ADAPTER_CONFIG = "adapter_config.json"
+MERGE_ADAPTER = "Merge it into its base first, with peft: model.merge_and_unload().save_pretrained(FOLDER)"
+# Weights that are not read: what they are, what to do, and their files.
+OTHER_FORMS = (
+    ("a variant", "Load it with from_pretrained(FOLDER, variant=NAME)", ("model.*.safetensors",)),
+    ("pickled", "Reading a pickle can run any code. If you trust it, load it with transformers",
+     ("*.bin", "*.pt", "*.pth", "*.ckpt")),
+    ("in another format", "Convert it", ("*.gguf", "*.h5", "*.msgpack", "*.onnx", "*/*.onnx", "*/*.distcp")),
+)  # fmt: skip
+# Files of weights that a merge reads, that hold the same model in another form, or that only the Trainer needs.
+KNOWN = re.compile(
+    r"pytorch_model|(?:adapter_)?model\b|consolidated|optimizer|scheduler|scaler|rng_state|random_states|training_args"
+)
 RELATIVE_IMPORT = re.compile(r"^\s*(?:from\s+\.(\w+)\s+import|import\s+\.(\w+))", re.MULTILINE)
 
 
 def not_a_model(path: Path) -> CheckpointError:
     """Return the error for a folder without config.json: what it is instead, and which folder to name."""
+    return other_kind(path) or CheckpointError(
+        "config.json is missing.",
+        where=str(path),
+        hint="Save the model with save_pretrained, which writes it.",
+    )
+
+
+def other_kind(path: Path) -> CheckpointError | None:
+    """Return the error for a folder that is known to be something else than a model; None for any other."""
     if snapshots := in_hub_cache(path):
         return CheckpointError(
             "this is a repository of the hub's cache; the model is in one of its snapshots.",
@@ -36,10 +58,53 @@ def not_a_model(path: Path) -> CheckpointError:
             where=str(path),
             hint=f"Name the {why}: {named}" + (f"\nothers: {others}" if others else ""),
         )
-    return CheckpointError(
-        "config.json is missing.",
-        where=str(path),
-        hint="Save the model with save_pretrained, which writes it.",
+    if (path / ADAPTER_CONFIG).is_file():
+        return CheckpointError("this is an adapter, not a model.", where=str(path), hint=MERGE_ADAPTER)
+    if adapters := sorted(found.parent for found in path.glob(f"*/{ADAPTER_CONFIG}")):
+        return CheckpointError(
+            "this folder holds adapters.",
+            where=str(path),
+            hint="Name one of them: " + "\nor ".join(map(str, adapters)),
+        )
+    return None
+
+
+def refuse_two_models(path: Path) -> None:
+    """Raise CheckpointError for a folder with a complete model and an adapter, of which transformers loads the adapter."""
+    if (path / ADAPTER_CONFIG).is_file():
+        raise CheckpointError(
+            "this folder holds a complete model and an adapter, so that it is not clear which one is meant.",
+            where=str(path),
+            hint="Move the files adapter_* into a folder of their own, or remove those that you do not need.",
+        )
+
+
+def without_weights(path: Path) -> CheckpointError:
+    """Return the error for a folder without model.safetensors: in which other form the weights are there."""
+    for what, how, patterns in OTHER_FORMS:
+        if file := first_of(path, *patterns):
+            again = "save it again with save_pretrained, which writes model.safetensors."
+            return CheckpointError(
+                f"the weights are {what} ({file}).", where=str(path), hint=f"{how}, and\n{again}"
+            )
+    return other_kind(path) or CheckpointError(
+        "no weights: neither model.safetensors nor model.safetensors.index.json exists.", where=str(path)
+    )
+
+
+def first_of(path: Path, *patterns: str) -> str | None:
+    """Return the first file in `path` of the first pattern that any file has; None if there is none."""
+    found = (sorted(path.glob(pattern)) for pattern in patterns)
+    return next((str(files[0].relative_to(path)) for files in found if files), None)
+
+
+def other_weights(path: Path) -> list[str]:
+    """Return the files of weights that transformers does not read, such as the head of a SetFit or BGE-M3 model."""
+    return sorted(
+        one.name
+        for one in path.iterdir()
+        if one.suffix in (".pkl", ".joblib", ".pt", ".pth", ".npz", ".safetensors", ".bin")
+        and not KNOWN.match(one.name)
     )
 
 

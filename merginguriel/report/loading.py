@@ -170,9 +170,8 @@ def from_entries(knowledge: Knowledge, prefixes: Sequence[str]) -> Evidence:
     unique = distinct(current)
     if len(unique) < len(current):
         notes.append(f"{len(current) - len(unique)} rows that repeat a measurement are left out.")
-    root = knowledge.space.root / "runs"
-    runs = {row.run: root / row.run for row in unique if row.run and Path(row.run).name == row.run}
-    items = {run: _items(folder, notes) for run, folder in runs.items()}
+    runs = dict.fromkeys(row.run for row in unique if row.run and Path(row.run).name == row.run)
+    items = {run: _items(knowledge.space.run_folder(run), notes) for run in runs}
     arms = _gathered(
         ((row, row.ref.partition("#")[0], {}, items.get(row.run or "", Items())) for row in unique), {}
     )

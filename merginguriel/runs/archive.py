@@ -10,8 +10,6 @@ from merginguriel.workspace import Workspace, writable
 
 from . import run_store
 
-NAME = ".archive"
-
 
 def archive(space: Workspace, names: Sequence[str]) -> list[str]:
     """Archive runs, and return those that were; one that is running stays.
@@ -19,7 +17,7 @@ def archive(space: Workspace, names: Sequence[str]) -> list[str]:
     Raises:
         UsageError: None of them can be archived: they are running, or earlier runs of their ids are archived.
     """
-    folder = writable(space).runs / NAME
+    folder = writable(space).runs / ".archive"
     folder.mkdir(exist_ok=True)
     moved = []
     for name in names:
@@ -42,7 +40,7 @@ def restore(space: Workspace, names: Sequence[str]) -> list[str]:
     back = []
     for name in names:
         place = space.runs / name
-        if not place.exists() and (space.runs / NAME / name).is_dir():
-            (space.runs / NAME / name).rename(place)
+        if not place.exists() and (archived := space.run_folder(name)).is_dir():
+            archived.rename(place)
             back.append(name)
     return back

@@ -11,7 +11,7 @@ import csv
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,12 +27,12 @@ from . import run_store
 from .run_store import ENDED, Run
 
 MERGING = ("merge", "iterate", "tune")  # kinds whose first row is the result of the run
-VERSION = 4  # of the tables below; an index of another version is rebuilt
+VERSION = 5  # of the tables below; an index of another version is rebuilt
 RUNS = {
     "id": "TEXT PRIMARY KEY", "kind": "TEXT", "state": "TEXT", "context": "TEXT", "target": "TEXT", "mode": "TEXT",
     "method": "TEXT", "params": "TEXT", "similarity": "TEXT", "k": "INTEGER", "sources": "TEXT", "seed": "INTEGER",
     "metric": "TEXT", "value": "REAL", "accuracy": "REAL", "n": "INTEGER", "created": "TEXT", "changed": "TEXT", "step": "TEXT", "error": "TEXT",
-    "seconds": "REAL", "peak_memory_mb": "REAL", "digest": "TEXT", "config": "TEXT", "last": "TEXT", "mtime": "INTEGER",
+    "seconds": "REAL", "peak_memory_mb": "REAL", "digest": "TEXT", "config": "TEXT", "tags": "TEXT", "note": "TEXT", "last": "TEXT", "mtime": "INTEGER",
     "size": "INTEGER",
 }  # fmt: skip
 SHOWN = [name for name in RUNS if name not in ("last", "mtime", "size")]  # the others are the index's own
@@ -46,19 +46,10 @@ METRICS = {"run": "TEXT", "time": "TEXT", "name": "TEXT", "value": "REAL"}
 LARGEST = 1e30  # of a metric; plots cannot divide larger ones
 TABLES = {"runs": RUNS, "rows": ROWS, "metrics": METRICS}
 FOUND_BY = (
-    "id",
-    "kind",
-    "state",
-    "context",
-    "target",
-    "mode",
-    "method",
-    "params",
-    "similarity",
-    "sources",
-    "step",
-)
-FILTERS = (*FOUND_BY, "seed", "k")  # columns that `name:word` in the text of a search names
+    "id", "kind", "state", "context", "target", "mode", "method", "params", "similarity", "sources", "step", "tags", "note",
+)  # fmt: skip
+# `name:word` in the text of a search → column
+FILTERS = {name: name for name in (*FOUND_BY, "seed", "k")} | {"tag": "tags"}
 ORDERS = {
     "newest": "created DESC, id",
     "best": "best IS NULL, {sign} * best DESC, created DESC, id",
@@ -66,11 +57,8 @@ ORDERS = {
     "state": "instr('running queued paused dead failed cancelled finished', state), created DESC, id",
     **{name: f"{name} IS NULL, {name}, created DESC, id" for name in ("target", "method", "seed")},
 }
-DECIDE = (
-    "best_zero_shot",
-    "best_single_source",
-    "target_alone",
-)  # baselines; the first that a run has decides, for IncTar the last
+# Baselines; the first that a run has decides, for IncTar the last.
+DECIDE = ("best_zero_shot", "best_single_source", "target_alone")
 # SQLite actions that a query may take.
 READING = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
 
@@ -191,6 +179,8 @@ def take(connection: sqlite3.Connection, run: Run, stamp: tuple[int, int]) -> No
             row |= {"created": event.get("time"), "digest": event.get("digest")}
         if event["event"] == "step":
             row["step"] = event.get("text")
+        if event["event"] == "note":
+            row |= {name: event[name] for name in ("tags", "note") if name in event}
         seconds += float(event.get("seconds") or 0)
         row["error"] = event.get("error") if event["event"] in ENDED else row["error"]
         row["peak_memory_mb"] = event.get("peak_memory_mb") or row["peak_memory_mb"]
@@ -286,16 +276,7 @@ def listed(
         The runs, with the columns SHOWN and `best`: the value of a merge, else the best score of a single model so far, in
         `metric`. And the number of all runs that match.
     """
-    given = {name: value for name, value in wanted.items() if value is not None}
-    line = " || ' ' || ".join(f"ifnull({name}, '')" for name in FOUND_BY)
-    terms, values = [f"{name} = ?" for name in given], list(given.values())
-    for word in text.lower().split():
-        name, _, wanted_word = word.partition(":")
-        of_column = bool(wanted_word) and name in FILTERS
-        column = f"ifnull({name}, '')" if of_column else line
-        terms.append(f"instr(lower({column}), ?)")
-        values.append(wanted_word if of_column else word)
-    where = " AND ".join(terms) or "1"
+    where, values = _matching(text, wanted)
     # Scores of single models are not the result of a merge.
     merging = ", ".join(f"'{kind}'" for kind in MERGING)
     scores = " OR ".join(f"name LIKE '%{name}%'" for name in metrics.metrics())
@@ -311,6 +292,28 @@ def listed(
         )
         found = connection.execute(query, [*values, -1 if limit is None else limit, offset])
         return [dict(row) for row in found], count.fetchone()[0]
+
+
+def _matching(text: str, wanted: Mapping[str, str | None]) -> tuple[str, list[str]]:
+    """Return the condition of a list of runs, and the values of its parameters."""
+    given = {name: value for name, value in wanted.items() if value is not None}
+    line = " || ' ' || ".join(f"ifnull({name}, '')" for name in FOUND_BY)
+    terms, values = [f"{name} = ?" for name in given], list(given.values())
+    for word in text.lower().split():
+        name, _, wanted_word = word.partition(":")
+        of_column = bool(wanted_word) and name in FILTERS
+        column = f"ifnull({FILTERS[name]}, '')" if of_column else line
+        terms.append(f"instr(lower({column}), ?)")
+        values.append(wanted_word if of_column else word)
+    return " AND ".join(terms) or "1", values
+
+
+def groups(space: Workspace, text: str, order: str) -> list[tuple[str | None, int]]:
+    """Return the values of the column `order` with their numbers of runs, as `listed` orders them; the index is used as it is."""
+    where, values = _matching(text, {})
+    with opened(space, look=False) as connection:
+        query = f"SELECT {order}, count(*) FROM runs WHERE {where} GROUP BY {order} ORDER BY {ORDERS[order]}"
+        return [(None if value is None else str(value), n) for value, n in connection.execute(query, values)]
 
 
 class Gain(NamedTuple):

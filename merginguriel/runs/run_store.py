@@ -108,14 +108,13 @@ def create(space: Workspace, config: Config) -> Run:
 
 
 def get(space: Workspace, id: str) -> Run:
-    """Return the run with this id, or the only one whose id begins or ends with it.
+    """Return the run with this id, also an archived one, or the only one whose id begins or ends with it.
 
     Raises:
         UsageError: There is none, or more than one; it names the nearest.
     """
-    folder = space.runs / id
-    if id and Path(id).name == id and (folder / "config.yaml").is_file():
-        return Run(id, folder)
+    if id and Path(id).name == id and (space.run_folder(id) / "config.yaml").is_file():
+        return Run(id, space.run_folder(id))
     known = [run.id for run in listed(space)]
     found = [name for name in known if id and (name.startswith(id) or name.endswith(id))]
     if len(found) == 1:
@@ -250,6 +249,8 @@ def request(run: Run, what: str) -> str:
         UsageError: The run's state does not allow it.
     """
     now = state(run)
+    if run.folder.parent != run.space.runs:
+        raise UsageError(f"cannot {what} {run.id}: it is archived.")
     if now not in ALLOWED[what]:
         raise UsageError(f"cannot {what} {run.id}: it is {now}.")
     if now == "running":

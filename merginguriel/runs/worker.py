@@ -19,7 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from merginguriel import files, threads
-from merginguriel.errors import MuError, UsageError
+from merginguriel.errors import MuError, UsageError, as_mu_error
 from merginguriel.files import Progress
 from merginguriel.models import remote_code
 from merginguriel.version import code
@@ -142,9 +142,7 @@ def execute(run: Run, show: Progress | None = None, *, held: bool = False, from_
         MuError: Another process executes the run. Any error of the run itself is recorded and raised.
     """
     with contextlib.nullcontext() if held else run_store.claimed(run):
-        run = Run(
-            run.id, run.folder
-        )  # read the configuration again: another process may have asked for its model
+        run = Run(run.id, run.folder)  # read again: another process may have asked for its model
         if over(run):
             return "finished"
         if from_queue:
@@ -175,7 +173,8 @@ def execute(run: Run, show: Progress | None = None, *, held: bool = False, from_
             failed(run, error.render(), started)
             raise
         except BaseException as error:
-            failed(run, f"{type(error).__name__}: {error}", started)
+            known = as_mu_error(error)
+            failed(run, known.render() if known else f"{type(error).__name__}: {error}", started)
             raise
         finally:
             with contextlib.suppress(OSError):
@@ -196,12 +195,8 @@ def kind_of(run: Run) -> Callable[[Run, Any, Tell], Outcome]:
 
 def ended(run: Run, event: str, started: float, **more: Any) -> str:
     """Record the end of a run, and return the event."""
-    Events(run.folder).add(
-        event,
-        seconds=round(time.monotonic() - started, 2),
-        **resources.used(),
-        **more,
-    )
+    seconds = round(time.monotonic() - started, 2)
+    Events(run.folder).add(event, seconds=seconds, **resources.used(), **more)
     (run.folder / "request").unlink(missing_ok=True)
     return event
 
@@ -318,17 +313,12 @@ def start(run: Run, *, from_queue: bool = False, variables: Mapping[str, str] | 
         else:  # later requests are for the new process
             (run.folder / "request").unlink(missing_ok=True)
         with (run.folder / "log.txt").open("ab") as log:
-            words = [sys.executable, "-m", __name__, str(run.folder.resolve())]
+            words = [sys.executable, "-m", f"{__package__}.worker", str(run.folder.resolve())]
             given = () if lock is None else (lock,)
             process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=given,
+                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, pass_fds=given,
                 env={**threads.environment(), **(variables or {})},
-            )
+            )  # fmt: skip
         with contextlib.suppress(OSError):
             (run.folder / "lock").write_text(f"{process.pid} {socket.gethostname()}\n", encoding="utf-8")
     return process.pid
@@ -369,12 +359,27 @@ def steer(run: Run, what: str) -> dict[str, Any]:
     return {"run": run.id, "state": now, "asked": before == "running"}
 
 
+def in_turn(runs: Sequence[Run]) -> int:
+    """Carry out runs one after the other, each in a process of its own; return 1 if one failed, else 0."""
+    code = 0
+    for run in runs:
+        try:
+            code |= os.waitpid(start(run, from_queue=True), 0)[1] != 0
+            if run_store.state(run) == "queued":
+                failed(run, f"its process could not begin: see {run.folder / 'log.txt'}", time.monotonic())
+        except MuError as error:
+            print(f"mu: {error.render()}", file=sys.stderr)
+            code = 1
+    return code
+
+
 def main() -> None:
-    """Carry out the run in the folder given as argument, in a detached process."""
-    folder = Path(sys.argv[1])
-    run = Run(folder.name, folder)
+    """Carry out the run in the folder given as argument, or several in turn, in a detached process."""
+    runs = [Run(Path(word).name, Path(word)) for word in sys.argv[1:]]
+    if len(runs) > 1:
+        sys.exit(in_turn(runs))
     try:
-        execute(run, held=True)
+        execute(runs[0], held=True)
     except MuError as error:
         print(f"mu: {error.render()}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -176,20 +176,15 @@ def check(study: Study, locale: str, path: Path) -> None:
     """Raise IncompatibleError unless a model has the task's labels and fits the study's base."""
     from merginguriel.merging import registry
     from merginguriel.merging.compatibility import align
-    from merginguriel.models.adapters import is_adapter
+    from merginguriel.merging.encoder_checks import with_tokenizers
     from merginguriel.models.checkpoint import open_checkpoint
 
     from .study import make_base
 
-    if is_adapter(path):
-        raise IncompatibleError(
-            f"the model of {locale} is a LoRA adapter.",
-            where=str(path),
-            hint="Merge it into its base first (peft's merge_and_unload), and register that folder.",
-        )
-    base = open_checkpoint(make_base(study))
     model = open_checkpoint(path)
+    base = open_checkpoint(make_base(study))
     check_labels(locale, path, model.labels or (), base.labels or ())
+    with_tokenizers([(locale, model)], None)
     align(registry.get("task_arithmetic"), [(locale, model)], base)
 
 

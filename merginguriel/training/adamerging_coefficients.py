@@ -21,7 +21,7 @@ from merginguriel.merging.inplace import matching
 from merginguriel.merging.recipe import Recipe, check
 from merginguriel.merging.statistics import token_rows
 from merginguriel.models import build_record
-from merginguriel.models.classifier import load
+from merginguriel.models.classifier import load, padding
 
 Progress = Callable[[int, int, dict[str, float]], None]
 MEASURED = 256  # sentences on which the entropy is measured before and after
@@ -88,7 +88,7 @@ def learn(
     if not space.vectors:
         raise UsageError("the sources are the base, or the recipe leaves no tensor to merge.")
     matching(model, {name: tuple(tensor.shape) for name, tensor in space.start.items()})
-    pad = tokenizer.pad_token_id or 0
+    pad = padding(model, tokenizer) or 0
     coefficients, trace, around = search(model, space, rows, pad, recipe, on_progress)
     found = {
         source.name: {

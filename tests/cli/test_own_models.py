@@ -11,6 +11,7 @@ import sys
 import pytest
 import yaml
 from conftest import REPOSITORY
+from lab_fixtures import write_sentences
 
 from merginguriel.study import capabilities
 from merginguriel.workspace import find
@@ -109,6 +110,14 @@ def test_a_model_with_other_labels_or_none_or_another_base_is_refused(lab, outsi
     assert mu(lab, "models", "list", "--json").data == []
 
 
+def test_a_model_without_a_tokenizer_is_not_registered(lab, outside):
+    for file in outside["de-DE"].glob("*token*"):
+        file.unlink()
+    (outside["de-DE"] / "vocab.txt").unlink(missing_ok=True)
+    refused = mu(lab, "models", "add", f"de-DE={outside['de-DE']}")
+    assert refused.code == 1 and "no tokenizer" in refused.err
+
+
 def test_a_hub_name_is_taken_from_the_local_cache_with_its_revision(lab, outside, tmp_path, monkeypatch):
     import huggingface_hub.constants
 
@@ -123,8 +132,11 @@ def test_a_hub_name_is_taken_from_the_local_cache_with_its_revision(lab, outside
     assert added.data[0]["revision"] == revision
 
 
-def test_the_example_goes_from_fine_tunes_made_outside_to_a_report(sentences, encoder, tmp_path):
+def test_the_example_goes_from_five_fine_tunes_made_outside_to_a_report(encoder, tmp_path):
     script = REPOSITORY / "examples" / "own_models.py"
+    sentences = tmp_path / "sentences"
+    sentences.mkdir()
+    write_sentences(sentences, (*LOCALES, "fr-FR", "nl-NL"))
     words = ["--data", sentences, "--base", encoder, "--target", "sv-SE", "--work", tmp_path / "own"]
     ran = subprocess.run(
         [sys.executable, script, *map(str, words), "--epochs", "6", "--rate", "3e-3", "--evaluations", "6"],
@@ -134,5 +146,9 @@ def test_the_example_goes_from_fine_tunes_made_outside_to_a_report(sentences, en
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "Traceback" not in ran.stderr
+    theirs = tmp_path / "own" / "theirs"
+    assert len(list(theirs.iterdir())) == 5 and not any(
+        (one / n).exists() for one in theirs.iterdir() for n in OURS
+    )
     assert (tmp_path / "own" / "study" / "report" / "report.html").is_file()
     assert (tmp_path / "own" / "study" / "merged" / "model.safetensors").is_file()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
 import torch
 import transformers
@@ -29,7 +30,7 @@ from safetensors.torch import load_file, save_file
 
 from merginguriel.errors import MuError, MuWarning
 from merginguriel.merging.engine import merge
-from merginguriel.merging.recipe import Recipe, Source
+from merginguriel.merging.recipe import Recipe, Source, recipe_from_flags
 
 pytestmark = pytest.mark.lab
 
@@ -237,6 +238,24 @@ def test_a_state_dict_of_a_really_compiled_and_wrapped_model_is_that_of_the_mode
     torch.testing.assert_close(logits(averaged(one, two, tmp_path / "out")), logits(expected))
 
 
+def old_names(name: str) -> str:
+    """The name in checkpoints that TensorFlow wrote, such as bert-base-uncased."""
+    return name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+
+
+def test_gamma_and_beta_are_weight_and_bias(tmp_path: Path) -> None:
+    one, two = renamed(bert(tmp_path / "a", 1), old_names), bert(tmp_path / "b", 2)
+    same_as_by_hand(averaged(one, two, tmp_path / "out"), one, two, tmp_path)
+
+
+def test_a_base_with_gamma_and_beta_gives_the_task_vectors_of_the_new_names(tmp_path: Path) -> None:
+    sources = (Source("fr-FR", bert(tmp_path / "a", 1)), Source("vi-VN", bert(tmp_path / "b", 2)))
+    base = bert(tmp_path / "base", 3, kind=transformers.BertForMaskedLM)
+    new = merge(Recipe("ties", sources, base=base), tmp_path / "new")
+    old = merge(Recipe("ties", sources, base=renamed(base, old_names)), tmp_path / "old")
+    assert (old / "model.safetensors").read_bytes() == (new / "model.safetensors").read_bytes()
+
+
 def test_positions_that_one_file_stores_are_left_out(tmp_path: Path) -> None:
     one, two = bert(tmp_path / "a", 1), bert(tmp_path / "b", 2)
     expected = averaged(one, two, tmp_path / "expected")
@@ -385,6 +404,13 @@ def test_a_base_may_pool_differently_than_the_models_trained_from_it(tmp_path: P
 
 
 # --- labels ---
+
+
+def test_heads_pruned_in_other_places_are_a_note(tmp_path: Path) -> None:
+    one = edited(bert(tmp_path / "a", 1), pruned_heads={"0": [0]})
+    with pytest.warns(MuWarning, match="pruned_heads"):
+        averaged(one, edited(bert(tmp_path / "b", 2), pruned_heads={"0": [1]}), tmp_path / "out")
+    averaged(edited(one, pruned_heads={}), bert(tmp_path / "c", 3), tmp_path / "none")
 
 
 def test_labels_without_names_are_merged_with_a_note(tmp_path: Path) -> None:
@@ -536,3 +562,58 @@ def test_eight_bit_floats_are_refused_with_the_cause(tmp_path: Path) -> None:
         metadata={"format": "pt"},
     )
     assert "the weights are quantised (dtype F8_E4M3)" in refused(one, two, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "cause", "remedy"),
+    [
+        ("model.fp16.safetensors", "variant", "variant=NAME"),
+        ("model.fp16-00001-of-00002.safetensors", "variant", "variant=NAME"),
+        ("pytorch_model.bin", "pickled", "If you trust it"),
+        ("tf_model.h5", "another format", "save_pretrained"),
+        ("model-q4.gguf", "another format", "save_pretrained"),
+    ],
+)
+def test_weights_in_another_form_are_refused_with_cause_and_remedy(
+    tmp_path: Path, name: str, cause: str, remedy: str
+) -> None:
+    one, two = bert(tmp_path / "a", 1), bert(tmp_path / "b", 2)
+    (one / "model.safetensors").rename(one / name)
+    text = refused(one, two, tmp_path / "out")
+    assert cause in text and name in text and remedy in text
+
+
+def test_a_complete_model_beside_an_adapter_is_refused(tmp_path: Path) -> None:
+    one, two = bert(tmp_path / "a", 1), bert(tmp_path / "b", 2)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(one)
+    peft.get_peft_model(model, peft.LoraConfig("SEQ_CLS", target_modules=["query"])).save_pretrained(one)
+    assert "a complete model and an adapter" in refused(one, two, tmp_path / "out")
+
+
+def test_a_folder_of_adapters_names_them(tmp_path: Path) -> None:
+    one, two = bert(tmp_path / "a", 1), bert(tmp_path / "b", 2)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(one)
+    config = peft.LoraConfig("SEQ_CLS", target_modules=["query"])
+    peft.get_peft_model(model, config, adapter_name="mine").save_pretrained(tmp_path / "many")
+    assert str(tmp_path / "many" / "mine") in refused(tmp_path / "many", two, tmp_path / "out")
+
+
+def test_a_head_outside_the_model_is_reported(tmp_path: Path) -> None:
+    one, two = bert(tmp_path / "a", 1), bert(tmp_path / "b", 2)
+    for name in (
+        "model_head.pkl",
+        "sparse_linear.pt",
+        "optimizer.pt",
+        "training_args.bin",
+        "pytorch_model.bin",
+    ):
+        (one / name).write_bytes(b"")
+    with pytest.warns(MuWarning, match="copied: model_head.pkl, sparse_linear.pt."):
+        averaged(one, two, tmp_path / "out")
+
+
+def test_a_folder_with_an_equals_sign_or_a_foreign_letter_is_a_folder(tmp_path: Path) -> None:
+    one, two = bert(tmp_path / "lr=2e-5", 1), bert(tmp_path / "mô hình", 2)
+    recipe = recipe_from_flags("average", [str(one), f"vi-VN={two}"])
+    assert [source.name for source in recipe.sources] == ["lr-2e-5", "vi-VN"]
+    same_as_by_hand(merge(recipe, tmp_path / "o=ü"), one, two, tmp_path)

@@ -14,7 +14,7 @@ import torch
 import transformers
 from safetensors.numpy import load_file, save_file
 
-from merginguriel.errors import CheckpointError, IncompatibleError
+from merginguriel.errors import CheckpointError, IncompatibleError, MuWarning
 from merginguriel.evaluation import embedding, sentence_pairs
 from merginguriel.merging.engine import merge, merge_tensors, plan
 from merginguriel.merging.recipe import Recipe, Source, load_recipe
@@ -268,6 +268,19 @@ def test_equal_models_give_the_model_and_a_changed_module_is_noticed(sources, tm
 
 
 @pytest.mark.slow
+def test_other_settings_of_use_are_a_note_with_both_values(tmp_path: Path) -> None:
+    one, two = (sentence_model(tmp_path / name, seed) for seed, name in enumerate("ab"))
+    model = st.SentenceTransformer(str(two), prompts={"query": "query: "}, default_prompt_name="query")
+    model.similarity_fn_name = "dot"
+    model.save(str(tmp_path / "c"))
+    with pytest.warns(MuWarning) as found:
+        merge(recipe("average", one, tmp_path / "c"), tmp_path / "out")
+    notes = " ".join(str(one.message) for one in found)
+    for key in ("default_prompt_name is None in a, 'query' in c", "similarity_fn_name", "prompts"):
+        assert key in notes
+    assert st.SentenceTransformer(str(tmp_path / "out")).default_prompt_name is None
+
+
 @pytest.mark.parametrize(
     "pooling", ["cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken", ("cls", "mean", "max")]
 )

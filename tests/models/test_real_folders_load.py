@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import pkgutil
@@ -11,10 +12,22 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
 import torch
 import transformers
-from real_folders import LABELS, TEXT, bert, deberta, logits, spm_model, word_tokenizer
+from real_folders import (
+    LABELS,
+    NAMED,
+    TEXT,
+    bert,
+    byte_pairs,
+    deberta,
+    logits,
+    save,
+    spm_model,
+    word_tokenizer,
+)
 from safetensors.torch import load_file, save_file
 
 from merginguriel.errors import CheckpointError, IncompatibleError, MuError
@@ -184,6 +197,46 @@ def test_a_model_whose_labels_are_numbers_says_where_to_name_them(tmp_path: Path
     with pytest.raises(IncompatibleError, match="data have") as caught:
         nxn({"sw-KE": saved}, {"sw-KE": load("files", "sw-KE", folder=data)})
     assert "id2label" in str(caught.value.hint)
+
+
+# --- padding and segments ---
+
+
+@pytest.mark.parametrize("pad", [None, 0, 300, -1])
+@pytest.mark.parametrize("tokenizer_pads", [True, False])
+def test_a_causal_classifier_reads_its_last_token_whatever_is_called_padding(
+    tmp_path: Path, pad: int | None, tokenizer_pads: bool
+) -> None:
+    config = transformers.GPT2Config(
+        vocab_size=310, n_embd=16, n_layer=1, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=0,
+        pad_token_id=None if pad == -1 else pad, **NAMED,
+    )  # fmt: skip
+    save(transformers.GPT2ForSequenceClassification, config, tmp_path, 1)
+    if pad == -1:  # as in the first Llamas
+        settings = json.loads((tmp_path / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps({**settings, "pad_token_id": -1}))
+    tokenizer = copy.deepcopy(byte_pairs())
+    tokenizer.pad_token = tokenizer.eos_token if tokenizer_pads else None
+    tokenizer.save_pretrained(tmp_path)
+    found = torch.from_numpy(predict(tmp_path, ITEMS).logits)
+    torch.testing.assert_close(found, logits(tmp_path), atol=1e-4, rtol=1e-4)  # one sentence at a time
+
+
+def test_an_xlnet_is_padded_on_the_left(tmp_path: Path) -> None:
+    config = transformers.XLNetConfig(vocab_size=80, d_model=16, n_layer=2, n_head=2, d_inner=24, **NAMED)
+    save(transformers.XLNetForSequenceClassification, config, tmp_path, 1)
+    spm_model(tmp_path, name="spiece.model")
+    found = torch.from_numpy(predict(tmp_path, ITEMS).logits)
+    torch.testing.assert_close(found, logits(tmp_path), atol=1e-4, rtol=1e-4)
+
+
+def test_an_adapter_to_score_is_called_one(tmp_path: Path, data: Path) -> None:
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(bert(tmp_path / "base", 1))
+    peft.get_peft_model(model, peft.LoraConfig("SEQ_CLS", target_modules=["query"])).save_pretrained(
+        tmp_path / "a"
+    )
+    done = mu("eval", tmp_path / "a", "--locale", "sw-KE", cwd=tmp_path)
+    assert done.returncode == 1 and "this is an adapter" in done.stderr and "merge_and_unload" in done.stderr
 
 
 # --- names of tensors ---

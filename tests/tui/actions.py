@@ -79,6 +79,7 @@ ACTIONS = (
     Action("read the sentences that flip", "report.flipped:flipped", "", "compare:compare.flips", "sentences are read beside the comparison; mu runs export has the items"),
     Action("read a comparison", "report.run_comparison:compared", "mu runs compare", "compare"),
     Action("archive runs", "runs.archive:archive", "", "runs:runs.archive", "hides runs from the list and is undone there; mu runs gc removes"),
+    Action("tag runs", "runs.labels:write", "", "runs:runs.tags", "notes of whoever reads the list; mu runs list --find tag:x finds them"),
     Action("remove what was given up", "runs.gc:find", "mu runs gc", "", "removes files for good, which is better typed"),
     Action("ask the index in SQL", "runs.index:query", "mu runs sql", "", SCRIPT),
     Action("export rows", "runs.export:export", "mu runs export", "", SCRIPT),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from keyrows import middle
 from looking import notes
-from merginguriel_tui.dialogs import Confirm, HelpScreen, JumpScreen, WordsScreen
+from merginguriel_tui.dialogs import ColumnsScreen, Confirm, HelpScreen, JumpScreen, LabelScreen, WordsScreen
 from merginguriel_tui.screens.compose_entry import ComposeScreen
 from merginguriel_tui.screens.evidence import EvidenceScreen
 from merginguriel_tui.screens.launch import LaunchScreen
@@ -51,6 +51,8 @@ PLACES = {
     "writing an entry": Place("log", ("n", *"empty", "enter"), on(ComposeScreen)),
     "runs": Place("runs", (), lambda app: app.screen.table.count),
     "should it be cancelled": Place("runs", ("slash", *"queued", "enter", "x"), on(Confirm)),
+    "the tags": Place("runs", ("t",), on(LabelScreen)),
+    "the columns": Place("runs", ("o",), on(ColumnsScreen)),
     "one run": Place("runs", ("slash", *"cy-GB", "enter", "enter"), lambda app: isinstance(app.screen, RunScreen) and app.screen.facts),
     "the form of a run": Place("runs", ("n",), lambda app: isinstance(app.screen, LaunchScreen) and app.screen.checked),
     "compare": Place("compare", (), lambda app: app.screen.found),

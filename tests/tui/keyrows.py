@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from looking import notes
-from merginguriel_tui.dialogs import Confirm, HelpScreen, JumpScreen, WordsScreen
+from merginguriel_tui.dialogs import ColumnsScreen, Confirm, HelpScreen, JumpScreen, LabelScreen, WordsScreen
 from merginguriel_tui.proposals import ProposalsScreen
 from merginguriel_tui.screens.compose_entry import ComposeScreen
 from merginguriel_tui.screens.evidence import EvidenceScreen
@@ -118,7 +118,7 @@ GO = ("home", "advise", "skills", "log", "runs", "compare", "matrix")
 # What is the same everywhere: pressed on every screen.
 SHARED = {
     "down": moves(1), "up": moves(-1), "first": moves(-1), "last": moves(1), "page.down": moves(1),
-    "page.up": moves(-1), "reload": anew,
+    "page.up": moves(-1), "reload": anew, "dialog.keys": opens(HelpScreen),
     "copy.command": Row(lambda app: (app.clipboard, app.anywhere(app.screen.command)), lambda b, a: a[0] == a[1] != "", forget),
     **{
         f"copy.{how}": Row(lambda app: app.clipboard, lambda before, after: not before and len(after) > 9, forget)
@@ -270,7 +270,7 @@ ROWS: dict[str, dict[str, Row]] = {
     },
     "advise, the field": {"advise.list": focus("targets")},
     "advise, what if": CHOICE,
-    "a list to choose from": {"pick.close": closes(), "Submit": closes()},
+    "a list to choose from": {"pick.close": closes(), "dialog.keys": opens(HelpScreen), "Submit": closes()},
     "is that meant": {
         # The draft goes, and its screen with it.
         "confirm.yes": Row(lambda app: len(app.screen_stack), lambda b, a: a == b - 2), "confirm.no": closes(),
@@ -312,17 +312,20 @@ ROWS: dict[str, dict[str, Row]] = {
         "runs.compare": becomes(lambda app: app.current_mode, "compare", ("space", "space")),
         "runs.archive": differs(lambda app: app.screen.table.count, on_finished),
         "runs.undo": differs(lambda app: app.screen.table.count),
+        "runs.tags": opens(LabelScreen), "runs.columns": opens(ColumnsScreen),
         "runs.order": becomes(lambda app: app.screen.order, "best"), "runs.cancel": opens(Confirm, on_waiting),
         "runs.pause": Row(states, lambda b, a: a == (b[0] - 1, b[1] + 1), on_waiting),
         "runs.resume": says("cannot resume", marked_finished),  # one that waits would begin
     },
-    "should it be cancelled": {"confirm.yes": closes(), "confirm.no": closes()},
+    "should it be cancelled": {"dialog.keys": opens(HelpScreen), "confirm.yes": closes(), "confirm.no": closes()},
     "one run": {
         "run.back": closes(), "run.find": focus("logfind"), "run.follow": says("Not following the log."),
         "run.before": becomes(pane, "machine"), "run.next": becomes(pane, "log"),
         "run.write": opens(ComposeScreen), "run.advice": becomes(lambda app: app.current_mode, "advise"),
-        "run.again": opens(LaunchScreen),
+        "run.again": opens(LaunchScreen), "run.tags": opens(LabelScreen),
     },
+    "the tags": {"label.cancel": closes(), "dialog.keys": opens(HelpScreen), "Submit": closes()},
+    "the columns": {"columns.close": closes(), "dialog.keys": opens(HelpScreen), "down": moves(1), "up": moves(-1)},
     "the form of a run": {
         "launch.pick": opens(Pick, lambda app: app.screen.query_one("#key-method").focus()),
         "launch.all": differs(lambda app: app.screen.every), "launch.go": says("cannot be launched yet"), "launch.save": says("cannot be saved yet"), "launch.back": closes(),
@@ -343,7 +346,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "matrix.pageup": at(0, 2), "matrix.pagedown": at(5, 2), "matrix.pageleft": at(2, 0), "matrix.pageright": at(2, 5),
         "matrix.first": at(2, 0), "matrix.last": at(2, 5), "matrix.top": at(0, 2), "matrix.bottom": at(5, 2),
     },
-    "the words": {"words.close": closes(), "words.down": moves(1), "words.up": moves(-1)},
+    "the words": {"words.close": closes(), "dialog.keys": opens(HelpScreen), "down": moves(1), "up": moves(-1)},
     "the help": {"help.close": closes(), "down": moves(1), "up": moves(-1)},
     "the letters": {"jump.cancel": closes()},
 }  # fmt: skip

@@ -193,7 +193,8 @@ def test_markup_and_escapes_of_files_are_text_on_every_screen(bench):
             and "\\x1b" in seen["skills"]
         )
         assert "[red]x[/] [@click=app.quit]y[/]" in seen["log"]
-        for name in ("runs", "compare of it", "its own screen"):
+        assert "merge-[red]x[]-[@click" in seen["runs"]  # the middle of a long name is cut there
+        for name in ("compare of it", "its own screen"):
             assert "[red]x[]-[@click=app.quit]y[]" in seen[name], seen[name]
 
     play(space, script, size=(160, 50), screen="matrix")

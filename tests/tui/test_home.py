@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from conftest import row
@@ -14,7 +16,7 @@ from pilot import play
 from run_screens import finished, until, waiting
 
 from merginguriel.knowledge.log import drafts
-from merginguriel.runs import run_store
+from merginguriel.runs import run_store, worker
 
 
 @pytest.fixture
@@ -92,3 +94,22 @@ def test_open_plans_lead_to_their_entry_and_the_ranking_is_remembered(tmp_path):
         assert app.screen.advice.target == first.do[2]
 
     play(space, script, screen="home")
+
+
+@pytest.mark.slow
+def test_a_queued_pilot_that_fails_is_a_failed_run_and_the_next_one_begins(bench):
+    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
+    space = bench.load_space()
+    runs = [waiting(space, target) for target in ("sw-KE", "da-DK")]
+    (bench.root / "models").write_text("no folder")
+    words = [sys.executable, "-m", worker.__name__, *(str(run.folder) for run in runs)]
+    assert subprocess.run(words, capture_output=True, text=True).returncode == 1
+    assert all(run_store.events(run)[-1]["error"] for run in runs)
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        assert all(f"{run.id}  failed: " in text_of(app) for run in runs)
+        await press(app, pilot, "4")
+        assert text_of(app).count("✗ failed") == 2
+
+    play(space, script, size=(120, 40))

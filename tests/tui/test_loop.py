@@ -29,7 +29,7 @@ def test_a_pilot_is_launched_read_written_up_and_changes_the_advice_by_keys(trai
         await settled(app, pilot)
         seen["before"] = app.screen.advice.knowledge_hash
         await press(app, pilot, "p")
-        await until(app, pilot, lambda: "ctrl+l launches the pilot" in text_of(app))
+        await until(app, pilot, lambda: "^l launches the pilot" in text_of(app))
         for words in ("sv-SE advised: ", " arm ", "pieces of work", "detects", "Each round", "scored once"):
             assert words in " ".join(text_of(app).split()), words
         assert app.screen.targets[:3] == ["sv-SE", "de-DE", "en-US"]
@@ -96,3 +96,9 @@ def test_each_baseline_has_an_interval_on_one_scale():
     drawn = answer.lines(result(), 78)
     assert sum("●" in line for line in drawn) == 2 and all(len(line) <= 78 for line in drawn[:4])
     assert all(len(line) <= 58 for line in answer.lines(result(), 58)[:4])
+
+
+def test_a_narrow_preview_has_the_gains_on_a_line_each():
+    drawn = answer.brief(result())
+    assert "best single source  sv-SE  +3.2 ▲" in drawn and all(len(line) <= 37 for line in drawn)
+    assert drawn[-1] == "sources  sv-SE 1.00"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from looking import notes, settled, text_of
+from looking import notes, press, settled, text_of
 from pilot import play
 from run_screens import finished, until, waiting
 
@@ -58,3 +58,48 @@ def test_a_look_that_failed_is_told_once_and_the_next_one_shows_the_run(space):
 
     result.write_text("{")
     play(space, script, size=(160, 50), screen="runs", what=(run.id,))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+def test_long_lines_of_the_log_are_wrapped_and_the_result_has_the_whole_width(space, size):
+    run = finished(space, "sw-KE", [1, 0, 1, 1])
+    words = " ".join(f"word{i}" for i in range(60))
+    (run.folder / "log.txt").write_text(f"2026-01-20T10:00:00.000+00:00  {words}\n")
+    run_store.Events(run.folder).add("metric", name="loss", value=0.5)
+    baseline = {
+        "model": "sv-SE", "value": 0.5,
+        "comparison": {"difference": 3.2, "interval": {"low": 0.4, "high": 6.1}, "significant": True, "p": 0.02, "p_groups": None},
+    }  # fmt: skip
+    result = json.loads((run.folder / "result.json").read_text()) | {
+        "baselines": {"best_single_source": baseline}
+    }
+    (run.folder / "result.json").write_text(json.dumps(result))
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: app.screen.query("#side") and app.screen.facts)
+        await settled(app, pilot)
+        assert "┊ zero" in text_of(app) and not app.screen.query_one("#side").display
+        head = next(line for line in text_of(app).splitlines() if "difference" in line)
+        assert {"against", "95%", "p"} <= {*head.split()}
+        await press(app, pilot, "right_square_bracket")
+        await settled(app, pilot)
+        assert app.screen.query_one("#side").display == (size[0] >= 120)
+        assert all(f"word{i}" in text_of(app) for i in range(60))
+
+    play(space, script, size=size, screen="runs", what=(run.id,))
+
+
+def test_a_failure_shows_its_reason_in_full_with_the_cure(space):
+    run = waiting(space, "sw-KE")
+    run_store.Events(run.folder).add("started", pid=1)
+    why = f"the models {' '.join(f'm{i}' for i in range(50))} have other heads.\n    Train them on the same labels."
+    run_store.Events(run.folder).add("failed", error=why)
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: app.screen.query("#side") and app.screen.facts)
+        await settled(app, pilot)
+        seen = " ".join(text_of(app).split())
+        assert " ".join(why.split()) in seen
+        assert "r resumes the run where it stopped; e opens a form with its settings." in seen
+
+    play(space, script, size=(80, 24), screen="runs", what=(run.id,))

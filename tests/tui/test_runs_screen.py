@@ -6,12 +6,14 @@ import json
 import re
 import shlex
 import time
+from itertools import pairwise
 
 import pytest
 from pilot import play
 from run_screens import SIZES, finished, press, settled, shown, until, waiting
 
-from merginguriel.runs import run_store
+from merginguriel.knowledge.claims import evidence_tree
+from merginguriel.runs import archive, run_store
 
 
 @pytest.fixture
@@ -262,4 +264,90 @@ def test_the_tab_counts_runs_at_work_and_the_bell_rings_at_an_end(space):
             await until(app, pilot, lambda: "4 runs ▶1" in shown(app))
         await until(app, pilot, lambda: rung and "4 runs]" in shown(app))
 
+    play(space, script, screen="runs")
+
+
+def test_an_archived_run_is_found_by_the_commands_and_the_log(space, mu):
+    run = next(run for run in run_store.listed(space) if "da-DK" in run.id)
+    archive.archive(space, [run.id])
+    assert mu("runs", "show", run.id, "--json", "--workspace", space.root).json["state"] == "finished"
+    assert mu("report", run.id, "--out", space.root / "report", "--workspace", space.root).code == 0
+    node = evidence_tree.of_run(run.id, space.run_folder(run.id))
+    assert node.facts["here"]
+    asked = mu("runs", "resume", run.id, "--workspace", space.root)
+    assert asked.code == 2 and "it is archived" in asked.err
+
+
+def test_the_chosen_columns_are_shown_and_remembered(space):
+    async def script(app, pilot):
+        await settled(app, pilot)
+        assert "method" not in shown(app).splitlines()[2]
+        await press(app, pilot, "o", "down", "space", "escape")
+        assert "target" in shown(app).splitlines()[2]
+        assert "target" in app.saved_state["runs"]["columns"]
+        await press(app, pilot, "q")
+
+    async def later(app, pilot):
+        await settled(app, pilot)
+        assert "target" in shown(app).splitlines()[2]
+
+    play(space, script, size=(160, 50), screen="runs")
+    play(space, later, size=(160, 50), screen="runs")
+
+
+def test_an_order_by_target_has_a_heading_for_each_and_the_cursor_passes_over_it(space):
+    waiting(space, "sw-KE", seed=7)
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        await press(app, pilot, "s", "s", "s")
+        lines = [line[:30].strip() for line in shown(app).splitlines()[3:]]
+        heads = [i for i, line in enumerate(lines) if line.startswith("target ")]
+        assert [lines[i] for i in heads] == [
+            "target da-DK  1 run", "target fi-FI  1 run", "target nb-NO  1 run", "target sw-KE  2 runs",
+        ]  # fmt: skip
+        assert [b - a for a, b in pairwise(heads)] == [2, 2, 2]
+        await press(app, pilot, "g", *["down"] * 3)
+        assert app.screen.table.here["target"] == "sw-KE"
+        row = next(i for i, line in enumerate(shown(app).splitlines()) if line.startswith("›"))
+        await pilot.click("#table", offset=(5, row - 3))
+        assert app.screen.table.here["target"] == "sw-KE"  # the click was on its heading
+        await pilot.click("#table", offset=(5, row - 4))
+        assert app.screen.table.here["target"] == "nb-NO"
+
+    play(space, script, screen="runs")
+
+
+def test_tags_and_a_note_are_stored_with_the_run_and_found(space, mu):
+    async def script(app, pilot):
+        await settled(app, pilot)
+        await press(app, pilot, "space", "space", "t", *"paper", "enter")
+        await press(app, pilot, "escape", "g", "t")
+        assert app.focused.value == "paper"
+        await press(app, pilot, "end", "space", *"best", "tab", *"good", "enter")
+        await press(app, pilot, "slash", *"tag:paper", "enter")
+        assert app.screen.table.count == 2
+        await press(app, pilot, "slash", *"tag:best", "enter")
+        assert app.screen.table.count == 1 and app.screen.table.here["note"] == "good"
+        await press(app, pilot, "enter")
+        await until(app, pilot, lambda: app.screen.still)
+        await press(app, pilot, "t", "escape")
+
+    play(space, script, size=(120, 40), screen="runs")
+    (row,) = mu("runs", "list", "--find", "tag:best", "--json", "--workspace", space.root).json
+    assert (row["tags"], row["note"]) == ("paper best", "good")
+    assert "paper best" in mu("runs", "show", row["id"], "--workspace", space.root).out
+    listed = mu("runs", "list", "--workspace", space.root).out.splitlines()
+    assert listed[0].endswith("tags") and sum(line.endswith(("paper", "paper best")) for line in listed) == 2
+
+
+def test_a_long_id_that_is_cut_keeps_its_digest(space):
+    run = waiting(space, "da-DK", method="directional_consensus")
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        (line,) = [line for line in shown(app).splitlines() if run.id[-8:] in line]
+        assert f"…{run.id[-8:]}" in line
+
+    assert len(run.id) > 28
     play(space, script, screen="runs")

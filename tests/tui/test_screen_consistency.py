@@ -10,7 +10,7 @@ from looking import press, settled, text_of
 from merginguriel_tui import advice_view
 from merginguriel_tui.app import MuApp
 from merginguriel_tui.dialogs import Confirm
-from merginguriel_tui.screens import advise_data, links
+from merginguriel_tui.screens import links, recipe
 from pilot import play
 from rich.color import ColorSystem
 from rich.style import Style
@@ -206,8 +206,8 @@ def test_a_recipe_that_is_measured_already_is_named_and_asks_first(bench, space,
     knowledge = load(space)
     advice = advise_request.advise(knowledge, advise_request.question(knowledge, "sw-KE"))
     assert [s.locale for s in advice.recipe.sources] == ["de-DE", "en-US"]
-    rows = advise_data.measured(knowledge, advice)
-    assert (advise_data.same_seed(rows, 0) is not None) == asks
+    rows = recipe.measured(knowledge, advice)
+    assert (recipe.same_seed(rows, 0) is not None) == asks
 
     async def script(app, pilot):
         await settled(app, pilot)

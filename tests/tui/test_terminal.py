@@ -97,7 +97,7 @@ def test_the_loop_is_closed_by_keys_though_the_program_is_killed(trained, tmux):
     keys("Enter")
     until(screen, "sv-SE  ExcTar", *card(before))
     keys("p")
-    until(screen, "sv-SE  advised: ", "pieces of work", "ctrl+l launches the pilot")
+    until(screen, "sv-SE  advised: ", "pieces of work", "^l launches the pilot")
     keys("C-l")
     until(screen, "▶ running")
     (run,) = run_store.listed(space)

@@ -384,3 +384,30 @@ def test_the_palette_finds_locales_entries_runs_and_skills(bench, typed, mode):
         await until(app, pilot, lambda: app.current_mode == mode)
 
     play(space, script, screen="matrix")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("screen", "field", "to"),
+    [("advise", "find", "targets"), ("skills", "find", "skills"), ("log", "find", "timeline"), ("runs", "find", "table"),
+     ("matrix", "find", "heat"), ("run", "logfind", "lines")],
+)  # fmt: skip
+def test_enter_in_a_search_moves_to_the_result_and_escape_clears_it(bench, screen, field, to):
+    space, runs = furnished(bench)
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        for key, left in (("enter", "da"), ("escape", "")):
+            await press(app, pilot, "slash", "home", "shift+end", *"da")
+            assert app.focused.id == field and app.focused.value == "da"
+            await press(app, pilot, key)
+            found = app.screen.query(f"#{field}")
+            assert not found or found.first().value == left
+            if screen == "advise" and key == "enter":  # the result is the advice
+                continue
+            assert app.focused.id == to
+
+    play(
+        space, script, size=(120, 40), screen="runs" if screen == "run" else screen,
+        what=(runs[0],) if screen == "run" else (),
+    )  # fmt: skip

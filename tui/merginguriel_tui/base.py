@@ -14,7 +14,7 @@ from textual.app import App, ComposeResult, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.reactive import reactive
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
@@ -35,20 +35,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TAKES_LINE = {
-    "vi",
-    "vim",
-    "nvim",
-    "view",
-    "nano",
-    "pico",
-    "emacs",
-    "emacsclient",
-    "micro",
-    "kak",
-    "joe",
-    "mg",
-    "ne",
-}
+    *["vi", "vim", "nvim", "view", "nano", "pico", "emacs", "emacsclient", "micro", "kak", "joe", "mg", "ne"]
+}  # editors that take +LINE
 
 
 class Client(App[None]):
@@ -92,7 +80,8 @@ class Client(App[None]):
         if found != self.noted and found:
             count = f"{len(found)} problem{'s' * (len(found) != 1)}"
             first = plain(f"{found[0].where}: {found[0].what}".replace(f"{self.space.root}/", ""))
-            text = f"{count} in the files of this workspace; press ! for the list.\n{first}"
+            key = key_of(self.screen, "problems")
+            text = f"{count} in the files of this workspace; press {key} for the list.\n{first}"
             self.notify(text, severity="warning", markup=False)
         self.noted = found
 
@@ -131,6 +120,12 @@ class Client(App[None]):
     def follow_run(self, name: str) -> None:
         """Report the end of a run that was started here, even if it ends before the next check."""
         self.begun.add(name)
+
+
+def key_of(screen: Screen[Any], name: str) -> str:
+    """Return the key of the active binding with this id, as shown; empty if none is active."""
+    active = (item.binding for item in screen.active_bindings.values())
+    return next((screen.app.get_key_display(one) for one in active if one.id == name), "")
 
 
 def _is_nearest(space: Workspace) -> bool:
@@ -210,10 +205,21 @@ class CommandBar(Static):
         self.update(Text(f" $ {command}", "dim", no_wrap=True, overflow="ellipsis"))
 
 
+class Dialog(ModalScreen[T]):
+    """A dialog over a screen; the help shows its keys."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "app.simulate_key('down')", "Down", id="down", show=False),
+        Binding("k", "app.simulate_key('up')", "Up", id="up", show=False),
+        Binding("question_mark,f1", "app.keys", "Keys", id="dialog.keys", show=False, tooltip="Show the keys that work here"),
+    ]  # fmt: skip
+
+
 class MuScreen(Screen[None]):
     """A screen: tabs, a body of its own, the command, the keys."""
 
     NAME: ClassVar[str] = ""
+    OPENS: ClassVar[bool] = True  # shows what was requested with its name; False: it is over such a screen
     LEAVE_TO: ClassVar[str] = ""  # id of the widget that `escape` focuses from a field; empty: none
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "app.simulate_key('down')", "Down", id="down", show=False),
@@ -258,7 +264,7 @@ class MuScreen(Screen[None]):
     def open_what(self) -> None:
         """Show what was requested with the screen's name, once; before mounting, nothing."""
         if self.is_mounted:
-            self.show(*self.mu.what.pop(self.NAME, ()))
+            self.show(*self.mu.what.pop(self.NAME, ()) if self.OPENS else ())
 
     def show(self, *what: str) -> None:
         """Load and show `what` (a target, skill, entry, runs); without it, the last place or the first."""
@@ -273,8 +279,7 @@ class MuScreen(Screen[None]):
 
     def key_of(self, name: str) -> str:
         """Return the key of the binding with this id, as shown; empty if it is not active."""
-        active = (item.binding for item in self.active_bindings.values())
-        return next((self.app.get_key_display(one) for one in active if one.id == name), "")
+        return key_of(self, name)
 
     def in_field(self) -> bool:
         """Return True if an input field has the focus."""
@@ -329,7 +334,11 @@ class MuScreen(Screen[None]):
 
     def copied(self, how: str) -> str:
         """Return what `y` (text), `M` (markdown), `C` (csv) or `Y` (command) copies; empty: nothing."""
-        return self.command if how == "command" else ""
+        return self.command if how == "command" else self.content(how)
+
+    def content(self, how: str) -> str:
+        """Return what is shown as text, Markdown or CSV."""
+        return ""
 
     def load(
         self,
@@ -368,12 +377,7 @@ class MuScreen(Screen[None]):
 
 
 def table_as(how: str, rows: Sequence[Sequence[str]]) -> str:
-    """Return a table as aligned text, Markdown or CSV.
-
-    Args:
-        how: `text`, `markdown` or `csv`.
-        rows: The heading first.
-    """
+    """Return a table, its heading first, as aligned text, `markdown` or `csv`."""
     if not rows:
         return ""
     if how == "csv":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from rich.table import Table
@@ -11,15 +12,17 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.dom import DOMNode
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Button, Label, Static
+from textual.widgets import Button, Input, Label, SelectionList, Static
+
+from .base import Dialog, key_of
 
 HEADS = ("here", "on this screen", "everywhere")
 LETTERS = "asdfghlqwertuiopzxcvbnm"
 
 
-class Confirm(ModalScreen[bool]):
+class Confirm(Dialog[bool]):
     """Yes/no dialog. Returns True for yes.
 
     Args:
@@ -62,6 +65,51 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(event.button.id == "yes")
 
 
+class LabelScreen(Dialog[tuple[str, str] | None]):
+    """Fields for the tags and the note of runs. Returns both as typed, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel", id="label.cancel")]
+
+    def __init__(self, title: str, tags: str, note: str) -> None:
+        super().__init__()
+        self.title_text, self.tags, self.note = title, tags, note
+
+    def compose(self) -> ComposeResult:
+        """Yield the title and the two fields."""
+        with Vertical(classes="asked"):
+            yield Static(Text(self.title_text, "bold"))
+            yield Input(self.tags, placeholder="tags, with spaces between", id="tags", compact=True)
+            yield Input(self.note, placeholder="note", id="note", compact=True)
+
+    def on_input_submitted(self) -> None:
+        """Return the fields."""
+        self.dismiss((self.query_one("#tags", Input).value, self.query_one("#note", Input).value))
+
+
+class ColumnsScreen(Dialog[list[str]]):
+    """Names to choose several of. Returns the chosen ones."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "close", "Close", id="columns.close"),
+    ]
+
+    def __init__(self, names: Sequence[str], chosen: Collection[str]) -> None:
+        super().__init__()
+        self.names, self.chosen = names, chosen
+
+    def compose(self) -> ComposeResult:
+        """Yield the list."""
+        with Vertical(classes="asked"):
+            yield Static(Text(f"Columns   space: choose   {key_of(self, 'columns.close')}: close", "bold"))
+            yield SelectionList[str](
+                *((name, name, name in self.chosen) for name in self.names), compact=True
+            )
+
+    def action_close(self) -> None:
+        """Return the chosen names."""
+        self.dismiss(self.query_one(SelectionList).selected)
+
+
 def _scrolled(table: Table, name: str) -> ComposeResult:
     with VerticalScroll(id=name):
         yield Static(table, markup=False)
@@ -71,13 +119,11 @@ def _new_table() -> Table:
     return Table(box=None, padding=(0, 2, 0, 0), show_header=False)
 
 
-class WordsScreen(ModalScreen[None]):
+class WordsScreen(Dialog[None]):
     """The legend that `mu advise --explain` prints. The key that opens it closes it too."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,e,q", "dismiss", "Close", id="words.close"),
-        Binding("j", "app.simulate_key('down')", "Down", id="words.down"),
-        Binding("k", "app.simulate_key('up')", "Up", id="words.up"),
     ]
 
     def compose(self) -> ComposeResult:
@@ -90,13 +136,11 @@ class WordsScreen(ModalScreen[None]):
         yield from _scrolled(table, "words")
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """The keys of the screen below, from its active bindings."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,q,f1", "dismiss", "Close", id="help.close"),
-        Binding("j", "app.simulate_key('down')", "Down", id="down"),
-        Binding("k", "app.simulate_key('up')", "Up", id="up"),
     ]
 
     def __init__(self, below: Screen[object]) -> None:
@@ -143,7 +187,7 @@ def is_idle(node: DOMNode, binding: Binding) -> bool:
     return not (node.allow_horizontal_scroll if sideways else node.allow_vertical_scroll)
 
 
-class JumpScreen(ModalScreen[str | None]):
+class JumpScreen(Dialog[str | None]):
     """Letters over the parts of the screen below. Returns the id of the widget whose letter was pressed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+o", "dismiss", "Cancel", id="jump.cancel")]

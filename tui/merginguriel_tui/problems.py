@@ -10,7 +10,6 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -19,17 +18,17 @@ from merginguriel.knowledge.parse.yaml_lines import read_text
 from merginguriel.knowledge.problems import Problem
 from merginguriel.text.tables import plain
 
+from .base import Dialog, key_of
+
 AROUND = 200  # lines of a file before and after the line of a problem
 
 
-class ProblemsScreen(ModalScreen[tuple[Path, int] | None]):
+class ProblemsScreen(Dialog[tuple[Path, int] | None]):
     """Problems above, the file of the highlighted one below. Returns the file and line to edit, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,exclamation_mark", "dismiss(None)", "Close", id="problems.close"),
         Binding("e", "edit", "Edit", id="problems.edit", tooltip="Open the file in $EDITOR at this line"),
-        Binding("j", "app.simulate_key('down')", "Down", id="problems.down", show=False),
-        Binding("k", "app.simulate_key('up')", "Up", id="problems.up", show=False),
     ]
 
     def __init__(self, problems: Sequence[Problem], root: Path) -> None:
@@ -41,7 +40,9 @@ class ProblemsScreen(ModalScreen[tuple[Path, int] | None]):
         count = len(self.problems)
         with Vertical(id="problems"):
             yield Static(
-                f"{count} problem{'s' * (count != 1)}   enter: read   e: edit   escape: close", markup=False
+                f"{count} problem{'s' * (count != 1)}   enter: read   {key_of(self, 'problems.edit')}: edit   "
+                f"{key_of(self, 'problems.close')}: close",
+                markup=False,
             )
             shown = [plain(f"{one.where}: {one.what}".replace(f"{self.root}/", "")) for one in self.problems]
             yield OptionList(*(Option(Text(text)) for text in shown), id="problem-list", markup=False)

@@ -9,23 +9,22 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from merginguriel.text.tables import plain, true_minus
 
-from .base import Client
+from .base import Client, Dialog, key_of
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
     from merginguriel.knowledge.skills.proposals import Proposal
 
 COLOURS = {"+": "green", "-": "red", "@": "dim"}
-HEAD = "enter: read   a: accept   x: reject   escape: close"
+KEYS = ("accept", "reject", "close")
 
 
-class ProposalsScreen(ModalScreen[bool]):
+class ProposalsScreen(Dialog[bool]):
     """Proposals above, diff and rows of the highlighted one below. Returns whether one was accepted."""
 
     DEFAULT_CSS = """
@@ -38,8 +37,6 @@ class ProposalsScreen(ModalScreen[bool]):
         Binding("a", "accept", "Accept", id="proposals.accept", tooltip="Write it into its skill"),
         Binding("x", "reject", "Reject", id="proposals.reject", tooltip="Leave it out of this list"),
         Binding("escape,q", "close", "Close", id="proposals.close"),
-        Binding("j", "app.simulate_key('down')", "Down", id="proposals.down", show=False),
-        Binding("k", "app.simulate_key('up')", "Up", id="proposals.up", show=False),
     ]
 
     def __init__(self, knowledge: Knowledge, found: Sequence[Proposal], load: Callable[..., None]) -> None:
@@ -66,7 +63,10 @@ class ProposalsScreen(ModalScreen[bool]):
         listing.clear_options()
         listing.add_options(Option(Text(plain(f"{one.skill}: {one.what}"))) for one in self.found)
         count = len(self.found)
-        self.query_one("#proposal-head", Static).update(f"{count} proposal{'s' * (count != 1)}   {HEAD}")
+        keys = "   ".join(f"{key_of(self, f'proposals.{name}')}: {name}" for name in KEYS)
+        self.query_one("#proposal-head", Static).update(
+            f"{count} proposal{'s' * (count != 1)}   enter: read   {keys}"
+        )
         if self.found:
             listing.highlighted = min(at, count - 1)
         else:

@@ -82,12 +82,7 @@ def together(one: type, other: type) -> bool:
 
 
 def clashes(keymap: dict[str, str], where: str) -> list[MuError]:
-    """Return an error for every key of the keymap that another action has too.
-
-    Args:
-        keymap: Id → keys, from mu.toml.
-        where: The file, for the message.
-    """
+    """Return an error for every key of the keymap that another action has too."""
     found = bindings()
     used = [
         (cls, str(binding.id), set(_normalize_key_list(keymap.get(str(binding.id), binding.key)).split(",")))
@@ -109,12 +104,7 @@ def clashes(keymap: dict[str, str], where: str) -> list[MuError]:
 
 
 def unknown_ids(keymap: dict[str, str], where: str) -> list[MuError]:
-    """Return an error for every id of the keymap that no binding has, with the nearest ids.
-
-    Args:
-        keymap: Id → key, from mu.toml.
-        where: The file, for the message.
-    """
+    """Return an error for every id of the keymap that no binding has, with the nearest ids."""
     known = binding_ids()
     errors = []
     for name in keymap:

@@ -140,7 +140,7 @@ def of_row(row: ResultRow, knowledge: Knowledge, *, upwards: bool = False) -> No
         facts["marked_by"] = [f"{entry.id}: {mark.reason}" for entry, mark in knowledge.marks[row.ref]]
     if upwards:
         facts["used_by"] = used_by(row.ref, knowledge)
-    run = (of_run(row.run, knowledge.space.runs),) if row.run else ()
+    run = (of_run(row.run, knowledge.space.run_folder(row.run)),) if row.run else ()
     return Node("row", row.ref, row_says(row), facts, run)
 
 
@@ -157,9 +157,8 @@ def row_says(row: ResultRow) -> str:
     )
 
 
-def of_run(run: str, folder: Path) -> Node:
+def of_run(run: str, run_folder: Path) -> Node:
     """Return the tree under a run, as far as its folder is on this machine."""
-    run_folder = folder / run
     if Path(run).name != run or not (run_folder / "config.yaml").is_file():
         return Node("run", run, "its folder is not on this machine", {"here": False})
     facts: dict[str, Any] = {"here": True, "where": str(run_folder)}

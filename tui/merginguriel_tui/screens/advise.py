@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,7 +19,7 @@ from merginguriel_tui.registry import create
 from merginguriel_tui.widgets.choice import Choice
 from merginguriel_tui.widgets.whatif import MODES, WhatIf, numbers_of
 
-from . import advise_data
+from . import advise_data, recipe
 from .advise_data import Find, command, read, target_line, targets, valid_question
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class AdviseScreen(MuScreen):
     HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "Find", id="advise.find", tooltip="Find a target by tag or language", priority=True),
-        Binding("w", "what_if", "What if", id="advise.whatif", tooltip="Focus the what-if line: mode, method, similarity, k, min gain, budget, context"),
+        Binding("w", "app.focus('mode')", "What if", id="advise.whatif", tooltip="Focus the what-if line: mode, method, similarity, k, min gain, budget, context"),
         Binding("m", "mode", "ExcTar or IncTar", id="advise.mode", show=False),
         Binding("x", "open", "Reset the question", id="advise.open", show=False, tooltip="Reset all controls of the what-if line"),
         Binding("s", "save", "Save", id="advise.save", tooltip="Write the recipe as a configuration for mu run"),
@@ -155,7 +154,7 @@ class AdviseScreen(MuScreen):
 
             text = Text("No advice is possible: ", "bold")
             text.append(plain(error.render()), "not bold")
-            text.append("\n\nCorrect it, then press ctrl+r to read again.", "not bold")
+            text.append(f"\n\nCorrect it, then press {self.key_of('reload')} to read again.", "not bold")
             self.query_one("#verdict", Static).update(text)
 
     def _load_advice(self) -> None:
@@ -182,7 +181,7 @@ class AdviseScreen(MuScreen):
             tag = locales.get(target, prefer=[place for _, place in self.counts]).tag
             question = advise_request.question(knowledge, tag, **options)
             advice = ledger.answered(knowledge, question)
-            row = advise_data.same_seed(advise_data.measured(knowledge, advice), DEFAULT_SEED)
+            row = recipe.same_seed(recipe.measured(knowledge, advice), DEFAULT_SEED)
             return advice, row, advise_request.unlogged_note(knowledge, question)
 
         self.load(work, self._show_advice, group="ask", otherwise=self._advice_failed)
@@ -308,14 +307,6 @@ class AdviseScreen(MuScreen):
 
     # Keys
 
-    def action_to_targets(self) -> None:
-        """Move to the target list."""
-        self.query_one("#targets").focus()
-
-    def action_what_if(self) -> None:
-        """Move to the what-if line."""
-        self.query_one("#mode").focus()
-
     def action_mode(self) -> None:
         """Switch between ExcTar and IncTar."""
         self.query_one("#mode", Choice).action_step(1)
@@ -368,22 +359,11 @@ class AdviseScreen(MuScreen):
 
     def action_save(self) -> None:
         """Write the recipe as a run's configuration."""
-        space = self.mu.space
-        self._with_advice(
-            lambda advice, _: self.load(lambda: advise_data.save(space, advice), self._saved, group="recipe")
-        )
-
-    def _saved(self, path: str) -> None:
-        self.notify(f"The recipe is in {path}.\nmu run {shlex.quote(path)}", timeout=8, markup=False)
+        self._with_advice(lambda advice, _: recipe.save(self, advice))
 
     def action_run(self) -> None:
         """Show what the run would do, and launch it when confirmed."""
-        space = self.mu.space
-        self._with_advice(
-            lambda advice, knowledge: self.load(
-                lambda: advise_data.proposal(space, advice, knowledge), self._proposed, group="recipe"
-            )
-        )
+        self._with_advice(lambda advice, knowledge: recipe.propose(self, advice, knowledge))
 
     def _with_advice(self, then: Callable[[Advice, Knowledge], Any]) -> None:
         """Call `then` with the advice, once it answers the question."""
@@ -392,27 +372,8 @@ class AdviseScreen(MuScreen):
         elif self.advice is not None and self.knowledge is not None:
             then(self.advice, self.knowledge)
 
-    def _proposed(self, result: advise_data.Proposal) -> None:
-        def launch() -> None:
-            self.load(lambda: advise_data.launch(self.mu.space, result), self._launched, group="recipe")
-
-        row = result.measured
-        title = f"Run {result.name}?"
-        if row is not None:
-            title = f"Measured already as {row.ref}. Run it with seed {result.config.seed}?"
-        self.confirm(title, result.text, "Run", launch, danger=row is not None)
-
-    def _launched(self, result: tuple[str, int | None]) -> None:
-        name, pid = result
-        state = f"at work in process {pid}" if pid is not None else "has finished before; it is shown"
-        self.notify(f"{name}: {state}.", markup=False)
-        self.mu.follow_run(name)
-        self.mu.action_go("runs", name)
-
-    def copied(self, how: str) -> str:
-        """Return the advice as text, Markdown or CSV, or the command."""
-        if how == "command":
-            return self.command
+    def content(self, how: str) -> str:
+        """Return the advice as text, Markdown or CSV."""
         if self.advice is None:
             return ""
         from merginguriel_tui import advice_view as view

@@ -1,11 +1,10 @@
-"""Data of the advise screen: possible questions, targets, and the run of a recipe."""
+"""Data of the advise screen: possible questions, targets, and the first thing to do."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from itertools import count
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
@@ -14,7 +13,6 @@ from textual.widgets import Input
 from merginguriel_tui.widgets.whatif import numbers_of
 
 if TYPE_CHECKING:
-    from merginguriel.config.schema import Config
     from merginguriel.decision.advice_types import Advice
     from merginguriel.knowledge.base import Knowledge
     from merginguriel.knowledge.parse.rows import ResultRow
@@ -25,7 +23,7 @@ class Find(Input):
     """Search field over the list of targets; the down key enters the list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down", "screen.to_targets", "To the list", id="advise.list", show=False)
+        Binding("down", "app.focus('targets')", "To the list", id="advise.list", show=False)
     ]
 
 
@@ -36,12 +34,7 @@ def valid_question(state: object) -> dict[str, str]:
 
 
 def command(target: str, changed: Mapping[str, str]) -> str:
-    """Return the `mu advise` command of a question.
-
-    Args:
-        target: The target locale.
-        changed: Field → value, of the fields that differ from their first value.
-    """
+    """Return the `mu advise` command of a question."""
     flags = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in changed.items() if value]
     return " ".join(["mu advise", f"--target {target}", *flags, "--all"])
 
@@ -103,52 +96,8 @@ def target_line(tag: str, name: str, count: int) -> Text:
     return text
 
 
-class Proposal(NamedTuple):
-    """A run that can be launched: its id, its description, its configuration, and the row that has its result."""
-
-    name: str
-    text: str
-    config: Config
-    measured: ResultRow | None
-
-
-def save(space: Workspace, advice: Advice) -> str:
-    """Write the recipe as a run's configuration; return its path relative to the workspace."""
-    from merginguriel.loop import advised_run
-
-    return space.display(advised_run.save(advice, space))
-
-
-def measured(knowledge: Knowledge, advice: Advice) -> list[ResultRow]:
-    """Return the rows that measured the advised recipe with the same sources and settings, latest first."""
-    recipe = advice.recipe
-    if recipe.sources_missing or not recipe.sources:
-        return []
-    wanted = (advice.context, advice.target, advice.mode, recipe.method, recipe.similarity, recipe.params)
-    sources = {source.locale for source in recipe.sources}
-    found = [
-        row
-        for row in knowledge.rows
-        if row.status == "current"
-        and (row.context, row.target, row.mode, row.method, row.similarity, dict(row.params)) == wanted
-        and set(row.sources) == sources
-    ]
-    return sorted(found, key=lambda row: row.date, reverse=True)
-
-
-def same_seed(rows: list[ResultRow], seed: int) -> ResultRow | None:
-    """Return the latest row of this seed; a row without a seed may be of any."""
-    return next((row for row in rows if row.seed in (None, seed)), None)
-
-
 def first_action(advice: Advice, row: ResultRow | None, key: Callable[[str], str]) -> str:
-    """Return the first thing to do about an advice, after its key.
-
-    Args:
-        advice: The advice.
-        row: The row that measured its recipe.
-        key: Returns the key of a binding by its id.
-    """
+    """Return the first thing to do about an advice, after its key."""
     runnable = advice.recipe.runnable and advice.recipe.passes == 1
     if row is not None:
         from merginguriel.text.advice import short_ref
@@ -162,45 +111,3 @@ def first_action(advice: Advice, row: ResultRow | None, key: Callable[[str], str
     if any(step.command for step in advice.next):
         return f"{key('advise.next')} copies the next command"
     return ""
-
-
-def proposal(space: Workspace, advice: Advice, knowledge: Knowledge) -> Proposal:
-    """Return the run of the recipe, checked as `mu run --dry-run` checks it; with the next seed if it was measured.
-
-    Raises:
-        MuError: The recipe cannot be run in this workspace.
-    """
-    from merginguriel.config import run_config as config
-    from merginguriel.loop import advised_run
-    from merginguriel.runs import planning, run_store
-    from merginguriel.text.runs import plan_lines
-    from merginguriel.text.tables import plain
-    from merginguriel.workspace import writable
-
-    configuration = advised_run.configuration(advice, writable(space))
-    rows = measured(knowledge, advice)
-    row = same_seed(rows, configuration.seed)
-    text = "" if advice.verdict in ("merge", "pilot") else f"The advice is {advice.verdict}.\n\n"
-    if row is not None:
-        seeds = {one.seed or 0 for one in rows}
-        configuration = config.changed(configuration, seed=next(n for n in count() if n not in seeds))
-        was = "an unknown seed" if row.seed is None else f"seed {row.seed}"
-        text += (
-            f"Measured with {was} on {row.date}: the same again adds nothing to the log.\n"
-            f"Other seed: this run takes seed {configuration.seed}, with new models and draws.\n"
-            "Other items: start a run on other data from the form (4, then n).\n\n"
-        )
-    name = run_store.run_id(configuration)
-    exists = (space.runs / name / "config.yaml").is_file()
-    state = run_store.state(run_store.get(space, name)) if exists else "new"
-    planned = "\n".join(plan_lines(planning.plan(space, configuration), state))
-    dumped = config.dump_table(config.as_table(configuration))
-    return Proposal(name, plain(f"{text}{planned}\n\n{dumped}"), configuration, row)
-
-
-def launch(space: Workspace, request: Proposal) -> tuple[str, int | None]:
-    """Launch the run; return its id and its process, None if it had already finished."""
-    from merginguriel.runs import worker
-
-    run, pid = worker.launch(space, request.config)
-    return run.id, pid

@@ -48,13 +48,23 @@ def sentence(result: Mapping[str, Any]) -> str:
     return f"{sign} {word}: {gain}, 95% {low_high}, over {over}, n = {result['n']}"
 
 
-def lines(result: Mapping[str, Any], width: int) -> list[str]:
-    """Return the result of a run; for a merge that can be compared, each interval drawn on one scale first.
+def brief(result: Mapping[str, Any]) -> list[str]:
+    """Return the gain over each baseline, without intervals, and the sources of a merge; else the result of the run."""
+    if decisive(result) is None:
+        return result_lines(result)
+    compared = [(kind, one, one["comparison"]) for kind, one in result["baselines"].items()]
+    table = [
+        [kind.replace("_", " "), one["model"] or "", f"{signed(c['difference'])} {mark(result, c)}"]
+        for kind, one, c in compared
+        if c
+    ]
+    weights = zip(result["sources"], result["weights"], strict=True)
+    sources = ", ".join(f"{source} {weight:.2f}" for source, weight in weights)
+    return [*columns([["gain over", "", ""], *table]).splitlines(), "", f"sources  {sources}"]
 
-    Args:
-        result: The content of result.json.
-        width: Cells of a line.
-    """
+
+def lines(result: Mapping[str, Any], width: int) -> list[str]:
+    """Return the result of a run; for a merge that can be compared, each interval drawn on one scale first."""
     if decisive(result) is None:
         return result_lines(result)
     compared = [

@@ -29,7 +29,7 @@ class Names(Input):
     """Field for what to compare; the down key enters the list of suggestions."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down", "screen.offered", "To the list", id="compare.list", show=False)
+        Binding("down", "app.focus('offered')", "To the list", id="compare.list", show=False)
     ]
 
 
@@ -91,19 +91,15 @@ class CompareScreen(MuScreen):
             self.command = "mu runs list"
             self.query_one("#said", Static).update(
                 Text(
-                    "\n In Runs (4), mark two or more runs with the space bar and press c. Or press / and type their ids"
-                    "\n or the names of recipes saved in recipes/."
+                    f"\n Mark two or more runs in the runs screen ({self.key_of('go.runs')}) and compare them there."
+                    f"\n Or type ids of runs, or names of recipes saved in recipes/ ({self.key_of('compare.find')})."
                 )
             )
             return
         self.read(restored)
 
     def read(self, restored: bool = False) -> None:
-        """Load and compare.
-
-        Args:
-            restored: The names are from the last session; if one is missing now, that is not an error.
-        """
+        """Load and compare; names `restored` from the last session may be missing now."""
         from merginguriel.report import comparable
         from merginguriel.report.run_comparison import by_seed, compared
 
@@ -220,10 +216,6 @@ class CompareScreen(MuScreen):
         self.query_one("#find", Input).select_on_focus = True
         super().action_find()
 
-    def action_offered(self) -> None:
-        """Focus the suggestions."""
-        self.query_one("#offered").focus()
-
     def action_flips(self) -> None:
         """Show the sentences on which the first two merges differ."""
         from merginguriel.report.flipped import flipped
@@ -262,9 +254,9 @@ class CompareScreen(MuScreen):
         else:
             self.mu.action_go("runs")
 
-    def copied(self, how: str) -> str:
+    def content(self, how: str) -> str:
         """Return the comparison as text or table."""
-        if how == "command" or self.found is None:
+        if self.found is None:
             return self.command
         from merginguriel.report.run_comparison import comparison_table
 

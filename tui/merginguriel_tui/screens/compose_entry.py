@@ -382,6 +382,6 @@ class ComposeScreen(MuScreen):
         else:
             self._leave(None)
 
-    def copied(self, how: str) -> str:
+    def content(self, how: str) -> str:
         """Return the text."""
-        return self.command if how == "command" else "" if how == "csv" else plain(self.text)
+        return "" if how == "csv" else plain(self.text)

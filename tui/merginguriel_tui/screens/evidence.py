@@ -23,6 +23,7 @@ class EvidenceScreen(MuScreen):
     """Every measured row that the advice rests on, or that speaks against it."""
 
     NAME = "advise"
+    OPENS = False
     AUTO_FOCUS = "#evidence"
     DEFAULT_CSS = "EvidenceScreen #evidence { height: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -38,10 +39,6 @@ class EvidenceScreen(MuScreen):
     def body(self) -> ComposeResult:
         """Yield the table."""
         yield DataTable[Text](id="evidence", cursor_type="row", zebra_stripes=True)
-
-    def open_what(self) -> None:
-        """Fill the table."""
-        self.show()
 
     def show(self, *what: str) -> None:
         """Sort the rows, the heaviest, best or largest first."""
@@ -73,9 +70,9 @@ class EvidenceScreen(MuScreen):
         """Open the entry at the row."""
         self.mu.action_go("log", self.rows[event.cursor_row].ref)
 
-    def copied(self, how: str) -> str:
-        """Return the table, or the command."""
-        return self.command if how == "command" else table_as(how, [list(HEADS), *cells(self.rows)])
+    def content(self, how: str) -> str:
+        """Return the table."""
+        return table_as(how, [list(HEADS), *cells(self.rows)])
 
 
 def cells(rows: list[EvidenceRow]) -> list[list[str]]:

@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen, table_as
 
-from . import home_data, landing
+from . import home_data
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
@@ -112,7 +112,13 @@ class HomeScreen(MuScreen):
             options += [Option(self.row(line), id="\n".join(line.do)) for line in inside]
         if not every:
             options.append(
-                Option(Text("Nothing waits. 1 asks for advice, 4 n starts a run.", "bold"), disabled=True)
+                Option(
+                    Text(
+                        f"Nothing waits. {self.key_of('go.advise')} asks for advice, {self.key_of('go.runs')} lists the runs.",
+                        "bold",
+                    ),
+                    disabled=True,
+                )
             )
         names = [option.id for option in options]
         first = next((i for i, option in enumerate(options) if not option.disabled), None)
@@ -149,6 +155,8 @@ class HomeScreen(MuScreen):
         if name == "go":
             self.mu.action_go(what[0], *what[1:])
         elif name == "write":
+            from . import landing
+
             landing.write(self, what[0], what[1], lambda _: self.show())
         elif name == "copy":
             self.app.copy_to_clipboard(self.mu.anywhere(what[0]))
@@ -179,7 +187,7 @@ class HomeScreen(MuScreen):
 
         self.load(lambda: home_data.training(space), planned, group="launch")
 
-    def copied(self, how: str) -> str:
-        """Return the lines as a table, or the command."""
+    def content(self, how: str) -> str:
+        """Return the lines as a table."""
         rows = [[line.group, line.text, self.keys[line.do]] for line in (*self.lines, *self.ranked)]
-        return self.command if how == "command" else table_as(how, [["group", "what", "key"], *rows])
+        return table_as(how, [["group", "what", "key"], *rows])

@@ -50,13 +50,7 @@ def lines(space: Workspace) -> tuple[Knowledge, list[Line]]:
     from merginguriel.knowledge.base import load
 
     knowledge = load(space)
-    found = [
-        *_running(space),
-        *_ended(space, knowledge),
-        *_drafts(space),
-        *_open(knowledge),
-        *_here(space),
-    ]
+    found = [*_running(space), *_ended(space, knowledge), *_drafts(space), *_open(knowledge), *_here(space)]
     if knowledge.problems:
         what = count(len(knowledge.problems), "problem")
         found.append(Line("problems", f"{what} in the files of this workspace", ("problems",)))
@@ -149,10 +143,7 @@ def _here(space: Workspace) -> Iterator[Line]:
         return
     yield Line("first steps", "no models yet: train five, then run their merges and pilots", ("train",), "t")
     yield Line(
-        "first steps",
-        "import models of yours: mu models add",
-        ("copy", "mu models add LOCALE=FOLDER"),
-        "i",
+        "first steps", "import models of yours: mu models add", ("copy", "mu models add LOCALE=FOLDER"), "i"
     )
     yield Line("first steps", "ask what is known without models", ("go", "advise"), "a")
 

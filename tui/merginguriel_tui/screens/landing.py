@@ -9,11 +9,10 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from merginguriel.text.tables import plain
-from merginguriel_tui.base import Client, MuScreen
+from merginguriel_tui.base import Client, Dialog, MuScreen, key_of
 from merginguriel_tui.registry import create
 
 from . import log_data
@@ -68,14 +67,12 @@ def effect(space: Workspace, entry: str) -> Found:
     return *entry_effect.effects(knowledge, entry), entry_effect.repeats(knowledge, entry)
 
 
-class LandedScreen(ModalScreen[None]):
+class LandedScreen(Dialog[None]):
     """Advice before and after an entry, with what moved it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,enter", "dismiss", "Close", id="landed.close"),
         Binding("a", "advice", "Advice", id="landed.advice", tooltip="Go to the advice on the first of these targets"),
-        Binding("j", "app.simulate_key('down')", "Down", id="landed.down", show=False),
-        Binding("k", "app.simulate_key('up')", "Up", id="landed.up", show=False),
     ]  # fmt: skip
 
     def __init__(self, entry: str, found: Found) -> None:
@@ -94,7 +91,8 @@ class LandedScreen(ModalScreen[None]):
             text.append(f"\n{rest} more: mu advise --target LOCALE --since {self.entry}\n", "dim not bold")
         for ref, other in self.repeats:
             text.append(f"\n{ref}: same measurement as {other}, not counted\n", "not bold")
-        text.append("\na: the advice now   escape: close", "dim not bold")
+        keys = f"{key_of(self, 'landed.advice')}: the advice now   {key_of(self, 'landed.close')}: close"
+        text.append(f"\n{keys}", "dim not bold")
         with VerticalScroll(id="landed"):
             yield Static(text)
 

@@ -59,6 +59,7 @@ class LaunchScreen(MuScreen):
     """A form. Only what differs from the defaults, or from the run it is based on, is set, as `--set` does."""
 
     NAME = "runs"
+    OPENS = False
     AUTO_FOCUS = "#key-target"
     HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     DEFAULT_CSS = """
@@ -82,7 +83,7 @@ class LaunchScreen(MuScreen):
         Binding("ctrl+s", "save", "Save as YAML", id="launch.save", priority=True, tooltip="Save the configuration as YAML"),
         Binding("f2", "pick", "Choose", id="launch.pick", tooltip="Choose a method, locale or model from a list"),
         Binding("f3", "every", "All keys", id="launch.all", tooltip="Show all keys of this kind of run, or the main ones and those that are set"),
-        Binding("escape", "back", "Back", id="launch.back"),
+        Binding("escape", "dismiss", "Back", id="launch.back"),
     ]  # fmt: skip
 
     def __init__(self, like: str | None) -> None:
@@ -105,10 +106,6 @@ class LaunchScreen(MuScreen):
                 yield Static(id="about", markup=False)
             with VerticalScroll(id="plan"):
                 yield Static(Text("…", "dim"), id="planned")
-
-    def open_what(self) -> None:
-        """Load the keys."""
-        self.show()
 
     def show(self, *what: str) -> None:
         """Create the form, with defaults or the settings of the other run."""
@@ -307,7 +304,7 @@ class LaunchScreen(MuScreen):
                 (plain(result.run), "bold"), f"  {result.state}\n", plain("\n".join(result.lines))
             )
             exists = result.state in ("finished", "running")
-            text.append(f"\nctrl+l {'shows' if exists else 'launches'} it", "dim")
+            text.append(f"\n{self.key_of('launch.go')} {'shows' if exists else 'launches'} it", "dim")
         self.query_one("#planned", Static).update(text)
 
     def shown(self, done: str) -> tuple[str, Config] | None:
@@ -363,11 +360,7 @@ class LaunchScreen(MuScreen):
 
         self.load(work, lambda name: self.notify(f"saved: {plain(name)}", markup=False), group="save")
 
-    def action_back(self) -> None:
-        """Close the form."""
-        self.dismiss()
-
-    def copied(self, how: str) -> str:
+    def content(self, how: str) -> str:
         """Return the plan."""
         content = self.query_one("#planned", Static).content
-        return self.command if how == "command" else content.plain if isinstance(content, Text) else ""
+        return content.plain if isinstance(content, Text) else ""

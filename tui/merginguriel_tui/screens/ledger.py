@@ -25,14 +25,13 @@ class LedgerScreen(MuScreen):
     """Every advice of the workspace, the newest first, and the reliability of those that were measured."""
 
     NAME = "advise"
+    OPENS = False
     AUTO_FOCUS = "#ledger"
     DEFAULT_CSS = """
     LedgerScreen #reliability { height: auto; padding: 0 1; border-bottom: solid $panel; }
     LedgerScreen #ledger { height: 1fr; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "app.pop_screen", "Back", id="ledger.back"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "app.pop_screen", "Back", id="ledger.back")]
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,10 +42,6 @@ class LedgerScreen(MuScreen):
         """Yield the reliability and the table."""
         yield Static(Text("…", "dim"), id="reliability")
         yield DataTable[str](id="ledger", cursor_type="row", zebra_stripes=True)
-
-    def open_what(self) -> None:
-        """Load the ledger."""
-        self.show()
 
     def show(self, *what: str) -> None:
         """Read the ledger and score it in a thread."""
@@ -76,9 +71,9 @@ class LedgerScreen(MuScreen):
         question = self.asked[event.cursor_row].question
         self.mu.action_go("advise", str(question["target"]), str(question["context"]))
 
-    def copied(self, how: str) -> str:
-        """Return the table, or the command."""
-        return self.command if how == "command" else table_as(how, [list(HEADS), *self.rows])
+    def content(self, how: str) -> str:
+        """Return the table."""
+        return table_as(how, [list(HEADS), *self.rows])
 
 
 def row_of(asked: LedgerEntry, scored: Scored | None) -> list[str]:
@@ -103,9 +98,7 @@ def reliability(asked: int, scored: list[Scored]) -> Text:
         f"{count(asked, 'advice', 'pieces of advice')} asked, {len(scored)} measured afterwards", "bold"
     )
     if not scored:
-        return text.append(
-            "\nMeasure one: p on the advice runs a pilot, w on its run writes it up.", "not bold"
-        )
+        return text.append("\nMeasure one: launch the pilot of an advice, and write up its run.", "not bold")
     for one in ledger.buckets(scored):
         drawn = list(bar(one.gained, CELLS))
         drawn[min(round(one.stated * CELLS), CELLS - 1)] = "◆"

@@ -42,14 +42,7 @@ def place(href: str, known: dict[str, str]) -> tuple[str, str] | None:
 def follow(
     screen: MuScreen, event: Page.Followed, known: dict[str, str], open_here: Callable[[str], None]
 ) -> None:
-    """Follow a link of a page. A web address is shown and copied, not opened.
-
-    Args:
-        screen: The screen with the page.
-        event: The link.
-        known: Links by name, from `names`.
-        open_here: Opens what belongs on this screen, by name.
-    """
+    """Follow a link of a page. A web address is shown and copied, not opened."""
     href = event.href
     if href.startswith("#") and event.page.to_heading(href[1:]):
         return
@@ -82,14 +75,7 @@ def skill_page(skill: Skill, grade: str, says: str, fresh: str) -> str:
 
 
 def changes_page(name: str, since: str, result: Sequence[Any], error: MuError | None = None) -> str:
-    """Return the changes in a skill's meaning as Markdown.
-
-    Args:
-        name: The skill.
-        since: Commit to compare with; empty: the last one.
-        result: The changes.
-        error: The reason why the changes are unknown.
-    """
+    """Return the changes in a skill's meaning as Markdown."""
     lines = [f"# {escaped(name)} {f'since {since[:9]}' if since else 'since the last commit'}", ""]
     for change in result:
         lines += [f"- **{escaped(change.kind)}** {escaped(change.what)}: {escaped(change.text)}"]
@@ -102,14 +88,7 @@ def changes_page(name: str, since: str, result: Sequence[Any], error: MuError | 
 
 
 def entry_page(entry: Entry, knowledge: Knowledge, state: str = "", row: str = "") -> str:
-    """Return an entry as Markdown: title, references in both directions, text, and its rows as parsed.
-
-    Args:
-        entry: The entry.
-        knowledge: The knowledge, for references to the entry.
-        state: What is open in it.
-        row: Row that is shown in any case, however many come before: `r43`.
-    """
+    """Return an entry as Markdown: title, references in both directions, text, and its rows as parsed."""
     from merginguriel.text.evidence import row_cells
 
     label = " · ".join(text for text in (entry.type, entry.date, entry.context or "", state) if text)

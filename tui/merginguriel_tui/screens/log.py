@@ -130,7 +130,7 @@ class LogScreen(MuScreen):
         if drafts and not self.offered:
             self.offered = True
             many = f"{drafts} unfinished drafts" if drafts > 1 else "1 unfinished draft"
-            self.notify(f"{many}. Press n to continue.", markup=False)
+            self.notify(f"{many}. Press {self.key_of('log.new')} to continue.", markup=False)
         if requested:
             self.open(requested)
         if self.here and not self.read:
@@ -336,10 +336,8 @@ class LogScreen(MuScreen):
             self.action_clear()
         self.show(*([entry] if entry else self.mu.what.pop(self.NAME, ())))
 
-    def copied(self, how: str) -> str:
+    def content(self, how: str) -> str:
         """Return the entry as Markdown, or the list as text or CSV."""
-        if how == "command":
-            return self.command
         if how == "markdown" or (how == "text" and self.page.has_focus):
             return plain(self.page.text)
         rows = [[item.date, item.type, item.id, item.title, str(len(item.rows))] for item in self.found]

@@ -296,7 +296,8 @@ class MatrixScreen(MuScreen):
             source.value = (self.seen.there.index(self.seen.one) + 1) % len(self.seen.there)
 
     def action_back(self) -> None:
-        """Focus the matrix."""
+        """Clear the search, and focus the matrix."""
+        self.query_one("#find", Input).value = ""
         self.query_one(Heat).focus()
 
     @on(Input.Changed, "#find")
@@ -320,7 +321,7 @@ class MatrixScreen(MuScreen):
     @on(Input.Submitted, "#find")
     def end_search(self) -> None:
         """Focus the matrix."""
-        self.action_back()
+        self.query_one(Heat).focus()
 
     def action_export(self) -> None:
         """Write the matrix as CSV and PNG into results/, or into the current folder for the shipped knowledge."""
@@ -342,8 +343,6 @@ class MatrixScreen(MuScreen):
 
         self.load(work, then, group="export")
 
-    def copied(self, how: str) -> str:
+    def content(self, how: str) -> str:
         """Return the matrix as text, Markdown or CSV."""
-        if how == "command":
-            return self.command
         return self.seen.copies.get(how, "") if self.seen else ""

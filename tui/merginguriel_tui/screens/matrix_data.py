@@ -30,21 +30,13 @@ NEEDS_TARGET = ("similarity", "value")
 
 @dataclass(frozen=True)
 class Wish:
-    """What to show.
+    """What to show."""
 
-    Attributes:
-        context: Task and base model; None: the first.
-        split: Data that was scored; None: the first.
-        order: One of ORDERS.
-        target: Target for the cursor.
-        about: Target that an order by similarity or value refers to.
-    """
-
-    context: str | None = None
-    split: str | None = None
-    order: str = "name"
-    target: str | None = None
-    about: str | None = None
+    context: str | None = None  # task and base model; None: the first
+    split: str | None = None  # data that was scored; None: the first
+    order: str = "name"  # one of ORDERS
+    target: str | None = None  # target for the cursor
+    about: str | None = None  # target that an order by similarity or value refers to
 
     def command(self, target: str | None = None) -> str:
         """Return the `mu` command that prints this, for the target under the cursor."""

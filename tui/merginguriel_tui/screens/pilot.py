@@ -25,15 +25,10 @@ if TYPE_CHECKING:
 
 
 class PilotScreen(MuScreen):
-    """Choose targets, read what their pilots would do, and launch them.
-
-    Args:
-        knowledge: What the advice rests on.
-        target: The first target.
-        options: Arguments of `advise_request.question`, the same for every target.
-    """
+    """Choose targets, read what their pilots would do, and launch them."""
 
     NAME = "advise"
+    OPENS = False
     AUTO_FOCUS = "#queue"
     DEFAULT_CSS = """
     PilotScreen #queue { width: 14; border-right: solid $panel; }
@@ -59,10 +54,6 @@ class PilotScreen(MuScreen):
             yield OptionList(id="queue", markup=False, compact=True)
             with VerticalScroll(id="plans"):
                 yield Static(Text("…", "dim"), id="planned")
-
-    def open_what(self) -> None:
-        """Load the targets and the plan of the first."""
-        self.show()
 
     def show(self, *what: str) -> None:
         """List the targets that have models or results, then those that the task can score."""
@@ -109,8 +100,7 @@ class PilotScreen(MuScreen):
         for name, value in options.items():
             if value not in (None, ""):
                 words += [f"--{name.replace('_', '-')}", str(value)]
-        self.words = ["pilot", *words]
-        self.command = shlex.join(["mu", *self.words, "--dry-run"])
+        self.command = shlex.join(["mu", "pilot", *words, "--dry-run"])
 
         def work() -> Plans:
             from merginguriel.loop import pilot
@@ -156,9 +146,9 @@ class PilotScreen(MuScreen):
         if ready:
             several = f"{len(ready)} pilots, one after the other" if len(ready) > 1 else "the pilot"
             text.append(f"{stopping(ready[0].advice.min_gain_pp)}\n\n")
-            text.append(f"ctrl+l launches {several}", "bold")
+            text.append(f"{self.key_of('pilot.go')} launches {several}", "bold")
         elif not self.chosen:
-            text.append("Choose a target with the space bar.", "bold")
+            text.append(f"Choose a target: {self.key_of('pilot.choose')}.", "bold")
         self.text = text
         self.query_one("#planned", Static).update(text)
 
@@ -177,7 +167,7 @@ class PilotScreen(MuScreen):
         def work() -> list[str]:
             from merginguriel.loop import pilot
 
-            return [run.id for run in pilot.launch(space, ready, self.words)[0]]
+            return [run.id for run in pilot.launch(space, ready)[0]]
 
         def then(runs: list[str]) -> None:
             for name in runs:
@@ -187,6 +177,6 @@ class PilotScreen(MuScreen):
 
         self.load(work, then, group="launch")
 
-    def copied(self, how: str) -> str:
-        """Return the plans, or the command."""
-        return self.command if how == "command" else self.text.plain
+    def content(self, how: str) -> str:
+        """Return the plans."""
+        return self.text.plain

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import PurePath
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -14,79 +13,38 @@ from textual.containers import Horizontal, ScrollableContainer, Vertical, Vertic
 from textual.widgets import Input, Log, Static, TabbedContent, TabPane
 
 from merginguriel.errors import MuError
-from merginguriel.metrics.base import find, named_in
+from merginguriel.metrics.base import find
 from merginguriel.text.tables import plain, true_minus
-from merginguriel_tui.base import MuScreen
-from merginguriel_tui.registry import create
 from merginguriel_tui.widgets.plots import CurvePlot, bar
-from merginguriel_tui.widgets.steering import steer
 
 from . import landing
-from .runs_data import reason, short, state_text
+from .run_data import MOST, Facts, Metrics, Still, looked, wrapped
+from .run_keys import RunKeys
+from .runs_data import short, state_text
 
 if TYPE_CHECKING:
-    from merginguriel.runs.progress import Standing, Watch
-    from merginguriel.runs.run_store import Run
+    from merginguriel.runs.progress import Watch
 
 # Terminal width → class for the stylesheet.
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
 EVERY = 1.0  # seconds between two checks
-BARS = 200  # accuracies shown, the last ones
-MOST = 5000  # log lines in memory; `mu runs logs` prints all
-STAMP = re.compile(
-    r"^\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\.\d+\+00:00"
-)  # of a line in log.txt; UTC, as in the events
 PANES = ("result", "log", "metrics", "events", "config", "machine")
 
 
-class Metrics(NamedTuple):
-    """Metrics ready to show.
+class Lines(Log):
+    """Log lines, broken for the width."""
 
-    Attributes:
-        taken: Number of metrics included.
-        bars: Accuracies as bars.
-        curves: Name → points (minutes, value).
-    """
-
-    taken: int
-    bars: Text
-    curves: dict[str, list[tuple[float, float]]]
+    def on_resize(self) -> None:
+        """Break the lines for the new width."""
+        assert isinstance(self.screen, RunScreen)
+        self.screen.rewrite()
 
 
-class Facts(NamedTuple):
-    """Result of a check.
-
-    Attributes:
-        standing: State and progress.
-        lines: New lines of the log.
-        place: Position in the log file after them.
-        events: Text of the events pane.
-        result: Text of the result pane.
-        answer: Whether the merge paid, on one line; empty if that is not known.
-        metrics: Metrics ready to show.
-    """
-
-    standing: Standing
-    lines: list[str]
-    place: int
-    events: str
-    result: str
-    answer: str
-    metrics: Metrics
-
-
-class Still(NamedTuple):
-    """What never changes: the run, and its configuration and provenance as text."""
-
-    run: Run
-    config: str
-    machine: str
-
-
-class RunScreen(MuScreen):
+class RunScreen(RunKeys):
     """One run. It is a process of its own and continues when this screen or the program is closed."""
 
     NAME = "runs"
+    OPENS = False
     AUTO_FOCUS = "#lines"
     HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     DEFAULT_CSS = """
@@ -113,6 +71,7 @@ class RunScreen(MuScreen):
         Binding("r", "steer('resume')", "Resume", id="run.resume", tooltip="Resume the run"),
         Binding("w", "write", "Write it up", id="run.write", tooltip="Write the retrospective of this run for the log"),
         Binding("a", "advice", "Advice", id="run.advice", tooltip="Ask for advice on the target of this run"),
+        Binding("t", "label", "Tags", id="run.tags", show=False, tooltip="Edit tags and note of the run"),
         Binding("e", "again", "New like this", id="run.again", show=False, tooltip="Start a new run with the settings of this one"),
     ]  # fmt: skip
 
@@ -125,17 +84,18 @@ class RunScreen(MuScreen):
         self.lines: list[str] = []
         self.filter = ""
         self.busy = False
+        self.curved = False  # the run has curves, or may have some
 
     def body(self) -> ComposeResult:
         """Yield the head, the panes and the side."""
         yield Static(Text(f" {plain(self.asked)}"), id="head")
         with Horizontal():
             with TabbedContent(id="panes", initial="log"):
-                with TabPane("result", id="result"), VerticalScroll(id="result-scroll"):
+                with TabPane("result", id="result"), ScrollableContainer(id="result-scroll"):
                     yield Static(id="result-text", classes="text")
                 with TabPane("log", id="log"):
                     yield Input(id="logfind", placeholder="find in the log", compact=True)
-                    yield Log(id="lines", max_lines=MOST)
+                    yield Lines(id="lines", max_lines=MOST)
                 with TabPane("metrics", id="metrics"), VerticalScroll(id="metrics-scroll"):
                     yield Static(id="bars")
                     yield CurvePlot(id="curves")
@@ -145,10 +105,6 @@ class RunScreen(MuScreen):
             with Vertical(id="side", classes="-empty"):
                 yield Static(id="sidebars")
                 yield CurvePlot(id="sidecurves")
-
-    def open_what(self) -> None:
-        """Load the run."""
-        self.show()
 
     def on_mount(self) -> None:
         """Start checking."""
@@ -191,7 +147,7 @@ class RunScreen(MuScreen):
             return
         self.busy = True
         row = facts.place if facts else 0
-        width = max(self.query_one("#panes").size.width - 3, 40)
+        width = max(self.size.width - 3, 40)
         self.load(
             lambda: looked(still, watch, row, facts, width),
             lambda result: self.took(watch, result),
@@ -219,12 +175,15 @@ class RunScreen(MuScreen):
         if facts.lines:
             fresh = [plain(line) for line in facts.lines]
             self.lines = [*self.lines, *fresh][-MOST:]
-            self.query_one("#lines", Log).write_lines(self.filtered(fresh, short_time=True))
+            self.query_one("#lines", Log).write_lines(self.filtered(fresh, wrap=True))
         if before is None or before.events != facts.events:
             self.put("events", facts.events)
         if before is None or before.result != facts.result:
-            self.put("result", facts.result)
-            self.query_one("#result-text").set_class(facts.standing.state == "failed", "-wrapped")
+            failed = facts.standing.state == "failed"
+            resume, again = self.key_of("run.resume"), self.key_of("run.again")
+            cure = f"\n\n{resume} resumes the run where it stopped; {again} opens a form with its settings."
+            self.put("result", facts.result + cure * failed)
+            self.query_one("#result-text").set_class(failed, "-wrapped")
             if facts.standing.state in ("finished", "failed") and self.focused is self.query_one("#lines"):
                 self.action_pane(-1)  # the answer is worth more than the log
         self.head(facts)
@@ -234,7 +193,8 @@ class RunScreen(MuScreen):
             self.refresh_bindings()
         if changed or before is None or before.metrics is not facts.metrics:
             over = state not in ("queued", "running", "paused")
-            self.query_one("#side").set_class(over and not facts.metrics.curves, "-empty")
+            self.curved = bool(facts.metrics.curves) or not over
+            self.beside()
             self.metrics(facts.metrics, "no curves: no losses were recorded" if over else "no losses yet")
 
     def put(self, name: str, text: str) -> None:
@@ -269,7 +229,7 @@ class RunScreen(MuScreen):
         elif facts.answer:
             last = Text(plain(facts.answer), "bold")
         elif now.state in ("dead", "failed", "cancelled", "paused"):
-            last.append(f"press r to resume it: mu runs resume {self.still.run.id}")
+            last.append(f"press {self.key_of('run.resume')} to resume it: mu runs resume {self.still.run.id}")
         head = Text("\n").join([line, step, last])
         head.no_wrap, head.overflow = True, "ellipsis"
         self.query_one("#head", Static).update(head)
@@ -283,17 +243,30 @@ class RunScreen(MuScreen):
 
     # Keys
 
-    def filtered(self, lines: list[str], *, short_time: bool = False) -> list[str]:
-        """Return the lines that match the search; `short_time` cuts the date."""
+    def filtered(self, lines: list[str], *, wrap: bool = False) -> list[str]:
+        """Return the lines that match the search; `wrap` cuts the date and breaks long lines."""
         result = [line for line in lines if self.filter in line.lower()] if self.filter else lines
-        return [STAMP.sub(r"\1", line) for line in result] if short_time else result
+        return wrapped(result, max(self.query_one("#lines").size.width - 1, 20)) if wrap else result
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Show only the lines that match."""
         self.filter = event.value.strip().lower()
+        self.rewrite()
+
+    def rewrite(self) -> None:
+        """Write the log again, for another search or width."""
         log = self.query_one("#lines", Log)
         log.clear()
-        log.write_lines(self.filtered(self.lines, short_time=True))
+        log.write_lines(self.filtered(self.lines, wrap=True))
+
+    def beside(self) -> None:
+        """Show the curves beside the log, where it has some, and no other pane."""
+        hidden = not self.curved or self.query_one(TabbedContent).active != "log"
+        self.query_one("#side").set_class(hidden, "-empty")
+
+    def on_tabbed_content_tab_activated(self) -> None:
+        """Give the pane the room that it needs."""
+        self.beside()
 
     def on_input_submitted(self) -> None:
         """Focus the log."""
@@ -301,7 +274,9 @@ class RunScreen(MuScreen):
 
     def action_back(self) -> None:
         """Leave the search field, or close the screen."""
-        if self.query_one("#logfind").has_focus:
+        field = self.query_one("#logfind", Input)
+        if field.has_focus:
+            field.value = ""
             self.query_one("#lines").focus()
             return
         self.dismiss()
@@ -340,11 +315,6 @@ class RunScreen(MuScreen):
             return self.facts is not None and self.facts.standing.state in ALLOWED[str(parameters[0])]
         return super().check_action(action, parameters)
 
-    def action_steer(self, what: str) -> None:
-        """Cancel, pause or resume the run."""
-        if self.still:
-            steer(self, what, [self.still.run.id], self.show)
-
     def action_write(self) -> None:
         """Open the editor on the retrospective of this run."""
         if self.still:
@@ -357,15 +327,18 @@ class RunScreen(MuScreen):
             context = f"{config.task}/{PurePath(str(config.base)).name}"
             self.mu.action_go("advise", str(config.target), context)
 
-    def action_again(self) -> None:
-        """Open the form with the settings of this run."""
-        if self.still:
-            self.app.push_screen(create("launch", self.still.run.id))
+    def chosen(self) -> list[str]:
+        """Return this run."""
+        return [self.still.run.id] if self.still else []
 
-    def copied(self, how: str) -> str:
+    def acted(self) -> None:
+        """Read the run again."""
+        self.show()
+
+    def content(self, how: str) -> str:
         """Return the open pane; of the log, the lines that match."""
         pane = self.query_one(TabbedContent).active
-        if how == "command" or self.still is None:
+        if self.still is None:
             return self.command
         if pane == "log":
             return "\n".join(self.filtered(self.lines))
@@ -373,45 +346,3 @@ class RunScreen(MuScreen):
             return "\n".join(f"{name}\t{value:g}" for _, name, value in self.watch_of.metrics)
         content = self.query_one(f"#{pane}-text", Static).content
         return content.plain if isinstance(content, Text) else ""
-
-
-def looked(still: Still, watch: Watch, position: int, before: Facts | None, width: int) -> Facts:
-    """Read new events and log lines, and the result of a finished run. Called in a worker."""
-    from merginguriel.runs import run_store
-    from merginguriel.runs.progress import TAIL, read_on
-    from merginguriel.text.runs import event_line
-
-    from .answer import lines as answer_lines
-    from .answer import sentence
-
-    status = watch.look()
-    lines, position = read_on(still.run.folder / "log.txt", position, most=TAIL)
-    result, answer = f"no result yet: the run is {status.state}", ""
-    if status.state == "finished":
-        found = run_store.result(still.run)
-        result, answer = "\n".join(answer_lines(found, width)), sentence(found)
-    elif status.state == "failed":
-        result = (
-            f"{reason(watch.events)}\n\nr resumes the run where it stopped; e opens a form with its settings."
-        )
-    events = "\n".join(event_line(event) for event in watch.events[-MOST:])
-    # Go through thousands of metrics only if one is new.
-    metrics = (
-        before.metrics if before and before.metrics.taken == len(watch.metrics) else metrics_of(watch.metrics)
-    )
-    return Facts(status, lines, position, events, result, answer, metrics)
-
-
-def metrics_of(metrics: list[tuple[float, str, float]]) -> Metrics:
-    """Sort metrics into bars and curves. Called in a worker."""
-    scores = [(name, of, value) for _, name, value in metrics if (of := named_in(name))][-BARS:]
-    width = max((len(name) for name, *_ in scores), default=0)
-    bars = Text()
-    for name, of, value in scores:
-        bars.append(f"{plain(name).ljust(width)}  {bar(value, 20)}▕ {find(of).unit.show(value)}\n")
-    curves: dict[str, list[tuple[float, float]]] = {}
-    start: dict[str, float] = {}  # each curve begins at 0, so that trainings can be compared
-    for at, name, value in metrics:
-        if not named_in(name):
-            curves.setdefault(name, []).append(((at - start.setdefault(name, at)) / 60, value))
-    return Metrics(len(metrics), bars, curves)

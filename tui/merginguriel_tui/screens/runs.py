@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import time
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,15 +12,14 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Input, Static
 
-from merginguriel.metrics.base import find
 from merginguriel.text.tables import plain
-from merginguriel_tui.base import MuScreen, table_as
+from merginguriel_tui.base import table_as
 from merginguriel_tui.registry import create
-from merginguriel_tui.widgets.paged import PAGE, Column, PagedTable
-from merginguriel_tui.widgets.plots import bar
-from merginguriel_tui.widgets.steering import steer
+from merginguriel_tui.widgets.paged import PAGE, PagedTable
 
-from .runs_data import gain_text, pages_around, short, state_text, with_gains
+from .run_keys import RunKeys
+from .runs_columns import COLUMNS, NAME, USUAL, columns, state
+from .runs_data import groups, pages_around, with_gains
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -34,19 +32,15 @@ BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-beside"), (
 REST = 0.15  # seconds the cursor rests on a run before its preview is loaded
 EVERY = 1.0  # seconds between two checks of live runs
 MANY = 200  # live runs that are checked, beside those in view
-REQUESTED = {
-    "pause": "pausing",
-    "cancel": "cancelling",
-    "resume": "resuming",
-}  # request → shown until it is answered
 ORDERS = {
     "newest": "newest first", "best": "best first", "state": "by state", "target": "by target", "method": "by method",
     "seed": "by seed",
 }  # fmt: skip
 NEWEST = "newest"
+GROUPED = ("state", "target", "method", "seed")  # orders with a heading for each value
 
 
-class RunsScreen(MuScreen):
+class RunsScreen(RunKeys):
     """All runs of the workspace. Only rows in view are read, and only live runs are watched."""
 
     NAME = "runs"
@@ -62,7 +56,7 @@ class RunsScreen(MuScreen):
     RunsScreen #counts { width: auto; min-width: 20; padding: 0 1; text-align: right; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "find", "Find", id="runs.find", tooltip="Find runs by words, or by column: target:da-DK method:ties state:failed", priority=True),
+        Binding("slash", "find", "Find", id="runs.find", tooltip="Find runs by words, or by column: target:da-DK method:ties state:failed tag:x", priority=True),
         Binding("n", "launch", "New", id="runs.new", tooltip="Start a new run from a form"),
         Binding("e", "again", "New like this", id="runs.again", show=False, tooltip="Start a new run with the settings of this one"),
         Binding("space", "mark", "Mark", id="runs.mark", tooltip="Mark a run, to compare, cancel, pause or resume several"),
@@ -73,6 +67,8 @@ class RunsScreen(MuScreen):
         Binding("r", "steer('resume')", "Resume", id="runs.resume", tooltip="Resume the marked runs, or this one"),
         Binding("a", "archive", "Archive", id="runs.archive", show=False, tooltip="Archive the marked runs, or this one: out of the list, not removed"),
         Binding("u", "restore", "Undo", id="runs.undo", show=False, tooltip="Bring back the runs that were archived last"),
+        Binding("t", "label", "Tags", id="runs.tags", show=False, tooltip="Edit tags and note of the marked runs, or of this one"),
+        Binding("o", "columns", "Columns", id="runs.columns", show=False, tooltip="Choose the columns"),
         Binding("escape", "back", "Show all", id="runs.back", show=False, tooltip="Clear search and marks"),
     ]  # fmt: skip
 
@@ -85,35 +81,19 @@ class RunsScreen(MuScreen):
         self.waiting = 0
         self.looked = 0  # modification time of runs/ when it was last read
         self.busy = False
-        self.wrong = ""  # error of the last check, to report it once
         self.rest: Timer | None = None
-        self.archived: list[list[str]] = []  # ids, the last archived at the end
 
     def body(self) -> ComposeResult:
         """Yield the search line, the table and the preview."""
         with Horizontal(id="bar"):
             yield Input(
-                id="find", placeholder="find: words, or target:da-DK method:ties state:failed", compact=True
+                id="find", placeholder="find: words, or target:da-DK state:failed tag:x", compact=True
             )
             yield Static(id="counts")
         with Horizontal(id="both"):
-            yield PagedTable(self.columns(), id="table")
+            yield PagedTable(columns(USUAL, lambda name: self.standings.get(name)), id="table")
             with VerticalScroll(id="preview"):
                 yield Static(id="previewed")
-
-    def columns(self) -> list[Column]:
-        """Return the columns of the table."""
-        return [
-            Column("state", 11, lambda row: state_text(self.state(row))),
-            Column("run", 0, lambda row: Text(plain(row["id"]))),
-            Column("progress or gain", 20, self.progress, gives=3, grows=18),
-            Column("over", 6, lambda row: Text(plain(row["gain"].model if row.get("gain") else "")), gives=7),
-            Column("left", 5, self.left, gives=4, right=True),
-            Column("best", 7, self.best, right=True),
-            Column("k", 3, lambda row: Text("" if row["k"] is None else str(row["k"])), gives=6, right=True),
-            Column("sim.", 5, lambda row: Text(plain(row["similarity"] or "")), gives=5),
-            Column("age", 4, self.age, gives=1, right=True),
-        ]
 
     def on_mount(self) -> None:
         """Start watching live runs and the cursor."""
@@ -126,47 +106,6 @@ class RunsScreen(MuScreen):
         """The table."""
         return self.query_one("#table", PagedTable)
 
-    # Cells
-
-    def state(self, row: dict[str, Any]) -> str:
-        """Return the current state of a row."""
-        standing = self.standings.get(row["id"])
-        return standing.state if standing else str(row["state"])
-
-    def progress(self, row: dict[str, Any]) -> Text:
-        """Return the progress cell: a bar for live runs, else gain with its interval, time taken, error or last step."""
-        standing = self.standings.get(row["id"])
-        if standing is None or not standing.live:
-            if row.get("gain"):
-                return gain_text(row["gain"])
-            if self.state(row) == "finished":
-                return Text(f"took {short(row['seconds'])}" if row["seconds"] else "", "dim")
-            return Text(plain(row["error"] or row["step"] or "").replace("\n", " "), "dim")
-        step = REQUESTED.get(standing.request or "") or plain(standing.step)
-        if standing.whole is None:
-            return Text(step)
-        return Text(f"{bar(standing.whole.share, 5)}▕{100 * standing.whole.share:3.0f}% {step}")
-
-    def left(self, row: dict[str, Any]) -> Text:
-        """Return the time left of the whole run."""
-        standing = self.standings.get(row["id"])
-        return Text(short(standing.whole.left) if standing and standing.whole else "")
-
-    def best(self, row: dict[str, Any]) -> Text:
-        """Return the best value so far."""
-        standing = self.standings.get(row["id"])
-        value, metric = row["best"], row["metric"]
-        if standing and standing.best is not None:
-            value, metric = standing.best, standing.metric
-        return Text("" if value is None else find(str(metric)).unit.show(value))
-
-    def age(self, row: dict[str, Any]) -> Text:
-        """Return the age of the run."""
-        from merginguriel.runs.progress import seconds
-
-        began = seconds(row["created"])
-        return Text("" if began is None else short(time.time() - began))
-
     # Content
 
     def show(self, *what: str) -> None:
@@ -175,6 +114,8 @@ class RunsScreen(MuScreen):
             kept = self.remembered()
             self.order = str(kept.get("order")) if str(kept.get("order")) in ORDERS else NEWEST
             self.text = str(kept.get("text", ""))
+            chosen = kept.get("columns")
+            self.set_columns([name for name in chosen if name in COLUMNS] if isinstance(chosen, list) else [])
             find = self.query_one("#find", Input)
             with find.prevent(Input.Changed):
                 find.value = self.text
@@ -203,13 +144,14 @@ class RunsScreen(MuScreen):
             waiting = index.listed(space, 1, state="queued", look=False)[1] if count else 0
             looked = space.runs.stat().st_mtime_ns if space.runs.is_dir() else 0
             near = {} if not name else pages_around(space, name, cursor, text=text, order=order)
-            return rows, count, [row["id"] for row in live], waiting, looked, near, name
+            heads = groups(space, text, order) if order in GROUPED else {}
+            return rows, count, [row["id"] for row in live], waiting, looked, near, name, heads
 
         self.load(work, self.fill, group="list")
 
     def fill(self, result: Any) -> None:
         """Show a loaded list."""
-        rows, count, live, waiting, looked, near, name = result
+        rows, count, live, waiting, looked, near, name, heads = result
         here = self.table.here
         if (
             here
@@ -222,9 +164,14 @@ class RunsScreen(MuScreen):
         self.live, self.waiting = live, waiting
         # The index is newer than the checks: drop those of ended runs.
         self.standings = {name: one for name, one in self.standings.items() if one.live}
-        self.table.begin(count, rows, near)
+        self.table.begin(count, rows, near, heads)
         self.show_counts()
         self.moved()
+
+    def set_columns(self, names: list[str]) -> None:
+        """Show these columns; of none, the usual ones."""
+        self.table.columns = columns(names or USUAL, lambda name: self.standings.get(name))
+        self.table.refresh()
 
     def on_resize(self) -> None:
         """Update the preview."""
@@ -265,7 +212,7 @@ class RunsScreen(MuScreen):
             text.append(f", {self.waiting} queued")
         text.append(f"  {ORDERS[self.order]}", "dim")
         if not self.table.count and not self.text:
-            text = Text("no runs yet; press n to start one", "bold")
+            text = Text(f"no runs yet; press {self.key_of('runs.new')} to start one", "bold")
         self.query_one("#counts", Static).update(text)
 
     def on_paged_table_wanted(self, event: PagedTable.Wanted) -> None:
@@ -298,7 +245,14 @@ class RunsScreen(MuScreen):
         from merginguriel.runs.run_store import Run
 
         space = self.mu.space
-        names = {*self.live, *(row["id"] for row in self.table.in_view() if self.state(row) != "finished")}
+        names = {
+            *self.live,
+            *(
+                row["id"]
+                for row in self.table.in_view()
+                if state(row, self.standings.get(row["id"])) != "finished"
+            ),
+        }
         watches = {name: self.watches.get(name) or Watch(Run(name, space.runs / name)) for name in names}
         self.watches = watches
         self.busy = True
@@ -315,19 +269,17 @@ class RunsScreen(MuScreen):
             except OSError:
                 return seen, 0
 
-        self.load(work, self.checked, group="live", otherwise=self.check_failed)
+        self.load(work, self.checked, group="live", otherwise=self.missed)
 
-    def check_failed(self, error: MuError) -> None:
+    def missed(self, error: MuError) -> None:
         """Report a failed check once; the next tick tries again."""
         self.busy = False
-        if error.render() != self.wrong:
-            self.wrong = error.render()
-            self.mu.show_error(error)
+        self.show_error_once(error)
 
     def checked(self, result: Any) -> None:
         """Show the results of a check."""
         seen, stamp = result
-        self.busy, self.wrong = False, ""
+        self.busy, self.last_error = False, ""
         ended = False
         for name, standing in seen.items():
             before = self.standings.get(name)
@@ -390,7 +342,7 @@ class RunsScreen(MuScreen):
                 return False
             from merginguriel.runs.run_store import ALLOWED
 
-            return self.state(here) in ALLOWED[str(parameters[0])]
+            return state(here, self.standings.get(here["id"])) in ALLOWED[str(parameters[0])]
         return super().check_action(action, parameters)
 
     def action_order(self) -> None:
@@ -403,7 +355,7 @@ class RunsScreen(MuScreen):
         """Compare the marked runs."""
         chosen = sorted(self.table.marked)
         if len(chosen) < 2:
-            message = "Mark two or more runs with the space bar, then press c."
+            message = f"Mark two or more runs: {self.key_of('runs.mark')}."
             self.notify(message, severity="warning", markup=False)
             return
         self.mu.action_go("compare", *chosen)
@@ -412,55 +364,30 @@ class RunsScreen(MuScreen):
         """Open the form for a new run."""
         self.app.push_screen(create("launch", None))
 
-    def action_again(self) -> None:
-        """Open the form with the settings of this run."""
-        if self.table.here:
-            self.app.push_screen(create("launch", self.table.here["id"]))
+    def action_columns(self) -> None:
+        """Choose the columns of the table."""
+        from merginguriel_tui.dialogs import ColumnsScreen
 
-    def action_steer(self, what: str) -> None:
-        """Cancel, pause or resume the marked runs, or the one under the cursor."""
+        def then(names: list[str] | None) -> None:
+            if names is not None:
+                self.set_columns(names)
+                self.remember(columns=[one.name for one in self.table.columns])
+
+        shown = [one.name for one in self.table.columns]
+        self.app.push_screen(ColumnsScreen([name for name in COLUMNS if name != NAME], shown), then)
+
+    def chosen(self) -> list[str]:
+        """Return the marked runs, or the one under the cursor."""
         here = self.table.here
-        chosen = sorted(self.table.marked) or ([here["id"]] if here else [])
-        if chosen:
-            steer(self, what, chosen, self.read)
+        return sorted(self.table.marked) or ([str(here["id"])] if here else [])
 
-    def action_archive(self) -> None:
-        """Archive the marked runs, or the one under the cursor."""
-        from merginguriel.runs import archive
+    def acted(self) -> None:
+        """Read the list again, without marks on runs that left it."""
+        self.table.marked -= {name for name in self.table.marked if not (self.mu.space.runs / name).is_dir()}
+        self.read()
 
-        here, space = self.table.here, self.mu.space
-        chosen = sorted(self.table.marked) or ([here["id"]] if here else [])
-
-        def then(moved: list[str]) -> None:
-            self.archived.append(moved)
-            self.table.marked = set()
-            what = moved[0] if len(moved) == 1 else f"{len(moved)} runs"
-            self.notify(f"archived: {what}. {self.key_of('runs.undo')} brings back.", markup=False)
-            self.read()
-
-        if chosen:
-            self.load(lambda: archive.archive(space, chosen), then, group="archive")
-
-    def action_restore(self) -> None:
-        """Bring back the runs that were archived last."""
-        from merginguriel.runs import archive
-
-        space = self.mu.space
-        if not self.archived:
-            self.notify("Nothing was archived here.", severity="warning", markup=False)
-            return
-        names = self.archived.pop()
-
-        def then(back: list[str]) -> None:
-            self.notify(f"brought back: {', '.join(back) or 'none'}", markup=False)
-            self.read()
-
-        self.load(lambda: archive.restore(space, names), then, group="archive")
-
-    def copied(self, how: str) -> str:
+    def content(self, how: str) -> str:
         """Return the runs in view (only marked ones, if any) as a table."""
-        if how == "command":
-            return self.command
         marked = self.table.marked
         rows = [row for row in self.table.in_view() if row["id"] in marked or not marked]
         cells = [[c.cell(row).plain.strip() for c in self.table.columns] for row in rows]

@@ -20,6 +20,7 @@ STATES = {
     "failed": ("✗", "bold red"), "cancelled": ("○", ""), "dead": ("†", "bold red"),
 }  # fmt: skip
 PREVIEW = 62  # cells of a line of the preview
+NARROW = 50  # cells below which it has gains without intervals
 
 
 def state_text(state: str) -> Text:
@@ -80,6 +81,17 @@ def with_gains(space: Workspace, found: tuple[list[dict[str, Any]], int]) -> tup
     return [{**row, "gain": gains.get(row["id"])} for row in rows], count
 
 
+def groups(space: Workspace, text: str, order: str) -> dict[int, str]:
+    """Return the heading of each group of a list, by the number of its first row."""
+    from merginguriel.runs import index
+
+    found, first = {}, 0
+    for value, count in index.groups(space, text, order):
+        found[first] = f"{order} {plain(value or 'none')}  {count:,} run{'s' * (count != 1)}"
+        first += count
+    return found
+
+
 def gain_text(gain: Gain) -> Text:
     """Return a gain with its sign and 95% interval: `▲ +3.2  +0.4 … +6.1`."""
     sign = "≈" if not gain.sure else "▲" if gain.pp > 0 else "▼"
@@ -108,7 +120,8 @@ def preview(space: Workspace, name: str, width: int = PREVIEW) -> str:
     failure = reason(run_store.events(run))
     if state == "finished":
         result = run_store.result(run)
-        lines += [answer.sentence(result), "", *answer.lines(result, width)]
+        parts = answer.lines(result, width) if width >= NARROW else answer.brief(result)
+        lines += [answer.sentence(result), "", *parts]
     elif failure and state == "failed":
         lines += [f"failed: {failure}"]
     else:

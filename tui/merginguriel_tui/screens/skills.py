@@ -19,8 +19,8 @@ from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen, table_as
 from merginguriel_tui.widgets.page import Page
 
-from . import links
-from .why import SIGNS, WhyTree, claim_rows
+from . import links, skills_data
+from .why import WhyTree, claim_rows
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
@@ -61,13 +61,13 @@ class SkillsScreen(MuScreen):
         Binding("e", "edit", "Edit", id="skills.edit", tooltip="Edit the file in $EDITOR"),
         Binding("p", "proposals", "Proposals", id="skills.proposals", tooltip="Review changes that the log suggests"),
         Binding("backspace", "back", "Back", id="skills.back", show=False, tooltip="Open the previous skill or claim"),
-        Binding("escape", "leave", "To the list", id="skills.leave", show=False, tooltip="Go to the list; from the list, clear the search"),
+        Binding("escape", "leave", "To the list", id="skills.leave", show=False, tooltip="Go to the list; from the list or the field, clear the search"),
     ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
         self.knowledge: Knowledge | None = None
-        self.grades: dict[str, tuple[str, str, str]] = {}  # skill → grade, status of its claims, age
+        self.grades: skills_data.Grades = {}
         self.names: dict[str, str] = {}
         self.name_, self.claim, self.since = "", "", ""
         self.before: list[str] = []
@@ -106,13 +106,7 @@ class SkillsScreen(MuScreen):
         space = self.mu.space
 
         def work() -> Any:
-            from merginguriel.knowledge.base import load
-            from merginguriel.knowledge.skills.catalogue import freshness, skill_grade
-
-            knowledge = load(space)
-            fresh = freshness(knowledge)
-            grades = {s.name: (*skill_grade(s, knowledge), fresh[s.name].text) for s in knowledge.skills}
-            names = links.names(knowledge)
+            knowledge, grades, names = skills_data.read(space)
             shown_here = names.get(before, "").partition(":")[0] == "skills"
             return knowledge, grades, names, requested or (before if shown_here else "")
 
@@ -136,12 +130,8 @@ class SkillsScreen(MuScreen):
                 self.open(next(iter(self.grades)))
 
     def _list_all(self) -> None:
-        options = []
         self.listed = list(self.grades)
-        width = 33 if self.has_class("-narrow") else 39
-        for name, (grade, _, fresh) in self.grades.items():
-            text = plain(name) if len(name) <= width - 8 else f"{plain(name)[: width - 9]}…"
-            options.append(Option(Text.assemble((f"{grade} ", "bold"), (f"{fresh:>5} ", "dim"), text)))
+        options = skills_data.skill_lines(self.grades, 33 if self.has_class("-narrow") else 39)
         at = self.listed.index(self.name_) if self.name_ in self.listed else None
         self.list_options("skills", options, at)
 
@@ -225,16 +215,8 @@ class SkillsScreen(MuScreen):
             self.load(changes, self._changes, group="diff", otherwise=lambda e: self._changes([], e))
 
     def _history(self, result: list[Any], error: MuError | None = None) -> None:
-        options = []
         self.commits = [state.commit for state in result]
-        for state in result:
-            line = f"{state.commit[:9] or '-'}  {state.date or '-'}  {state.version or '-'}  {state.subject}"
-            text = Text(plain(line), "bold")
-            for change in state.changes or ("no change in meaning",):
-                text.append(f"\n    {plain(change)}", "not bold")
-            options.append(Option(text))
-        if error is not None:
-            options.append(Option(Text(plain(error.render())), disabled=True))
+        options = skills_data.version_lines(result, error)
         self.list_options("states", options, 0 if result and error is None else None)
 
     def _changes(self, result: list[Any], error: MuError | None = None) -> None:
@@ -297,14 +279,7 @@ class SkillsScreen(MuScreen):
         if not self.query_text:
             return
         self.listed = [hit.name for hit in hits]
-        options = []
-        for hit in hits:
-            sign = self.grades.get(hit.name, ("?",))[0] if hit.kind == "skill" else SIGNS.get(hit.status, "?")
-            text = Text.assemble(f"{sign} ", (plain(hit.name), "bold"), no_wrap=False)
-            text.append(f"\n  {plain(hit.title if hit.kind == 'claim' else hit.snippet)}", "dim")
-            options.append(Option(text))
-        nothing = [Option(Text("no matches"), disabled=True)]
-        self.list_options("skills", options or nothing, 0 if hits else None)
+        self.list_options("skills", skills_data.hit_lines(hits, self.grades), 0 if hits else None)
         self.set_command()
 
     def on_input_submitted(self) -> None:
@@ -348,11 +323,10 @@ class SkillsScreen(MuScreen):
     # Keys
 
     def action_leave(self) -> None:
-        """Focus the list; from the list, clear the search."""
-        if self.query_one("#skills").has_focus:
+        """Focus the list; from the list or the field, clear the search."""
+        if self.in_field() or self.query_one("#skills").has_focus:
             self.query_one("#find", Input).value = ""
-        else:
-            self.query_one("#skills").focus()
+        self.query_one("#skills").focus()
 
     def action_pane(self, name: str) -> None:
         """Open a pane and focus it."""
@@ -408,10 +382,8 @@ class SkillsScreen(MuScreen):
 
         self.load(work, opened, group="proposals")
 
-    def copied(self, how: str) -> str:
+    def content(self, how: str) -> str:
         """Return the list or the claims as a table, or the skill's text as Markdown."""
-        if how == "command":
-            return self.command
         if self.knowledge is None:
             return ""
         if how == "markdown" or (how == "text" and self.pane == "text"):

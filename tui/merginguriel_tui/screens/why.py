@@ -53,12 +53,7 @@ class WhyTree(Tree[Any]):
         self.auto_expand = False
 
     def fill(self, claims: list[tuple[str, str, str, str, str]], chosen: str = "") -> None:
-        """Show claims.
-
-        Args:
-            claims: (id, status, reason, grade, text) of each.
-            chosen: Id of the claim to open.
-        """
+        """Show claims."""
         self.clear()
         for name, status, reason, grade, text in claims:
             label = Text.assemble(

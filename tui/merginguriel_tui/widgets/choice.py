@@ -11,10 +11,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.reactive import reactive
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
+
+from merginguriel_tui.base import Dialog
 
 ANY = "any"  # shown for an empty value
 
@@ -76,7 +77,7 @@ class Choice(Widget, can_focus=True):
             self.take(value)
 
 
-class Pick(ModalScreen[str | None]):
+class Pick(Dialog[str | None]):
     """A list narrowed by typing. Returns the value, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

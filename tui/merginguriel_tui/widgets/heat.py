@@ -32,22 +32,14 @@ HERE = Style(underline=True, bold=True)
 
 @dataclass(frozen=True)
 class Picture:
-    """A matrix ready to draw.
+    """A matrix ready to draw."""
 
-    Attributes:
-        rows: Names of rows; `row_labels` as displayed.
-        columns: Names of columns; `column_labels` as displayed.
-        texts: [row][column], the numbers.
-        shades: [row][column], 0 to STEPS - 1, or -1 if not measured.
-        places: Name of a column → its number.
-    """
-
-    rows: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()  # names of rows; `row_labels` as displayed
+    columns: tuple[str, ...] = ()  # names of columns; `column_labels` as displayed
     row_labels: tuple[str, ...] = ()
     column_labels: tuple[str, ...] = ()
-    texts: tuple[tuple[str, ...], ...] = ()
-    shades: tuple[tuple[int, ...], ...] = ()
+    texts: tuple[tuple[str, ...], ...] = ()  # [row][column], the numbers
+    shades: tuple[tuple[int, ...], ...] = ()  # [row][column], 0 to STEPS - 1, or -1 if not measured
     places: Mapping[str, int] = field(default_factory=dict)  # name of a column → its number
 
 

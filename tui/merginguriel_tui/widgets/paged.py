@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
@@ -23,23 +24,22 @@ Row = dict[str, Any]
 
 
 class Column(NamedTuple):
-    """A column of the table.
+    """A column of the table."""
 
-    Attributes:
-        name: Heading.
-        width: Cells; 0: the rest of the line.
-        cell: Row → text.
-        gives: Columns with the highest number are dropped first in a narrow terminal; 0: never.
-        right: Align right.
-        grows: Extra cells it may take once the column of width 0 has LONG cells.
-    """
+    name: str  # heading
+    width: int  # cells; 0: the rest of the line
+    cell: Callable[[Row], Text]  # row → text
+    gives: int = 0  # columns with the highest number are dropped first in a narrow terminal; 0: never
+    right: bool = False  # align right
+    grows: int = 0  # extra cells it may take once the column of width 0 has LONG cells
+    ending: int = 0  # last cells of a text that are shown even if it is cut
 
-    name: str
-    width: int
-    cell: Callable[[Row], Text]
-    gives: int = 0
-    right: bool = False
-    grows: int = 0
+    def text(self, row: Row, width: int) -> Text:
+        """Return the cell of a row."""
+        text = self.cell(row)
+        if not self.ending or text.cell_len <= width:
+            return text
+        return Text.assemble(text[: width - self.ending - 1], "…", text[-self.ending :])
 
 
 class PagedTable(ScrollView, can_focus=True):
@@ -84,19 +84,30 @@ class PagedTable(ScrollView, can_focus=True):
         self.marked: set[str] = set()
         self.pages: dict[int, list[Row]] = {}
         self.asked: set[int] = set()
+        self.heads: dict[int, str] = {}
+        self.head_lines: list[int] = []  # lines of the headings, below the heading of the table
 
     # Content
 
-    def begin(self, count: int, first: list[Row], more: dict[int, list[Row]] | None = None) -> None:
+    def begin(
+        self,
+        count: int,
+        first: list[Row],
+        more: dict[int, list[Row]] | None = None,
+        heads: dict[int, str] | None = None,
+    ) -> None:
         """Show another list; the cursor stays on its row if the list has it.
 
         Args:
             count: Number of rows.
             first: Rows of the first page.
             more: Further pages: number → rows.
+            heads: Headings of groups: number of their first row → text, in order.
         """
         current = self.row_at(self.cursor)
         self.count, self.pages, self.asked = count, {**(more or {}), 0: first}, set()
+        self.heads = heads or {}
+        self.head_lines = [first + at for at, first in enumerate(self.heads)]
         known = {
             row["id"]: page * PAGE + at for page, rows in self.pages.items() for at, row in enumerate(rows)
         }
@@ -104,7 +115,7 @@ class PagedTable(ScrollView, can_focus=True):
             self.cursor = known[current["id"]]
         else:
             self.cursor = max(0, min(self.cursor, count - 1))
-        self.virtual_size = Size(self.size.width, count + 1)
+        self.on_resize()
         self.scroll_to_cursor()
         self.refresh()
 
@@ -127,10 +138,20 @@ class PagedTable(ScrollView, can_focus=True):
     def in_view(self) -> Iterator[Row]:
         """Yield the loaded rows that are visible."""
         top = self.scroll_offset.y
-        for number in range(top, min(top + max(self.size.height - 1, 0), self.count)):
-            row = self.row_at(number)
+        for line in range(top, top + max(self.size.height - 1, 0)):
+            number = self.number_at(line)
+            row = None if number is None else self.row_at(number)
             if row is not None:
                 yield row
+
+    def number_at(self, line: int) -> int | None:
+        """Return the number of the row on a line; None for the heading of a group."""
+        above = bisect_right(self.head_lines, line)
+        return None if above and self.head_lines[above - 1] == line else line - above
+
+    def line_of(self, number: int) -> int:
+        """Return the line of a row."""
+        return number + bisect_right(list(self.heads), number)
 
     # Drawing
 
@@ -167,7 +188,11 @@ class PagedTable(ScrollView, can_focus=True):
         if y == 0:
             style = self.get_component_rich_style("paged--head")
             return self.line([(Text(c.name), width, c.right) for c, width in columns], " " * GUTTER, style)
-        number = self.scroll_offset.y + y - 1
+        at = self.scroll_offset.y + y - 1
+        number = self.number_at(at)
+        if number is None:
+            text = Text(self.heads[at - self.head_lines.index(at)], "bold underline")
+            return self.line([(text, max(self.size.width - GUTTER - 1, 1), False)], " " * GUTTER, base)
         if number >= self.count:
             return Strip.blank(self.size.width, base)
         row = self.row_at(number)
@@ -180,21 +205,22 @@ class PagedTable(ScrollView, can_focus=True):
                 self.post_message(self.Wanted(first))
             return self.line([(Text("…", "dim"), 1, False)], "› " if selected else "  ", style)
         gutter = ("›" if selected else " ") + ("◆" if row["id"] in self.marked else " ")
-        return self.line([(c.cell(row), width, c.right) for c, width in columns], gutter, style)
+        return self.line([(c.text(row, width), width, c.right) for c, width in columns], gutter, style)
 
     # Cursor
 
     def on_resize(self) -> None:
         """Set the scrollable size."""
-        self.virtual_size = Size(self.size.width, self.count + 1)
+        self.virtual_size = Size(self.size.width, self.count + len(self.heads) + 1)
 
     def scroll_to_cursor(self) -> None:
         """Scroll as little as brings the cursor into view."""
-        top, rows = self.scroll_offset.y, max(self.size.height - 1, 1)
-        if self.cursor < top:
-            self.scroll_to(y=self.cursor, animate=False, force=True)
-        elif self.cursor >= top + rows:
-            self.scroll_to(y=self.cursor - rows + 1, animate=False, force=True)
+        top, rows, line = self.scroll_offset.y, max(self.size.height - 1, 1), self.line_of(self.cursor)
+        first = line - (self.cursor in self.heads)  # with the heading of its group
+        if first < top:
+            self.scroll_to(y=first, animate=False, force=True)
+        elif line >= top + rows:
+            self.scroll_to(y=line - rows + 1, animate=False, force=True)
 
     def watch_cursor(self, before: int, cursor: int) -> None:
         """Follow the cursor."""
@@ -205,7 +231,10 @@ class PagedTable(ScrollView, can_focus=True):
 
     def refresh_rows(self, *numbers: int) -> None:
         """Redraw these rows if they are visible."""
-        width, visible = self.size.width, [1 + number - self.scroll_offset.y for number in numbers]
+        width, visible = (
+            self.size.width,
+            [1 + self.line_of(number) - self.scroll_offset.y for number in numbers],
+        )
         if regions := [Region(0, y, width, 1) for y in visible if 1 <= y < self.size.height]:
             self.refresh(*regions)
 
@@ -232,8 +261,8 @@ class PagedTable(ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Move the cursor to the row that was clicked; open it on a double click."""
-        number = self.scroll_offset.y + event.y - 1
-        if event.y > 0 and number < self.count:
+        number = self.number_at(self.scroll_offset.y + event.y - 1)
+        if event.y > 0 and number is not None and number < self.count:
             self.cursor = number
             if event.chain == 2:
                 self.action_select()

@@ -1,0 +1,106 @@
+"""Columns of the list of runs: those to choose from, and their cells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from merginguriel.metrics.base import find
+from merginguriel.text.tables import plain
+from merginguriel_tui.widgets.paged import Column, Row
+from merginguriel_tui.widgets.plots import bar
+
+from .runs_data import gain_text, short, state_text
+
+if TYPE_CHECKING:
+    from merginguriel.runs.progress import Standing
+
+    Cell = Callable[[Row, Standing | None], Text]
+
+# request → shown until it is answered
+REQUESTED = {"pause": "pausing", "cancel": "cancelling", "resume": "resuming"}
+USUAL = ("state", "run", "progress or gain", "over", "left", "best", "k", "sim.", "age")
+NAME = "run"  # the column that is always shown
+
+
+def columns(names: Collection[str], standing: Callable[[str], Standing | None]) -> list[Column]:
+    """Return the columns with these names, in the order of COLUMNS.
+
+    Args:
+        names: Of COLUMNS; the name of the run is always shown.
+        standing: Run id → its last check, if it has one.
+    """
+
+    def of(cell: Cell) -> Callable[[Row], Text]:
+        return lambda row: cell(row, standing(str(row["id"])))
+
+    return [
+        Column(name, width, of(cell), **more)
+        for name, (width, cell, more) in COLUMNS.items()
+        if name in names or name == NAME
+    ]
+
+
+def state(row: Row, standing: Standing | None) -> str:
+    """Return the current state of a row."""
+    return standing.state if standing else str(row["state"])
+
+
+def _progress(row: Row, standing: Standing | None) -> Text:
+    """Return a bar for live runs, else gain with its interval, time taken, error or last step."""
+    if standing is None or not standing.live:
+        if row.get("gain"):
+            return gain_text(row["gain"])
+        if state(row, standing) == "finished":
+            return Text(f"took {short(row['seconds'])}" if row["seconds"] else "", "dim")
+        return Text(plain(row["error"] or row["step"] or "").replace("\n", " "), "dim")
+    step = REQUESTED.get(standing.request or "") or plain(standing.step)
+    if standing.whole is None:
+        return Text(step)
+    return Text(f"{bar(standing.whole.share, 5)}▕{100 * standing.whole.share:3.0f}% {step}")
+
+
+def _best(row: Row, standing: Standing | None) -> Text:
+    value, metric = row["best"], row["metric"]
+    if standing and standing.best is not None:
+        value, metric = standing.best, standing.metric
+    return Text("" if value is None else find(str(metric)).unit.show(value))
+
+
+def _age(row: Row, _: Standing | None) -> Text:
+    from merginguriel.runs.progress import seconds
+
+    began = seconds(row["created"])
+    return Text("" if began is None else short(time.time() - began))
+
+
+def _of(name: str) -> Cell:
+    return lambda row, _: Text("" if row[name] is None else plain(str(row[name])).replace("\n", " "))
+
+
+# name → cells (0: the rest of the line), cell, further arguments of Column
+COLUMNS: dict[str, tuple[int, Cell, dict[str, Any]]] = {
+    "state": (11, lambda row, standing: state_text(state(row, standing)), {}),
+    NAME: (0, _of("id"), {"ending": 8}),  # of its digest
+    "target": (6, _of("target"), {"gives": 8}),
+    "method": (10, _of("method"), {"gives": 9}),
+    "seed": (4, _of("seed"), {"gives": 10, "right": True}),
+    "progress or gain": (22, _progress, {"gives": 3, "grows": 16}),
+    "over": (6, lambda row, _: Text(plain(row["gain"].model if row.get("gain") else "")), {"gives": 7}),
+    "left": (
+        5,
+        lambda _, standing: Text(short(standing.whole.left) if standing and standing.whole else ""),
+        {"gives": 4, "right": True},
+    ),
+    "best": (7, _best, {"right": True}),
+    "n": (6, _of("n"), {"gives": 11, "right": True}),
+    "k": (3, _of("k"), {"gives": 6, "right": True}),
+    "sim.": (5, _of("similarity"), {"gives": 5}),
+    "took": (5, lambda row, _: Text(short(row["seconds"])), {"gives": 12, "right": True}),
+    "age": (4, _age, {"gives": 1, "right": True}),
+    "tags": (12, _of("tags"), {"gives": 2}),
+    "note": (20, _of("note"), {"gives": 13}),
+}
