@@ -158,11 +158,9 @@ def reject(space: Workspace, idents: Sequence[str], today: date | None = None) -
     chosen = _chosen(load(space), idents, today)
     day = (today or date.today()).isoformat()
     path = space.skills / REJECTED
-    lines = [
-        json.dumps({"date": day, "id": p.id, "ground": p.ground, "what": p.what}, ensure_ascii=False)
-        for p in chosen
-    ]
-    files.write_text(path, restate.text_of(path) + "".join(f"{line}\n" for line in lines))
+    lines = [{"date": day, "id": p.id, "ground": p.ground, "what": p.what} for p in chosen]
+    text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
+    files.write_text(path, restate.text_of(path) + text)
     return chosen
 
 
