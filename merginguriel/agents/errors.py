@@ -20,6 +20,7 @@ TOOLS = (
     (r"mu log (?:tried|plans|calibration)", "plan_check"),
     (r"mu log questions(?: --all)?", "questions"),
     (r"mu (?:log |skills )?search", "search"),
+    (r"correct it and run: mu log add .*", "call log_add again with the entry corrected"),
     (r"mu log add", "log_add"),
     (r"mu lint", "lint"),
     (r"mu advise", "advise"),

@@ -19,25 +19,39 @@ from .common import emit, json_option, plain, say, space, workspace_option
     metavar="ID",
     help="Write this proposal into its skill; repeatable.",
 )
+@click.option(
+    "--reject",
+    "rejected",
+    multiple=True,
+    metavar="ID",
+    help="Leave this proposal out until its rows change; repeatable.",
+)
 @json_option
 @workspace_option
-def propose(accepted: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
-    """Show changes to the skills that follow from the log, each as a diff of claims.yaml.
+def propose(
+    accepted: tuple[str, ...], rejected: tuple[str, ...], as_json: bool, workspace_path: Path | None
+) -> None:
+    """Show changes to the skills that follow from the log, each as a diff.
 
     Proposed are comparisons outside noise that no claim states, rows that a claim should cite, and claims whose status
     changed since their skill was updated. --accept writes one, raises the version and rewrites the generated tables.
+    --reject adds one to skills/rejected.jsonl.
     """
     from merginguriel.knowledge.base import load
-    from merginguriel.knowledge.skills.proposals import accept, proposals
+    from merginguriel.knowledge.skills.proposals import accept, proposals, reject
 
     where = space(workspace_path)
-    if accepted:
-        done = accept(where, accepted)
+    if accepted or rejected:
+        done = [
+            *(reject(where, rejected) if rejected else []),
+            *(accept(where, accepted) if accepted else []),
+        ]
         if as_json:
             emit([item.as_dict() for item in done])
             return
         click.echo("".join(f"{item.skill}: {plain(item.what)}\n" for item in done), nl=False)
-        say("Now bring the text of the skill in line with it, then: mu lint")
+        if accepted:
+            say("Now bring the text of the skill in line with it, then: mu lint")
         return
     found = proposals(load(where))
     if as_json:

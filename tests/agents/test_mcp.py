@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from conftest import of_other_rules
 
 pytest.importorskip("mcp")
 
@@ -64,7 +65,8 @@ def test_an_agent_asks_searches_logs_what_came_out_and_sees_the_advice_change(pl
             assert newest.structured_content["result"][0]["name"] == added.structured_content["id"]
 
     talk(conversation)
-    assert mu("lint", "--workspace", place).code == 0
+    linted = mu("lint", "--workspace", place, "--json").json
+    assert of_other_rules(problem["what"] for problem in linted) == []
 
 
 @pytest.mark.slow

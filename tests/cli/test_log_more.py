@@ -97,6 +97,45 @@ def test_what_is_wrong_in_an_entry_is_told_by_the_key_of_its_json(log, change, k
     assert draft["path"].endswith(".json") and draft["title"] == "TIES again" and draft["problem"]
 
 
+def test_the_schema_lists_the_values_of_closed_vocabularies_and_others_are_refused(log, mu):
+    schema = mu("schema", "entry").json
+    cells = schema["$defs"]["Row"]["properties"] | {"over": schema["$defs"]["Expected"]["properties"]["over"]}
+    closed = {name for name, cell in cells.items() if "enum" in cell}
+    assert closed == {"mode", "metric", "saw", "baseline_kind", "over", "status"}
+    expected = {"target": "sw-KE", "method": "ties", "low_pp": 1}
+    against = {"baseline": 0.42, "baseline_kind": "best_single_source"}
+    for name in closed:
+        change = (
+            {"expected": [{**expected, name: "luck"}]}
+            if name == "over"
+            else {"rows": [{**GIVEN["rows"][0], **against, name: "luck"}]}
+        )
+        told = log("add", "-", "--json", "--dry-run", stdin=json.dumps({**GIVEN, **change}))
+        assert told.code == 1 and told.json["where"].endswith(f"[0].{name}") and "luck" in told.err
+
+
+def test_lists_and_mappings_of_a_row_are_read_as_such(log):
+    listed = {"sources": ["de-DE", "it-IT"], "weights": [0.75, 0.25], "params": {"density": 0.2}, "k": 2}
+    text = {"sources": "de-DE it-IT", "weights": "0.75 0.25", "params": "density=0.2", "k": 2}
+    rows = [
+        log(
+            "add",
+            "-",
+            "--json",
+            "--dry-run",
+            stdin=json.dumps({**GIVEN, "rows": [{**GIVEN["rows"][0], **cells}]}),
+        ).json["rows"][0]
+        for cells in (listed, text)
+    ]
+    for one in rows:
+        one.pop("ref")
+    assert (
+        rows[0] == rows[1]
+        and rows[0]["sources"] == ["de-DE", "it-IT"]
+        and rows[0]["params"] == {"density": "0.2"}
+    )
+
+
 def test_the_schema_and_the_check_agree_with_an_independent_validator(mu):
     jsonschema = pytest.importorskip("jsonschema")
     from merginguriel.errors import UsageError

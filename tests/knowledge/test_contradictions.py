@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from conftest import SKILL, row
+from conftest import SKILL, of_other_rules, row
 
 from merginguriel.knowledge.claims.contradictions import effects_without_gain
 from merginguriel.knowledge.lint import runner
@@ -229,7 +229,7 @@ def configured(bench, practice: str, config: str, claims: str = "") -> list[str]
     text = RESEARCH.format(name="a-skill", practice=practice, config=config)
     bench.skill(text=text, claims=claims)
     program = dict.fromkeys(("slerp", "ties", "fisher_simple", "fisher_dataset", "average", "a_new_one"), ())
-    return [problem.what for problem in runner.problems(bench.load_space(), program)]
+    return of_other_rules(problem.what for problem in runner.problems(bench.load_space(), program))
 
 
 @pytest.mark.parametrize(

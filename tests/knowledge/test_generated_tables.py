@@ -76,6 +76,12 @@ def test_a_comparison_without_a_claim_is_found_and_one_with_it_is_not(told):
         ("TIES is proven.", "proven"),
         ("This holds in all languages of the study.", "all languages"),
         ("Merging helps on Welsh.", "helps"),
+        ("Most merges lose.", "Most"),
+        ("The largest model leads.", "largest"),
+        ("TIES wins.", "wins"),
+        ("In Welsh, where the vote is best, serve it.", "best"),
+        ("If the sources are alike, merging is better.", "better"),
+        ("All of our rows say that a merge is worse than its sources.", "worse"),
     ],
 )
 def test_comparatives_and_universals_in_other_words_are_found(told, sentence, word):
@@ -93,11 +99,49 @@ def test_a_table_of_results_that_is_typed_is_found(told):
 
 
 def test_a_cited_claim_that_does_not_exist_is_found(told):
-    assert "cites the unknown claim no-such-claim." in told("See [gains-sw-ke] and [no-such-claim].")
+    assert "[no-such-claim] is not a claim." in told("See [gains-sw-ke] and [no-such-claim].")
 
 
-def test_a_skill_that_cites_no_claim_is_left_alone(told):
-    assert told("It is better.") == []
+def test_a_skill_that_cites_nothing_is_no_exception(told):
+    assert told("It is better.") == ["says 'better' and cites no claim."]
+
+
+@pytest.mark.parametrize("section", ["Recommended Practice", "Failure Modes"])
+def test_advice_and_failures_that_compare_cite_a_claim_too(told, bench, mu, section):
+    told("Text.")
+    path = bench.root / "skills/a-skill/SKILL.md"
+    text = path.read_text(encoding="utf-8")
+    head = f"## {section}" if f"## {section}" in text else "## References"
+    path.write_text(text.replace(head, f"## {section}\n\n- TIES is better.\n\n{head}", 1), encoding="utf-8")
+    assert "says 'better' and cites no claim." in mu("lint", "--workspace", bench.root).out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "If the merge is below its best source, score the vote.",
+        "Where labels are few, take the vote.",
+        "Try seeds until one gains most.",
+        "Is a merge better?",
+        "Never push a draft.",
+        "None known.",
+        "It has wins and losses.",
+        'A summary avoids "only" and `best`.',
+        "It takes at most 30 items, at least 20.",
+        "The best single source is the baseline.",
+        "| sign | do |\n|---|---|\n| the merge is worse | stop |",
+    ],
+)
+def test_conditions_questions_instructions_and_defined_terms_state_nothing(told, text):
+    assert told(text) == []
+
+
+def test_a_skill_from_elsewhere_needs_no_claims(bench, mu):
+    folder = bench.root / "skills/their-skill"
+    folder.mkdir(parents=True)
+    text = "---\nname: their-skill\ndescription: Commits. Use when committing.\n---\n\nSmall commits are better.\n"
+    (folder / "SKILL.md").write_text(text, encoding="utf-8")
+    assert mu("lint", "--workspace", bench.root).code == 0
 
 
 def test_an_impossible_accuracy_is_found(bench, mu):
@@ -105,8 +149,8 @@ def test_an_impossible_accuracy_is_found(bench, mu):
         bench.entry(row("vi-VN", value, 0.5))
         return mu("lint", "--workspace", bench.root).out
 
-    assert "no number of items over 2974" in problems(0.5658)
-    assert "no number of items over 2974" in problems(0.5821)
+    assert "#r1: the accuracy 0.5658 is no number of items over n = 2,974." in problems(0.5658)
+    assert "no number of items over n = 2,974" in problems(0.5821)
     assert problems(0.5796) == ""  # cut, not rounded
     assert problems(0.5461) == ""
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import HEAD, row
+from conftest import HEAD, of_other_rules, row
 from test_contradictions import RESEARCH
 
 from merginguriel.knowledge.claims import recompute
@@ -27,7 +27,7 @@ def told(bench, summary: str, *, refs: str = E1, status: str = "-") -> list[str]
     text = RESEARCH.format(name="a-skill", practice="Do it.", config="mode: ExcTar")
     text = text.replace("## Results Summary\n\nNone.", f"## Results Summary\n\n{summary}")
     bench.skill(text=text.replace("## References\n\nNone.", f"## References\n\n- {refs}"), claims=CLAIM)
-    return [problem.what for problem in runner.problems(bench.load_space())]
+    return of_other_rules(problem.what for problem in runner.problems(bench.load_space()))
 
 
 def table(cell: str) -> str:
@@ -133,7 +133,7 @@ def test_scores_are_looked_up_in_points(bench, summary, said):
     text = RESEARCH.format(name="a-skill", practice="Do it.", config="mode: ExcTar")
     text = text.replace("## Results Summary\n\nNone.", f"## Results Summary\n\n{summary}")
     bench.skill(text=text.replace("## References\n\nNone.", f"## References\n\n- {E1}"))
-    found = [problem.what for problem in runner.problems(bench.load_space())]
+    found = of_other_rules(problem.what for problem in runner.problems(bench.load_space()))
     assert (found == []) if said is None else any(said in what for what in found), found
 
 
@@ -150,7 +150,7 @@ def test_a_bare_percent_is_refused_in_all_of_a_skill(bench):
 
 def test_the_line_is_that_of_the_number(bench):
     told(bench, f"Text.\n\n- sw-KE has 46.70%,\n  and 48.32%.\n\n{table('48.42%')}")
-    (problem,) = runner.problems(bench.load_space())
+    (problem,) = (p for p in runner.problems(bench.load_space()) if of_other_rules([p.what]))
     path, _, line = problem.where.rpartition(":")
     assert "48.42%" in Path(path).read_text(encoding="utf-8").split("\n")[int(line) - 1]
 

@@ -39,6 +39,52 @@ def test_what_no_entry_may_contain_is_refused_and_kept(log, bench, entry, said):
     assert bench.load().entries == () and len(list(bench.root.glob("experiment_log/.draft/*.md"))) == 1
 
 
+RESULT = "Text.\n\n## Results\n\n| target | mode | method | k | similarity | metric | value | n | context | baseline_kind | baseline |{more}\n|---|---|---|---|---|---|---|---|---|---|---|{rule}\n| vi-VN | ExcTar | ties | 5 | REAL | accuracy | {value} | 2974 | massive/xlm-roberta-base | {kind} | {baseline} |{cell}"
+
+
+def result(value="0.5796", kind="best_single_source", baseline="0.5000", more="", cell=""):
+    rule = "---|" * bool(more)
+    return text(
+        body=RESULT.format(value=value, kind=kind, baseline=baseline, more=more, rule=rule, cell=cell)
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (result("0.5658"), "the accuracy 0.5658 is no number of items over n = 2,974"),
+        (result("56.58%"), "The nearest are 0.565568 (1,682) and 0.565905 (1,683)"),
+        (result(baseline="0.5821"), "the baseline 0.5821 is no number of items over n = 2,974"),
+    ],
+)
+def test_an_accuracy_that_no_number_of_items_gives_is_refused_with_the_nearest(log, bench, entry, said):
+    for command in (("add", "-"), ("add", "-", "--dry-run")):
+        told = log(*command, stdin=entry)
+        assert told.code == 1 and said in told.err
+    assert bench.load().entries == ()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        result("0.5796"),  # 1,724 items, cut and not rounded
+        result("57.97%"),
+        result(kind="source_mean", baseline="0.5821"),
+        result("0.5658", more=" status |", cell=" contested |"),
+    ],
+)
+def test_a_rounded_or_cut_accuracy_a_mean_and_a_contested_one_are_accepted(log, entry):
+    told = log("add", "-", stdin=entry)
+    assert told.code == 0, told.err
+
+
+def test_an_impossible_accuracy_in_json_is_named_by_its_key(log):
+    cells = {"target": "vi-VN", "mode": "ExcTar", "method": "ties", "value": 0.5658}
+    head = {"title": "A", "type": "Observation", "summary": "B.", "n": 2974, "sections": {"Findings": "C."}}
+    told = log("add", "-", stdin=json.dumps({**head, "rows": [{**cells, "value": 0.5796}, cells]}))
+    assert told.code == 1 and "rows[1].value" in told.err and "no number of items over n = 2,974" in told.err
+
+
 @pytest.mark.parametrize(
     "summary",
     [

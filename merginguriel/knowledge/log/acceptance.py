@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -52,6 +53,8 @@ class Source:
             if self.keys is not None:
                 key = self._key(error)
                 error.where = f"{file}: {key}" if file and key else str(file) if file else key
+            elif file and (place := re.search(r"\.md(:\d+)?$", error.where or "")):
+                error.where = f"{file}{place[1] or ''}"
             raise
 
     def _key(self, error: MuError) -> str | None:

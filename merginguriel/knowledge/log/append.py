@@ -16,7 +16,8 @@ from merginguriel import cache, files
 from merginguriel.errors import KnowledgeError, MuError
 from merginguriel.knowledge.parse.entries import Entry, parse_entry
 from merginguriel.knowledge.parse.prose_numbers import NAME_THE_UNIT, bare_differences
-from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.knowledge.parse.row_parser import CellError
+from merginguriel.knowledge.parse.rows import ResultRow, impossible
 
 from .draft_text import Draft, render, rows_csv, slug
 
@@ -161,12 +162,21 @@ def check_text(log: Path, text: str, file: Path | None = None) -> Entry:
     try:
         _check_new(log, name, text)
         _check_words(text, path)
-        return parse_entry(text, path)
+        return _parsed(text, path)
     except KnowledgeError as error:
         where, sign, line = (error.where or "").rpartition(":")
         if where == str(path):
             error.where = f"{file or 'line'}{sign}{line}"
         raise
+
+
+def _parsed(text: str, path: Path) -> Entry:
+    """Return an entry's text as an entry; raise KnowledgeError also for an accuracy that n items cannot have."""
+    entry = parse_entry(text, path)
+    for row in entry.rows:
+        for column, what, hint in impossible(row):
+            raise CellError(f"{what}.", where=row.where, hint=hint, column=column)
+    return entry
 
 
 def _check_new(log: Path, name: str, text: str) -> None:
@@ -255,7 +265,7 @@ def digest(text: str) -> str:
 
 def _land(log: Path, path: Path, text: str, attached: Sequence[Path], draft: Path | None = None) -> Entry:
     try:
-        entry = parse_entry(text, path)
+        entry = _parsed(text, path)
     except KnowledgeError as error:
         refuse(log, text, error, attached, draft)
         raise

@@ -6,7 +6,7 @@ An error in such an entry names the key that its author wrote, such as `rows[2].
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, get_args
 
@@ -32,21 +32,51 @@ class _Model(BaseModel):
 
 
 Cell = TypeAliasType("Cell", str | int | float | None)
-CHOICES = {"mode": ["ExcTar", "IncTar"], "baseline_kind": rows.BASELINE_KINDS, "over": rows.BASELINE_KINDS}
+TYPES: Mapping[str, Any] = {
+    "sources": list[str] | str | None,
+    "weights": list[int | float] | str | None,
+    "params": dict[str, str | int | float | bool] | str | None,
+}
+ABOUT = {
+    "context": "task/base-model", "target": "locale, sw-KE", "method": "one word; single: a model alone",
+    "params": "parameters of the method", "similarity": "what chose the sources", "k": "number of sources",
+    "sources": "locales", "value": "fraction, 0.4832", "n": "test items", "saw": "the most that the merge used of its target",
+    "baseline": "fraction, same items and round", "wins": "items that only the merge got right",
+    "losses": "items that only the baseline got right", "se": "standard error of the difference: 1.35 pp",
+    "code": "commit or version", "measured": "YYYY-MM-DD", "items": "written by the program; leave it out",
+    "p_positive": "probability that it is above the baseline", "level": "of the interval, like 90%",
+}  # fmt: skip
+_KINDS = (*rows.BASELINE_KINDS, "-", None)
+CLOSED: Mapping[str, Sequence[str | None]] = {
+    "mode": (*rows.MODES, None), "metric": rows.known_metrics(), "baseline_kind": _KINDS, "over": _KINDS,
+    "saw": (*rows.SAW, "-", None), "status": (*rows.STATUSES, None),
+}  # fmt: skip
 _PP: Any = (int | float | None, Field(None, description="Percentage points; null or absent: open."))
 
 
 def _cells(columns: Iterable[str], required: Iterable[str]) -> dict[str, Any]:
     return {
         name: (
-            Cell,
+            TYPES.get(name, Cell),
             Field(
                 ... if name in required else None,
-                json_schema_extra={"examples": list(CHOICES[name])} if name in CHOICES else None,
+                description=ABOUT.get(name),
+                json_schema_extra=_one_of(CLOSED.get(name)),
             ),
         )
         for name in columns
     }
+
+
+def _one_of(values: Sequence[str | None] | None) -> Callable[[dict[str, Any]], None] | None:
+    """Return what makes the schema of a column that of its values; the reader of rows names a wrong one."""
+
+    def extra(schema: dict[str, Any]) -> None:
+        about = {"description": schema["description"]} if "description" in schema else {}
+        schema.clear()
+        schema.update(about, enum=[*(values or ())])
+
+    return extra if values else None
 
 
 Row: Any = create_model("Row", __base__=_Model, **_cells(rows.COLUMNS, rows.REQUIRED))
@@ -74,7 +104,11 @@ class EntryModel(_Model):
     date: str = Field("", description="YYYY-MM-DD; absent: today.")
     summary: str = Field(description="One sentence for a reader outside the project.")
     context: str = Field("", description="Task and base model of every row, like massive/xlm-roberta-base.")
-    metric: str = Field("", description="Metric of every row; absent: accuracy.")
+    metric: str = Field(
+        "",
+        description="Metric of every row; absent: accuracy.",
+        json_schema_extra={"enum": ["", *rows.known_metrics()]},
+    )
     n: int | str = Field("", description="Test items behind every row.")
     seed: int | str = Field("", description="Seed of every row.")
     supersedes: list[str] = Field(
@@ -161,7 +195,11 @@ def read(text: str, *, today: str, context: str) -> tuple[str, dict[int, str]]:
 
 def _sections(entry: EntryModel, expected: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     if expected:
-        yield "Expected", expected_table([in_pp(row) for row in expected])
+        # Numbers under low and high get their unit there; lists and mappings become cells here.
+        cells = [
+            {k: _cell(v) if isinstance(v, list | dict) else v for k, v in row.items()} for row in expected
+        ]
+        yield "Expected", expected_table([in_pp(row) for row in cells])
     yield from entry.sections.items()
     lines = [f"- [open] {question}" for question in entry.questions]
     for verb, settled in (("narrows", entry.narrows), ("closes", entry.closes)):
@@ -173,9 +211,16 @@ def _sections(entry: EntryModel, expected: list[dict[str, Any]]) -> Iterator[tup
 
 def _results_table(result: list[dict[str, Any]]) -> str:
     names = list(dict.fromkeys(name for row in result for name in row))
-    return format_table(
-        names, [["-" if row.get(n) is None else str(row[n]) for n in names] for row in result]
-    )
+    return format_table(names, [[_cell(row.get(name)) for name in names] for row in result])
+
+
+def _cell(value: Any) -> str:
+    """Return a value as the cell of a table."""
+    if isinstance(value, dict):
+        value = " ".join(f"{key}={one}" for key, one in value.items())
+    elif isinstance(value, list):
+        value = " ".join(map(str, value))
+    return "-" if value in (None, "") else str(value)
 
 
 def _keys(markdown: str, entry: EntryModel) -> Iterator[tuple[int, str]]:

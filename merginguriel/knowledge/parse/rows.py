@@ -6,8 +6,9 @@ import binascii
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from math import floor
 from typing import Literal, NamedTuple
 
 from merginguriel import stats
@@ -237,6 +238,28 @@ def metric_of(rows: Iterable[ResultRow], context: str) -> str:
         r.metric for r in here
     )
     return min(counts, key=lambda name: (-counts[name], name), default="accuracy")
+
+
+def impossible(row: ResultRow) -> Iterator[tuple[str, str, str]]:
+    """Yield (column, problem, hint) of each accuracy that is no number of items over n, neither rounded nor cut.
+
+    A mean of models is none. A row with the note `repeat` is checked where it was recorded first.
+    """
+    if row.metric != "accuracy" or not row.n or row.status != "current" or row.note == "repeat":
+        return
+    for column, value in (("value", row.value), ("baseline", row.baseline)):
+        if value is None or (column == "baseline" and row.baseline_kind == "source_mean"):
+            continue
+        low = floor(value * row.n + 1e-9)
+        unit = 10.0 ** -len(f"{value:.6f}".rstrip("0").partition(".")[2])
+        if not any(-unit / 2 - 1e-9 <= k / row.n - value < unit + 1e-9 for k in range(low - 1, low + 3)):
+            near = " and ".join(f"{k / row.n:.6f} ({k:,})" for k in (low, low + 1) if k <= row.n)
+            what = f"the {'accuracy' if column == 'value' else column} {value:.6g} is no number of items over n = {row.n:,}"
+            yield (
+                column,
+                what,
+                f"The nearest are {near}. Correct it or n, or write `contested` in the column status.",
+            )
 
 
 def is_merge(method: str) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from merginguriel.errors import UsageError
@@ -137,7 +139,7 @@ def looks_like_error(query: str) -> bool:
 
 
 def terms(query: str) -> list[str]:
-    """Return the words of a query as quoted FTS5 strings, each once, so that no character is an operator.
+    """Return the words of a query as FTS5 expressions, each once, so that no character is an operator.
 
     Stop words are left out unless the query has no other words.
     """
@@ -145,11 +147,38 @@ def terms(query: str) -> list[str]:
         word[:80] for word in query.replace('"', " ").replace("\x00", " ").split() if re.search(r"\w", word)
     ]
     words = list(dict.fromkeys(words))
-    words = [word for word in words if word.strip("?!.,:;()").lower() not in STOP_WORDS] or words
+    meant = {word: _meant(word) for word in words}
+    words = [word for word in words if meant[word] is None or meant[word]] or words
     if len(words) > CONSIDERED:
         # In a long output, the error is at the end and the command at the beginning.
         words = words[: CONSIDERED // 4] + words[-3 * CONSIDERED // 4 :]
-    return [f'"{word}"' for word in words]
+    return ["(" + " OR ".join(f'"{one}"' for one in (word, *(meant[word] or ()))) + ")" for word in words]
+
+
+def _meant(word: str) -> tuple[str, ...] | None:
+    """Return the English words of a German or Spanish one; () for a stop word, None for any other word."""
+    plain = unicodedata.normalize("NFKD", word.strip("?!.,:;()¿¡")).lower()
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    if plain in STOP_WORDS:
+        return ()
+    exact, beginnings = glossary()
+    if plain in exact:
+        return exact[plain]
+    return next((beginnings[plain[:n]] for n in range(len(plain), 3, -1) if plain[:n] in beginnings), None)
+
+
+@cache
+def glossary() -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    """Return glossary.txt as (word → English words, beginning of a word → English words)."""
+    exact: dict[str, tuple[str, ...]] = {}
+    beginnings: dict[str, tuple[str, ...]] = {}
+    for line in Path(__file__).with_name("glossary.txt").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            words, _, english = line.partition(" = ")
+            for word in words.split():
+                kind = beginnings if word.endswith("*") else exact
+                kind[word.rstrip("*")] = tuple(english.split())
+    return exact, beginnings
 
 
 def rarest(index: sqlite3.Connection, query_terms: Sequence[str]) -> dict[str, int]:

@@ -8,6 +8,7 @@ their number (Holm 1979).
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +18,7 @@ from itertools import combinations
 from pathlib import Path
 
 from merginguriel import __version__, cache, files, stats, workspace
-from merginguriel.errors import UsageError
+from merginguriel.errors import KnowledgeError, UsageError
 from merginguriel.knowledge.base import Knowledge, load
 from merginguriel.knowledge.claims.claim_status import standing
 from merginguriel.knowledge.claims.pooling import Pool, differences, pooled
@@ -29,11 +30,14 @@ from merginguriel.knowledge.parse.yaml_lines import read_text
 from merginguriel.text.suggest import suggest
 from merginguriel.workspace import Workspace
 
+from . import restate
 from .catalogue import freshness
+from .restate import Edit
 from .tables import refresh
 
 GOALS = ("best_single_source", "best_zero_shot", "target_alone")
 FEWEST = 3  # targets of a comparison that is proposed
+REJECTED = "rejected.jsonl"  # in skills/: a line for each rejected proposal
 _NAMES = {
     "best_single_source": "the best single source",
     "best_zero_shot": "the best model of another locale",
@@ -43,38 +47,54 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Proposal:
-    """One change to a skill. `kind`: comparison (a claim to add), evidence (rows to cite) or status (to review).
+    """One change to a skill.
 
-    `evidence` has the ids of the rows that it follows from.
+    Attributes:
+        id: Its name; the id of the claim that a comparison adds.
+        kind: `comparison` (a claim to add), `evidence` (rows to cite) or `status` (to review).
+        skill: Name of the skill.
+        what: The change in a sentence.
+        diff: Its edits as a unified diff.
+        evidence: Ids of the rows that it follows from.
+        by_hand: Place and text of the sentence that has to be edited first; "" where it can be accepted.
+        edits: Edits of the files of the skill.
     """
 
     id: str
     kind: str
     skill: str
     what: str
-    claims: str  # claims.yaml after acceptance
     diff: str
     evidence: tuple[str, ...] = ()
+    by_hand: str = ""
+    edits: tuple[Edit, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
-        """Return the proposal as JSON-ready data, without the whole file."""
+        """Return the proposal as JSON-ready data, without its edits."""
         return {
-            **{key: value for key, value in vars(self).items() if key != "claims"},
+            **{key: value for key, value in vars(self).items() if key != "edits"},
             "evidence": [*self.evidence],
         }
 
+    @property
+    def ground(self) -> str:
+        """Hash of what it follows from; a rejected proposal comes back when this changes."""
+        return hashlib.sha256(" ".join(self.evidence or (self.what,)).encode()).hexdigest()[:16]
+
 
 def proposals(knowledge: Knowledge, today: date | None = None) -> list[Proposal]:
-    """Return every change that the log suggests, in the order of skills and kinds."""
+    """Return every change that the log suggests and nobody rejected, in the order of skills and kinds."""
     day = (today or date.today()).isoformat()
     found = [*_comparisons(knowledge, day), *_uncited(knowledge), *_moved(knowledge)]
-    return sorted(found, key=lambda p: (p.skill, p.kind, p.id))
+    gone = _rejected(knowledge.space)
+    return sorted((p for p in found if (p.id, p.ground) not in gone), key=lambda p: (p.skill, p.kind, p.id))
 
 
 def count(space: Workspace) -> int:
     """Return the number of proposals for a workspace, from the cache where its knowledge has not changed."""
     knowledge = load(space)
-    key = f"{__version__} {stamp(Path(__file__).stat())} {knowledge.hash}"
+    gone = hashlib.sha256(repr(sorted(_rejected(space))).encode()).hexdigest()[:16]
+    key = f"{__version__} {stamp(Path(__file__).stat())} {knowledge.hash} {gone}"
     place = cache.of_folder("proposals", space.root, ".json")
     try:
         known = json.loads(cache.read(place) or b"{}")
@@ -88,38 +108,88 @@ def count(space: Workspace) -> int:
 
 
 def accept(space: Workspace, idents: Sequence[str], today: date | None = None) -> list[Proposal]:
-    """Write proposals into their skills, raise each skill's version once, and rewrite its generated tables.
+    """Write proposals into their skills, all or none; raise each skill's version once and rewrite its tables.
+
+    Raises:
+        UsageError: For an id that is not proposed, and for two that edit the same sentence.
+        KnowledgeError: For a proposal with a sentence to be edited by hand.
+    """
+    workspace.writable(space)
+    knowledge = load(space)
+    chosen = _chosen(knowledge, idents, today)
+    day = (today or date.today()).isoformat()
+    texts: dict[Path, str] = {}
+    for one in chosen:
+        if one.by_hand:
+            where, _, text = one.by_hand.partition(": ")
+            raise KnowledgeError(
+                f"the rows of {one.id} change what this says: {text}",
+                where=where,
+                hint=f"Edit it and its evidence by hand; see: mu skills propose\n{one.what}",
+            )
+        folder = knowledge.skill(one.skill).path.parent
+        for edit in one.edits:
+            path = folder / edit.file
+            before = texts.get(path, restate.text_of(path))
+            if edit.old and edit.old not in before:
+                raise UsageError(
+                    f"{one.id} edits a sentence that another of these proposals edits.",
+                    hint="Accept them one after the other.",
+                )
+            texts[path] = edit.applied(before)
+    for name in dict.fromkeys(one.skill for one in chosen):
+        skill = knowledge.skill(name)
+        texts[skill.path] = _raised(texts.get(skill.path, read_text(skill.path)), skill, day)
+    for path, text in texts.items():
+        files.write_text(path, text)
+    after = load(space)
+    for name in dict.fromkeys(one.skill for one in chosen):
+        refresh(after, name)
+    return chosen
+
+
+def reject(space: Workspace, idents: Sequence[str], today: date | None = None) -> list[Proposal]:
+    """Add proposals to `skills/rejected.jsonl`: they come back when the rows that they follow from change.
 
     Raises:
         UsageError: For an id that is not proposed.
     """
     workspace.writable(space)
+    chosen = _chosen(load(space), idents, today)
     day = (today or date.today()).isoformat()
-    raised: set[str] = set()
-    accepted = []
+    path = space.skills / REJECTED
+    lines = [{"date": day, "id": p.id, "ground": p.ground, "what": p.what} for p in chosen]
+    text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
+    files.write_text(path, restate.text_of(path) + text)
+    return chosen
+
+
+def _chosen(knowledge: Knowledge, idents: Sequence[str], today: date | None) -> list[Proposal]:
+    by_id = {p.id: p for p in proposals(knowledge, today)}
     for ident in idents:
-        knowledge = load(space)
-        by_id = {p.id: p for p in proposals(knowledge, today)}
         if ident not in by_id:
             hint = suggest(ident, by_id) or "List all: mu skills propose"
             raise UsageError(f"no proposal {ident!r}.", hint=hint)
-        chosen = by_id[ident]
-        skill = knowledge.skill(chosen.skill)
-        if chosen.diff:
-            files.write_text(skill.path.parent / "claims.yaml", chosen.claims)
-        if skill.name not in raised:
-            files.write_text(skill.path, _raised(skill, day))
-            raised.add(skill.name)
-        refresh(load(space), skill.name)
-        accepted.append(chosen)
-    return accepted
+    return [by_id[ident] for ident in dict.fromkeys(idents)]
 
 
-def _raised(skill: Skill, day: str) -> str:
-    """Return SKILL.md with the next minor version and the day of the update."""
+def _rejected(space: Workspace) -> set[tuple[str, str]]:
+    """Return (id, ground) of the rejected proposals; a line that cannot be read rejects nothing."""
+    result = set()
+    for line in restate.text_of(space.skills / REJECTED).splitlines():
+        try:
+            item = json.loads(line)
+            result.add((str(item["id"]), str(item["ground"])))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return result
+
+
+def _raised(text: str, skill: Skill, day: str) -> str:
+    """Return the text of SKILL.md with the next minor version and the day of the update."""
     numbers = [*map(int, skill.version.split(".")), 0, 0][:3]
     version = f"{numbers[0]}.{numbers[1] + 1}.0"
-    text = re.sub(r"(?m)^(\s+version: ).*$", rf'\g<1>"{version}"', read_text(skill.path), count=1)
+    text = re.sub(r"(?m)^(\s+version: ).*$", rf'\g<1>"{version}"', text, count=1)
     return re.sub(r"(?m)^(\s+updated: ).*$", rf'\g<1>"{max(day, skill.updated)}"', text, count=1)
 
 
@@ -143,9 +213,9 @@ def _comparisons(knowledge: Knowledge, day: str) -> Iterator[Proposal]:
                 if p >= 0.05 or skill is None or any(_states(other, claim) for other in active):
                     continue
                 if standing(claim, [r for r in ours if r.ref in used], ours, {}).status == "supported":
-                    text = f"{_claims_text(skill).rstrip()}\n\n{_yaml(claim)}".lstrip()
                     what = f"{claim.text} No claim states it ({len(used)} rows)."
-                    yield _proposal(claim.id, "comparison", skill, what, text, used)
+                    edits = [Edit("claims.yaml", "", _yaml(claim))]
+                    yield _proposal(claim.id, "comparison", skill, what, edits, used)
 
 
 def _candidates(rows: Sequence[ResultRow], day: str) -> Iterator[Claim]:
@@ -269,12 +339,12 @@ def _uncited(knowledge: Knowledge) -> Iterator[Proposal]:
             if not uncited:
                 continue
             refs = _refs(knowledge, uncited)
-            text = _with_evidence(_claims_text(skill), claim.id, refs, pooled(every).mean)
             what = f"{claim.id}: {len(new)} rows in its scope, cited by nothing, say {pooled(new).mean:+.1f} pp.".replace(
                 "-0", "−0"
             ).replace(" -", " −")
             used = {row.ref for difference in new for row in difference[2]}
-            yield _proposal(f"cite-{claim.id}", "evidence", skill, what, text, used)
+            edits, by_hand = restate.with_evidence(skill, claim, refs, knowledge)
+            yield _proposal(f"cite-{claim.id}", "evidence", skill, what, edits, used, by_hand)
 
 
 def _moved(knowledge: Knowledge) -> Iterator[Proposal]:
@@ -285,28 +355,7 @@ def _moved(knowledge: Knowledge) -> Iterator[Proposal]:
         moved = [f"{c}: {then} → {now}" for c, then, now in fresh.moved if c in active]
         if moved:
             what = f"Review after newer evidence: {'; '.join(moved)}."
-            yield _proposal(f"review-{name}", "status", skill, what, _claims_text(skill))
-
-
-def _claims_text(skill: Skill) -> str:
-    path = skill.path.parent / "claims.yaml"
-    return read_text(path) if path.is_file() else ""
-
-
-def _with_evidence(text: str, claim: str, refs: Sequence[str], mean: float) -> str:
-    """Return claims.yaml with rows or entries added to a claim's evidence, and its value, if any, recomputed."""
-    lines = text.split("\n")
-    first = next(
-        i for i, line in enumerate(lines) if re.fullmatch(rf"- id: [\"']?{claim}[\"']?", line.rstrip())
-    )
-    last = next((i for i in range(first + 1, len(lines)) if lines[i].startswith("- ")), len(lines))
-    at = next(i for i in range(first, last) if lines[i].strip() == "evidence:")
-    end = next((i for i in range(at + 1, last) if not lines[i].strip().startswith("-")), last)
-    lines[end:end] = [f"    - {ref}" for ref in refs]
-    for i in range(first, last):
-        if lines[i].startswith("  value:"):
-            lines[i] = f"  value: {mean:.2f}"
-    return "\n".join(lines)
+            yield _proposal(f"review-{name}", "status", skill, what, [])
 
 
 def _yaml(claim: Claim) -> str:
@@ -330,9 +379,21 @@ def _yaml(claim: Claim) -> str:
 
 
 def _proposal(
-    ident: str, kind: str, skill: Skill, what: str, claims: str, used: Iterable[str] = ()
+    ident: str,
+    kind: str,
+    skill: Skill,
+    what: str,
+    edits: Sequence[Edit],
+    used: Iterable[str] = (),
+    by_hand: str = "",
 ) -> Proposal:
-    name = f"skills/{skill.name}/claims.yaml"
-    old = _claims_text(skill).splitlines(keepends=True)
-    diff = "".join(difflib.unified_diff(old, claims.splitlines(keepends=True), name, name, n=1))
-    return Proposal(ident, kind, skill.name, what, claims, diff, tuple(sorted(used)))
+    diff: list[str] = []
+    for file in sorted({edit.file for edit in edits}):
+        name, old = f"skills/{skill.name}/{file}", restate.text_of(skill.path.parent / file)
+        new = old
+        for edit in edits:
+            new = edit.applied(new) if edit.file == file else new
+        diff += difflib.unified_diff(old.splitlines(True), new.splitlines(True), name, name, n=1)
+    if by_hand:
+        what = f"{what} First edit by hand {by_hand}"
+    return Proposal(ident, kind, skill.name, what, "".join(diff), tuple(sorted(used)), by_hand, tuple(edits))
