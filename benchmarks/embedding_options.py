@@ -18,11 +18,11 @@ import numpy as np
 from transformers import AutoModel, AutoTokenizer
 
 from merginguriel import tasks
-from merginguriel.embedding import architecture, retrieval, train
+from merginguriel.embedding import architecture, retrieval, training
 from merginguriel.embedding.architecture import Shape
-from merginguriel.embedding.train import Settings
+from merginguriel.embedding.training import Settings
 from merginguriel.evaluation.sentence_pairs import correlate, cosines
-from merginguriel.models.base import base_model
+from merginguriel.models.base_models import base_model
 from merginguriel.models.sentence_transformer import body_folder
 from merginguriel.tasks import parallel
 
@@ -73,7 +73,7 @@ def main() -> None:
             if option == "untrained base":
                 model = architecture.load(base)
             else:
-                made = train.train(
+                made = training.train(
                     base,
                     examples,
                     folder,

@@ -31,7 +31,7 @@ from merginguriel import workspace
 from merginguriel.evaluation import nxn, packed_inference, predict, predictions
 from merginguriel.models import classifier
 from merginguriel.study import study as studies
-from merginguriel.tasks.base import Item, TaskData
+from merginguriel.tasks.registry import Item, TaskData
 
 LOCALES = ("de-DE", "en-US", "es-ES", "fr-FR", "it-IT", "nb-NO", "nl-NL", "sv-SE")
 BATCHES = (8, 16, 32, 64)

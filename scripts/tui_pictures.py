@@ -52,13 +52,13 @@ async def settled(app: MuApp, pilot: Pilot[None]) -> None:
 
 def chosen(space: Workspace, name: str) -> tuple[str, ...]:
     """Return what to open: three merges for one target, or the newest merge."""
-    from merginguriel.runs import index
+    from merginguriel.runs import run_index
 
     if name == "run":
-        merged, _ = index.listed(space, 1, state="finished", kind="merge")
+        merged, _ = run_index.listed(space, 1, state="finished", kind="merge")
         return tuple(row["id"] for row in merged)
     of: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
-    for row in index.listed(space, 500, state="finished", kind="merge")[0]:
+    for row in run_index.listed(space, 500, state="finished", kind="merge")[0]:
         of.setdefault(str(row["target"]), {})[str(row["similarity"]), str(row["k"])] = row
     enough = [list(found.values())[:3] for found in of.values() if len(found) > 2]
     # Take the target whose merges differ most.

@@ -39,7 +39,7 @@ from merginguriel.runs.kinds.merge import ensemble_row
 from merginguriel.similarity import uriel
 from merginguriel.study import item_file, results
 from merginguriel.study.compat_rows import pair_rows
-from merginguriel.tasks.base import Item
+from merginguriel.tasks.registry import Item
 from merginguriel.workspace import find
 
 

@@ -19,7 +19,7 @@ from merginguriel.evaluation.predictions import (
 )
 from merginguriel.models.checkpoint import open_checkpoint, read
 from merginguriel.study.study import Study
-from merginguriel.tasks.base import Item, digest
+from merginguriel.tasks.registry import Item, digest
 from merginguriel.workspace import find
 
 SOURCES = ("en-US", "de-DE", "sv-SE", "es-ES", "it-IT", "cs-CZ", "ru-RU", "fi-FI")

@@ -10,7 +10,7 @@ from typing import Any
 from merginguriel import workspace
 from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.base import Knowledge, load, load_readable
-from merginguriel.knowledge.log import acceptance, append, commits, plan_scores, questions
+from merginguriel.knowledge.log import acceptance, append, commits, plan_scores, question_history
 from merginguriel.knowledge.log.entry_json import schema
 from merginguriel.knowledge.log.prior_attempts import TriedAlready, tried_by_plan
 from merginguriel.knowledge.log.takes_back import TakenBack
@@ -22,7 +22,7 @@ from merginguriel.workspace import Workspace
 
 from . import brief
 from .bounds import inside
-from .results import Check, Landed
+from .tool_results import Landed, PlanCheck
 
 MOST = 5  # earlier attempts, questions, and targets whose advice is compared
 ENTRY = schema()
@@ -47,7 +47,7 @@ LANDING = {
 }
 
 
-def plan_check(space: Workspace, entry: dict[str, Any]) -> Check:
+def plan_check(space: Workspace, entry: dict[str, Any]) -> PlanCheck:
     """Check a plan before anything is measured; nothing is written. `expected` alone is enough.
 
     `lands`: whether log_add would accept it. `tried`: earlier attempts. `waiting`: plans for the same measurement.
@@ -69,7 +69,7 @@ def plan_check(space: Workspace, entry: dict[str, Any]) -> Check:
             )
     except TriedAlready:
         lands = False
-    touched = questions.touched_by(plan, questions.threads(knowledge.entries))[:MOST]
+    touched = question_history.touched_by(plan, question_history.threads(knowledge.entries))[:MOST]
     return {
         "lands": lands,
         "tried": [brief.match(one.as_dict()) for one in tried_by_plan(knowledge, plan.expected)[:MOST]],

@@ -23,7 +23,7 @@ from merginguriel.knowledge.problems import Problem
 from merginguriel.workspace import Workspace
 
 from . import skills
-from .errors import error_of, in_tools, short
+from .tool_errors import error_of, in_tools, short
 from .tools import TOOLS, ToolFunction, call
 
 INSTRUCTIONS = """\

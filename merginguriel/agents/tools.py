@@ -19,9 +19,9 @@ from merginguriel.workspace import Workspace
 
 from . import brief
 from .bounds import check_config, check_links, inside
-from .errors import in_tools
 from .plans import LANDING, PLAN, log_add, plan_check
-from .results import Catalogue, Head, Hits, Page, Problems, Questions, Run
+from .tool_errors import in_tools
+from .tool_results import Catalogue, DocumentPage, Head, Hits, Problems, Questions, RunResult
 
 Target = Annotated[str, "the locale to serve, like sw-KE"]
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def show(
     name: Annotated[str, "a skill, a claim, an entry (any unique beginning of its id) or a row: ID#r3"],
     offset: Annotated[int, "first row or claim"] = 0,
     limit: Annotated[int, "rows or claims, at most 200"] = 20,
-) -> Page:
+) -> DocumentPage:
     """Return a skill with its claims, a claim, a log entry with its rows, or a row, by pages."""
     from merginguriel.knowledge.base import load
     from merginguriel.knowledge.claims.grading import grade
@@ -198,7 +198,7 @@ def questions(
 ) -> Questions:
     """Return the open questions of the log, newest first; an entry answers one under `closes` or `narrows`."""
     from merginguriel.knowledge.base import load
-    from merginguriel.knowledge.log.questions import threads
+    from merginguriel.knowledge.log.question_history import threads
 
     check_page(offset, limit)
     place = locales.get(target) if target else None
@@ -238,7 +238,7 @@ def run_start(
     config: Annotated[
         dict[str, Any], "what `mu run` reads from YAML: kind, target, sources or similarity, method, …"
     ],
-) -> Run:
+) -> RunResult:
     """Start an experiment in a separate process, which outlives this server. The same configuration is the same run.
 
     `run_status` reports its progress.
@@ -261,11 +261,11 @@ def run_status(
 ) -> dict[str, Any]:
     """Return the state, events and result of a run, or the list of all runs."""
     from merginguriel.config import run_config as configs
-    from merginguriel.runs import index
+    from merginguriel.runs import run_index
     from merginguriel.runs import run_store as stored
 
     if run is None:
-        result, _ = index.listed(space, None, state=None, kind=None, target=None)
+        result, _ = run_index.listed(space, None, state=None, kind=None, target=None)
         return {"result": [row | {"config": json.loads(row["config"])} for row in result]}
     item = stored.get(space, run)
     inside(space, item.folder, "the run")

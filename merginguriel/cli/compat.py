@@ -15,7 +15,7 @@ import numpy as np
 from merginguriel.errors import UsageError
 
 from .common import emit, json_option, say
-from .progress import Bar
+from .progress import ProgressLine
 from .study import study_options, trust_option
 
 if TYPE_CHECKING:
@@ -77,11 +77,11 @@ def compat(
         compat_rows.need_locales(list(models))
     # Asked before the long work: a text that is not there should not cost minutes.
     lines = shared_text(study, list(models), text, sentences) if cka else []
-    with Bar("compat") as bar:
+    with ProgressLine("compat") as bar:
         result = task_vector_measures.task_vectors(models, pretrained or study.root / "base", on_progress=bar)
     matrices = dict(result.matrices)
     if cka:
-        with Bar("cka") as bar:
+        with ProgressLine("cka") as bar:
             matrices.update(task_vector_measures.representations(models, lines, on_progress=bar).matrices)
     result = task_vector_measures.Compatibility(result.names, matrices)
     selected = {m: result.matrix(m, part) for m, by_part in matrices.items() if m != "cka" or part in by_part}

@@ -12,7 +12,7 @@ from merginguriel.errors import UsageError
 
 from .common import LOCALE, columns, emit, json_option, say, space, workspace_option
 from .embed_compose import compose
-from .progress import Bar
+from .progress import ProgressLine
 from .study import trust_option
 
 POOLING = "mean, last, cls, max, sqrt (length-normalised), position, attention, 0.5*mean+0.5*max, or learned:mean+max."
@@ -80,9 +80,9 @@ def train(
     mu embed train pairs.tsv --out models/embed/b --lora-rank 16 --lora-last 4 --loss infonce --mine 5
     """
     from merginguriel.embedding import architecture
-    from merginguriel.embedding import train as training
+    from merginguriel.embedding import training as training
     from merginguriel.embedding.architecture import Shape
-    from merginguriel.models.base import embedder_base
+    from merginguriel.models.base_models import embedder_base
     from merginguriel.tasks.pairs import read
 
     if out.exists() and not dry_run:
@@ -108,7 +108,7 @@ def train(
         examples = training.mine(architecture.load(folder), examples, window)
     found = []
     for name, part in (training.by_family(examples) if by_family else {"": examples}).items():
-        with Bar(f"train {name}".strip()) as bar:
+        with ProgressLine(f"train {name}".strip()) as bar:
             made = training.train(
                 folder, part, out / name if name else out, shape, settings, teacher=teacher,
                 on_parameters=lambda counted: None if as_json else show_parameters(counted, False), on_progress=bar,
@@ -128,7 +128,7 @@ def train(
 
 def window_of(given: dict[str, Any]) -> Any:
     """Remove the options of mining and return the window; None without --mine. Raises UsageError."""
-    from merginguriel.embedding.train import Window, ranks
+    from merginguriel.embedding.training import Window, ranks
 
     k, text, margin, highest = (given.pop(f"mine{name}") for name in ("", "_ranks", "_margin", "_highest"))
     return Window(k, *ranks(text), margin, highest) if k else None
@@ -173,10 +173,10 @@ def tokens(
     """
     from merginguriel.embedding import token_lengths
     from merginguriel.knowledge.parse.yaml_lines import read_text
-    from merginguriel.models.base import embedder_base
+    from merginguriel.models.base_models import embedder_base
     from merginguriel.models.classifier import load_tokenizer
     from merginguriel.models.sentence_transformer import body_folder
-    from merginguriel.tasks import base as tasks
+    from merginguriel.tasks import registry as tasks
 
     texts: dict[str, list[str]] = {}
     for text in files:

@@ -16,7 +16,7 @@ from merginguriel.text.numbers import interval, signed
 
 from .common import LOCALE, columns, emit, json_option, say
 from .lab import metric_option
-from .progress import Bar
+from .progress import ProgressLine
 from .similarity import choosing_options
 from .study import load_all, no_model, study_options
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from merginguriel.evaluation.baselines import Baseline, Goal
     from merginguriel.evaluation.nxn import Matrix
     from merginguriel.evaluation.significance import Comparison
-    from merginguriel.metrics.base import Metric
+    from merginguriel.metrics.registry import Metric
     from merginguriel.similarity.choice import Choice
     from merginguriel.study.study import Study
-    from merginguriel.tasks.base import TaskData
+    from merginguriel.tasks.registry import TaskData
 
 METHODS = ("majority", "weighted_majority", "soft", "uriel_logits", "real_logits")
 METHOD_WEIGHTS = {"uriel_logits": "URIEL", "real_logits": "REAL"}  # methods with a similarity of their own
@@ -85,7 +85,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Scored:
+class EnsembleScores:
     """One target: its sources, each method's statistics of the metric on test items, and the baselines."""
 
     target: str
@@ -229,7 +229,7 @@ def compare_(study: Study, against: str | None, as_json: bool, **given: Any) -> 
     )
 
 
-def score_all(study: Study, request: Request) -> list[Scored]:
+def score_all(study: Study, request: Request) -> list[EnsembleScores]:
     """Score every target. Predictions that are missing or damaged are computed first, with a note."""
     from merginguriel.evaluation.nxn import nxn
     from merginguriel.study.study import need_trained
@@ -239,7 +239,7 @@ def score_all(study: Study, request: Request) -> list[Scored]:
     if not trained:
         raise no_model(study)
     data = load_all(study, request.targets)
-    with Bar("nxn") as bar:
+    with ProgressLine("nxn") as bar:
         dev = nxn(trained, data, split="dev", cache=study.cache, metric=request.metric, on_progress=bar)
         test = nxn(trained, data, split="test", cache=study.cache, metric=request.metric, on_progress=bar)
     return [score_one(study, trained, found, dev, test, request) for found in data.values()]
@@ -247,11 +247,11 @@ def score_all(study: Study, request: Request) -> list[Scored]:
 
 def score_one(
     study: Study, trained: Mapping[str, Path], data: TaskData, dev: Matrix, test: Matrix, request: Request
-) -> Scored:
+) -> EnsembleScores:
     """Score one target: choose its models, combine their answers, and collect its baselines."""
     from merginguriel.evaluation.baselines import baselines
     from merginguriel.evaluation.ensemble import scored
-    from merginguriel.metrics.base import find
+    from merginguriel.metrics.registry import find
     from merginguriel.similarity import choice
     from merginguriel.study.source_choice import inputs_of
 
@@ -272,10 +272,10 @@ def score_one(
     right = scored({n: trained[n] for n in chosen.names}, data.test, study.cache, weights, methods=methods,
                    similarity=similarity, metric=test.metric)  # fmt: skip
     beat = baselines(target, dev, test, chosen.names, data)
-    return Scored(target, chosen, right, test.groups[target], beat, find(test.metric))
+    return EnsembleScores(target, chosen, right, test.groups[target], beat, find(test.metric))
 
 
-def answers_of(one: Scored, name: str) -> np.ndarray:
+def answers_of(one: EnsembleScores, name: str) -> np.ndarray:
     """Return the statistics of a method or a baseline on the test items."""
     if name in one.right:
         return one.right[name]

@@ -13,7 +13,7 @@ from merginguriel.similarity.choice import Options
 from merginguriel.training.settings import IterateSettings
 
 from .common import LOCALE, emit, json_option, say
-from .progress import Bar
+from .progress import ProgressLine
 from .run import preview, section_options
 from .similarity import choosing_options
 from .study import pair, study_options, trust_option
@@ -92,7 +92,7 @@ def iterate(
         return
     from merginguriel.loop import iterate_targets
 
-    with Bar("iterate") as bar:
+    with ProgressLine("iterate") as bar:
         done, failed = iterate_targets.carry_out(
             study.space, configs, bar, lambda run: None if as_json else click.echo(in_words(run))
         )

@@ -13,13 +13,13 @@ import click
 from merginguriel.errors import UsageError
 
 from .common import LOCALE, columns, emit, json_option, say, text_width
-from .progress import Bar
+from .progress import ProgressLine
 from .study import load_all, no_model, resolve, study_options, trust_option
 
 if TYPE_CHECKING:
     from merginguriel.evaluation.nxn_workers import Executor
     from merginguriel.study.study import Study
-    from merginguriel.tasks.base import TaskData
+    from merginguriel.tasks.registry import TaskData
 
 
 @click.command("base", short_help="Get a pretrained base model, with the right head.")
@@ -43,14 +43,14 @@ def base(
         else:
             click.echo(f"{path}  {'exists' if there else 'would be written'}")
         return
-    with Bar("base") as bar:
+    with ProgressLine("base") as bar:
         path = make_base(study, bar)
     emit({"path": str(path), "context": study.context}) if as_json else click.echo(path)
 
 
 def metric_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--metric`, whose choices are the registered metrics."""
-    from merginguriel.metrics.base import metrics
+    from merginguriel.metrics.registry import metrics
 
     return click.option(
         "--metric", type=click.Choice(list(metrics())), help="Metric to score by. Default: the task's."
@@ -85,7 +85,7 @@ def evaluate(
     """
     from merginguriel.evaluation.nxn import nxn as measure
     from merginguriel.evaluation.significance import compare, value_interval
-    from merginguriel.metrics.base import find
+    from merginguriel.metrics.registry import find
     from merginguriel.study.results import comparison_dict, row_text, scored_row, seen_words, words
     from merginguriel.study.study import other_data
 
@@ -95,7 +95,7 @@ def evaluate(
     data = load_all(study, locales)
     for locale in other_data(study, data, models.values()):
         say(f"note: the model of {locale} was trained on other sentences than the data hold now.")
-    with Bar("eval") as bar:
+    with ProgressLine("eval") as bar:
         matrix = measure(models, data, split=split, cache=study.cache, metric=metric, on_progress=bar)
     used = find(matrix.metric)
     found: list[dict[str, object]] = []
@@ -221,7 +221,7 @@ def nxn(
     if dry_run:
         show_pairs(unanswered(models, data, split=split, cache=study.cache, bf16=bf16), models, data, as_json)
         return
-    with Bar("nxn") as bar:
+    with ProgressLine("nxn") as bar:
         matrix = measure(
             models, data, split=split, cache=study.cache, bf16=bf16, metric=metric,
             executor=executor, on_progress=bar,

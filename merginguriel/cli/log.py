@@ -63,7 +63,7 @@ def list_entries(
     only_open: bool, show_rows: bool, as_json: bool, workspace_path: Path | None, kind: str, **chosen: Any
 ) -> None:
     """List entries in order of date: id, type, number of rows, title."""
-    from merginguriel.knowledge.log.questions import unfinished
+    from merginguriel.knowledge.log.question_history import unfinished
     from merginguriel.knowledge.log.timeline import Filter, select
 
     criteria = Filter(type=kind, **chosen)
@@ -137,7 +137,7 @@ def export_entries(
 @workspace_option
 def show_questions(every: bool, text: str | None, as_json: bool, workspace_path: Path | None) -> None:
     """List open questions: name, who opened each, and who narrowed or closed it."""
-    from merginguriel.knowledge.log.questions import threads
+    from merginguriel.knowledge.log.question_history import threads
 
     result = [
         thread

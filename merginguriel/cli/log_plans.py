@@ -125,7 +125,7 @@ def show_tried(
     Default context: that of the workspace. Superseded and invalidated rows come last and are marked.
     """
     from merginguriel.errors import UsageError
-    from merginguriel.knowledge.log import vocabulary
+    from merginguriel.knowledge.log import known_names
     from merginguriel.knowledge.log.prior_attempts import Wanted, invalidated_attempts, planned, tried
     from merginguriel.merging.registry import parameters
     from merginguriel.text.suggest import close
@@ -135,12 +135,12 @@ def show_tried(
         raise UsageError("--param must be KEY=VALUE.")
     knowledge = known(space(workspace_path))
     context = context or str(knowledge.space.settings["context"])
-    names = vocabulary.known(knowledge, parameters())
+    names = known_names.known(knowledge, parameters())
     fields = [("method", method), ("context", context), *(("params", key) for key, _, _ in pairs)]
     for kind, name in fields:
         if name and name not in names[kind]:
-            item = vocabulary.Unknown(
-                kind, name, tuple(close(name, names[kind], cutoff=vocabulary.NEAR[kind])), ""
+            item = known_names.Unknown(
+                kind, name, tuple(close(name, names[kind], cutoff=known_names.NEAR[kind])), ""
             )
             if item.near:
                 raise UsageError(f"{item.what}.", hint=item.guess)

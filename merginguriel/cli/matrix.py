@@ -157,9 +157,9 @@ def as_dict(
     """Return what --json prints; the terminal interface copies the same values."""
     import math
 
-    from merginguriel.study.matrix_store import Stored
+    from merginguriel.study.matrix_store import StoredMatrix
 
-    assert isinstance(item, Stored)
+    assert isinstance(item, StoredMatrix)
     result: dict[str, object] = {
         "context": item.context,
         "split": item.split,
@@ -194,7 +194,7 @@ def choice_text(ordered: Matrix, picked: Chosen, commonest: dict[str, float]) ->
     """Return the target's column, best first, with the methods that choose each source."""
     import numpy as np
 
-    from merginguriel.metrics.base import find
+    from merginguriel.metrics.registry import find
     from merginguriel.study.matrix_store import rank
 
     metric = find(ordered.metric)

@@ -13,7 +13,7 @@ from merginguriel.similarity import registry
 from merginguriel.similarity.choice import Options
 
 from .common import LOCALE, emit, json_option, say, space
-from .progress import Bar
+from .progress import ProgressLine
 from .similarity import choosing_options
 from .study import FLAGS, make_study, study_flags, trust_option
 
@@ -160,7 +160,7 @@ def merge(
         recipe = from_flags(study, flags, policies)
     path = out or needed(study).merged(recipe)
     if not dry_run:
-        with Bar(recipe.method) as bar:
+        with ProgressLine(recipe.method) as bar:
             recipe = read_for(study, recipe, flags.text, beside=path, progress=bar)
         path = out or needed(study).merged(recipe)  # what was read from text is part of the name
     if dry_run:
@@ -171,7 +171,7 @@ def merge(
             click.echo(dump_recipe(recipe).rstrip())
             say("\n".join(in_words(planned, study.space.display(path) if study else str(path))))
         return
-    with Bar("merge") as bar:
+    with ProgressLine("merge") as bar:
         carry_out(recipe, path, on_progress=bar)
     emit({"path": str(path), "method": recipe.method}) if as_json else click.echo(path)
 
@@ -329,7 +329,7 @@ def choose(study: Study, flags: Flags, kind: str, weigh: str | None, folders: di
     trained, sources = study.trained(), flags.sources
     if flags.mode == "IncTar" and not sources and trained:
         need_trained(study, [str(flags.target)])
-    with Bar("weights") as bar:
+    with ProgressLine("weights") as bar:
         inputs = inputs_of(
             study, flags.prepare, models={**trained, **folders}, base=flags.pretrained, progress=bar
         )

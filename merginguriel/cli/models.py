@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .common import LOCALE, columns, emit, json_option, say
-from .progress import Bar
+from .progress import ProgressLine
 from .study import study_options
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def add(study: Study, items: tuple[str, ...], as_json: bool) -> None:
     """
     from merginguriel.study import registered
 
-    with Bar("models") as bar:
+    with ProgressLine("models") as bar:
         found = registered.add(study, registered.parse(items), bar)
     if as_json:
         emit([as_dict(one) for one in found])

@@ -12,11 +12,11 @@ from merginguriel.errors import UsageError
 from merginguriel.text.pilots import before
 
 from .common import LOCALE, emit, json_option, plain, say, space, workspace_option
-from .progress import Bar
+from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from merginguriel.loop.pilot import Planned
-    from merginguriel.runs.planning import Plan
+    from merginguriel.loop.pilot import PlannedPilot
+    from merginguriel.runs.planning import RunPlan
     from merginguriel.runs.run_store import Run
     from merginguriel.workspace import Workspace
 
@@ -83,7 +83,7 @@ def pilot(
         raise UsageError("--unlabelled needs --mode ExcTar: the target's own model was trained on labels.")
     where = writable(space(workspace_path))
     results: list[dict[str, Any]] = []
-    planned: list[tuple[Planned, Plan]] = []
+    planned: list[tuple[PlannedPilot, RunPlan]] = []
     knowledge = load(where)
     for target in dict.fromkeys(targets):
         one, work = pilots.prepared(
@@ -101,7 +101,7 @@ def pilot(
         return detached(where, [one for one, _ in planned], logs=logs, as_json=as_json)
     for one, _ in planned:
         run = run_store.create(where, one.config)
-        with Bar(run.id) as bar:
+        with ProgressLine(run.id) as bar:
             state = worker.execute(run, bar)
         if state != "finished":
             say(f"{run.id} is {state}; continue with: mu runs resume {run.id}")
@@ -133,7 +133,7 @@ def finished(space: Workspace, run: Run, *, logs: bool, as_json: bool) -> dict[s
     return result | {"entry": entry.id}
 
 
-def detached(space: Workspace, planned: list[Planned], *, logs: bool, as_json: bool) -> int:
+def detached(space: Workspace, planned: list[PlannedPilot], *, logs: bool, as_json: bool) -> int:
     """Start the pilots in a process of their own, one after the other."""
     from merginguriel.loop import pilot as pilots
 

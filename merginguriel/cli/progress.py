@@ -14,7 +14,7 @@ EVERY = 0.1  # seconds between two redraws
 PLAIN_EVERY = 15.0  # seconds between two lines where nothing can be redrawn
 
 
-class Bar:
+class ProgressLine:
     """A progress line, called with (done, total, text).
 
     `left`: seconds, if known. A total of 0 prints the text as a notice on a line of its own.
@@ -65,7 +65,7 @@ class Bar:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> ProgressLine:
         return self
 
     def __exit__(

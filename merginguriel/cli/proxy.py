@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .common import columns, emit, json_option, say, true_minus
-from .progress import Bar
+from .progress import ProgressLine
 from .study import make_study, resolve, study_flags, trust_option
 
 NOTE = "a proxy: how cosine similarity orders pairs of sentences, not the accuracy of a classifier."
@@ -38,7 +38,7 @@ def proxy(model: Path, files: tuple[Path, ...], prefix: str, as_json: bool, **wh
     )  # fmt: skip
     result = {}
     for path, rows in read.items():
-        with Bar(path.name) as bar:
+        with ProgressLine(path.name) as bar:
             result[path] = sentence_pairs.proxy(folder_of, rows, prefix=prefix, on_progress=bar)
     if as_json:
         emit(

@@ -14,12 +14,12 @@ from merginguriel import workspace
 from merginguriel.text.runs import duration
 
 from .common import LOCALE, columns, emit, json_option, program, say, text_width
-from .progress import Bar
+from .progress import ProgressLine
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from merginguriel.loop.quickstart import Outcome
+    from merginguriel.loop.quickstart import QuickstartResult
 
 
 @click.command(short_help="The whole loop on real models, in a few minutes.")
@@ -101,7 +101,7 @@ def quickstart(
         workspace_ = make_workspace(space, context=study.context)
         say(f"made the workspace {space} with {len(workspace_)} files of shipped knowledge")
     study = Study(workspace.find(explicit=space), base=base, seed=seed, options=methods)
-    narrator = Narrator()
+    narrator = StepNarrator()
     try:
         callbacks = loop.Narration(narrator.step, narrator.progress, narrator.note)
         outcome = loop.run(study, target, chosen, callbacks, epochs=epochs)
@@ -120,17 +120,17 @@ def _space(path: Path | None) -> Path:
     return Path("my-workspace") if result.shipped else result.root
 
 
-class Narrator:
+class StepNarrator:
     """Print steps as lines on stderr, the current one as a bar with the time left in all."""
 
     def __init__(self) -> None:
-        self.bar: Bar | None = None
+        self.bar: ProgressLine | None = None
 
     def step(self, number: int, steps: int, title: str) -> None:
         """Print the title of a step and begin its bar."""
         self.close()
         say(f"[{number:2d}/{steps}] {title}")
-        self.bar = Bar("")
+        self.bar = ProgressLine("")
 
     def progress(self, share: float, text: str, left: float) -> None:
         """Move the bar."""
@@ -149,7 +149,7 @@ class Narrator:
             self.bar = None
 
 
-def screen(outcome: Outcome) -> str:
+def screen(outcome: QuickstartResult) -> str:
     """Return the last screen: matrix, table of merges, verdict, what the advice says now, and the paths of the files."""
     from merginguriel.evaluation import heatmap
     from merginguriel.loop.quickstart import pilot_line, verdict_line
@@ -200,7 +200,7 @@ def _indented(text: str, wide: int) -> list[str]:
     )
 
 
-def _table(outcome: Outcome, wide: int) -> list[str]:
+def _table(outcome: QuickstartResult, wide: int) -> list[str]:
     """Return the lines of the merges, best first, and of what they are compared with."""
     from merginguriel.evaluation.significance import value_interval
     from merginguriel.stats import p_text

@@ -42,22 +42,22 @@ def report(
     mu report --log 2026-11-21-every --out reports/methods
     mu report --json | jq .short
     """
-    from merginguriel.report import loading, pages
+    from merginguriel.report import pages, scored_arms
     from merginguriel.report.report import build
     from merginguriel.runs.run_folders import run_folders
 
     here = space(workspace_path)
     parts = []
     if runs or sweeps or not entries:
-        parts.append(loading.from_runs(run_folders(here, runs, sweeps)))
+        parts.append(scored_arms.from_runs(run_folders(here, runs, sweeps)))
     if entries:
-        parts.append(loading.from_entries(known(here), entries))
-    made = build(loading.joined(parts), by=by, feature=feature, title=title)
+        parts.append(scored_arms.from_entries(known(here), entries))
+    made = build(scored_arms.joined(parts), by=by, feature=feature, title=title)
     if out is not None or not as_json:
-        from .progress import Bar
+        from .progress import ProgressLine
 
         out = out or Path("report")
-        with Bar("report") as bar:
+        with ProgressLine("report") as bar:
             pages.write(made, out, replace=replace, on_progress=bar)
         say(f"Written: {out / 'report.html'}")
     if as_json:

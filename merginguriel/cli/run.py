@@ -12,7 +12,7 @@ from merginguriel.errors import UsageError
 from merginguriel.text.runs import plan_lines, result_lines
 
 from .common import emit, json_option, plain, say, space, true_minus, workspace_option
-from .progress import Bar
+from .progress import ProgressLine
 from .study import trust_option
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def carry_out(where: Workspace, config: Config, detach: bool, as_json: bool) -> 
     if run_store.state(result) == "finished" and (changed := run_store.outdated(result)):
         say(f"note: {changed} changed since this run was made; the result shown is the old one.\n"
             f"To repeat the run, remove {where.display(result.folder)}")  # fmt: skip
-    with Bar(result.id) as bar:
+    with ProgressLine(result.id) as bar:
         state = worker.execute(result, bar)
     if state != "finished":
         say(f"{result.id} is {state}; continue with: mu runs resume {result.id}")

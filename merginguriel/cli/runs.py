@@ -24,7 +24,7 @@ from .common import (
     true_minus,
     workspace_option,
 )
-from .progress import Bar
+from .progress import ProgressLine
 
 if TYPE_CHECKING:
     from merginguriel.runs.run_store import Run
@@ -88,10 +88,10 @@ def list_runs(
     workspace_path: Path | None,
 ) -> None:
     """List runs: state, result, and how long each took."""
-    from merginguriel.runs import index
+    from merginguriel.runs import run_index
 
     most = limit if limit or as_json else SCREEN
-    found, count = index.listed(
+    found, count = run_index.listed(
         space(workspace_path), most, text=text, order=order, state=state, kind=kind, target=target
     )
     if as_json:
@@ -132,7 +132,7 @@ def cell(row: dict[str, Any], name: str, named: bool = False) -> str:
     if value is None:
         return ""
     if name == "value":
-        from merginguriel.metrics.base import find
+        from merginguriel.metrics.registry import find
 
         return (f"{row['metric']} " if named else "") + find(row["metric"]).unit.show(value)
     if name == "seconds":
@@ -185,11 +185,11 @@ def watch(name: str, as_json: bool, workspace_path: Path | None) -> int:
     --json, one event a line.
     """
     from merginguriel.runs import run_store as stored
-    from merginguriel.runs.progress import heartbeat
+    from merginguriel.runs.run_progress import heartbeat
 
     run = find(workspace_path, name)
     printed = 0
-    with Bar(run.id) as bar:
+    with ProgressLine(run.id) as bar:
         while True:
             now = stored.state(run)  # before the events are read, so that none is missed
             happened = stored.events(run)
@@ -347,9 +347,9 @@ def sql(query: str, as_json: bool, workspace_path: Path | None) -> None:
     \b
     mu runs sql "select target, max(value) from rows where method = 'ties' group by target"
     """
-    from merginguriel.runs import index
+    from merginguriel.runs import run_index
 
-    names, found = index.query(space(workspace_path), query)
+    names, found = run_index.query(space(workspace_path), query)
     if as_json:
         emit([dict(zip(names, row, strict=True)) for row in found])
         return

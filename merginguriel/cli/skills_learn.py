@@ -76,7 +76,7 @@ def propose(
 def refresh(name: str | None, dry_run: bool, as_json: bool, workspace_path: Path | None) -> int:
     """Rewrite the generated tables of the skills, or of one, from the rows of the log."""
     from merginguriel.knowledge.base import load
-    from merginguriel.knowledge.skills import tables
+    from merginguriel.knowledge.skills import generated_tables
     from merginguriel.workspace import writable
 
     where = space(workspace_path)
@@ -84,11 +84,11 @@ def refresh(name: str | None, dry_run: bool, as_json: bool, workspace_path: Path
     if name is not None:
         knowledge.skill(name)
     if dry_run:
-        pages = [p for p in tables.pages(knowledge) if name in (None, p.parent.name)]
-        result = [p for p in pages if any(not b.current for b in tables.blocks(p, knowledge))]
+        pages = [p for p in generated_tables.pages(knowledge) if name in (None, p.parent.name)]
+        result = [p for p in pages if any(not b.current for b in generated_tables.blocks(p, knowledge))]
     else:
         writable(where)
-        result = tables.refresh(knowledge, name)
+        result = generated_tables.refresh(knowledge, name)
     names = [where.display(path) for path in result]
     emit(names) if as_json else click.echo("".join(f"{item}\n" for item in names), nl=False)
     return FAILED if dry_run and result else 0

@@ -16,7 +16,7 @@ from .common import say, space, workspace_option
 
 if TYPE_CHECKING:
     from merginguriel.study.study import Study
-    from merginguriel.tasks.base import TaskData
+    from merginguriel.tasks.registry import TaskData
 
 Command = Callable[..., Any]
 FEW = 30  # test items below which hardly any difference can be seen

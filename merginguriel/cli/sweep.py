@@ -14,7 +14,7 @@ from merginguriel.errors import FAILED, OK, UsageError
 from merginguriel.text.runs import duration
 
 from .common import columns, emit, json_option, say, space, workspace_option
-from .progress import Bar
+from .progress import ProgressLine
 from .run import TRUST
 from .study import trust_option
 
@@ -92,7 +92,7 @@ def run(
         show_plan(planned, at_once, as_json)
         return OK
     try:
-        with Bar(planned.name) as bar:
+        with ProgressLine(planned.name) as bar:
             outcome = sweeps.carry_out(
                 planned,
                 executor,

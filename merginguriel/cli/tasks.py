@@ -11,7 +11,7 @@ from .common import ShowGroup, columns, emit, json_option, say, space, workspace
 from .study import pair, warn_if_few
 
 if TYPE_CHECKING:
-    from merginguriel.tasks.base import TaskData
+    from merginguriel.tasks.registry import TaskData
 
 
 @click.group(cls=ShowGroup, short_help="List tasks; name data of your own.")
@@ -34,11 +34,11 @@ def tasks() -> None:
 @workspace_option
 def show(name: str | None, folder: Path | None, as_json: bool, workspace_path: Path | None) -> None:
     """List tasks, or the locales of the task NAME; of your own data with the number of sentences."""
-    from merginguriel.tasks import base, named
+    from merginguriel.tasks import named, registry
 
     where = space(workspace_path)
     if name is None:
-        found = [{"task": task.name, "about": task.doc} for task in base.tasks().values()]
+        found = [{"task": task.name, "about": task.doc} for task in registry.tasks().values()]
         for one in named.read(where).values():
             found.append({"task": one.name, "about": f"your data in {where.display(one.folder)}"})
         emit(found) if as_json else click.echo(columns([[t["task"], t["about"]] for t in found]))
@@ -53,12 +53,12 @@ def show(name: str | None, folder: Path | None, as_json: bool, workspace_path: P
         emit(rows) if as_json else click.echo(columns([head, *([str(v) for v in r.values()] for r in rows)]))
         return
     how = named.reading(where, name, folder)
-    offered = base.locales(how.loader, how.folder)
+    offered = registry.locales(how.loader, how.folder)
     if how.loader != named.LOADER:
         emit(offered) if as_json else click.echo("\n".join(offered))
         return
     show_sizes(
-        [base.load(how.loader, locale, folder=how.folder, **how.options) for locale in offered], as_json
+        [registry.load(how.loader, locale, folder=how.folder, **how.options) for locale in offered], as_json
     )
 
 
@@ -92,12 +92,12 @@ def add(
 
     Every file is read once, so that wrong columns are reported now. Later commands need only --task NAME.
     """
-    from merginguriel.tasks import base, named
+    from merginguriel.tasks import named, registry
     from merginguriel.workspace import writable
 
     where = writable(space(workspace_path))
     one = named.add(where, name, folder, dict(pair(text) for text in options))
-    offered = base.locales(named.LOADER, one.folder)
+    offered = registry.locales(named.LOADER, one.folder)
     if as_json:
         emit({"task": name, "data": str(one.folder), "options": dict(one.options), "locales": offered})
         return

@@ -11,13 +11,13 @@ from merginguriel.errors import MuError, UnavailableError, UsageError
 from merginguriel.text.runs import duration
 
 from .common import LOCALE, LocaleType, columns, emit, json_option, say
-from .progress import Bar
+from .progress import ProgressLine
 from .run import section_options
 from .study import load_all, study_options, trust_option
 
 if TYPE_CHECKING:
     from merginguriel.study.study import Study
-    from merginguriel.tasks.base import TaskData
+    from merginguriel.tasks.registry import TaskData
 
 # Keys of the section `training` that are options.
 SETTINGS = (
@@ -97,7 +97,7 @@ def train(
     settings = {key: value for key, value in given.items() if value is not None}
     found: list[dict[str, Any]] = []
     failed: dict[str, MuError] = {}
-    with Bar("base") as bar:
+    with ProgressLine("base") as bar:
         studies.make_base(study, bar)
     registered = {} if study.seed else read_registered(study.root)
     for number, locale in enumerate(data, start=1):
@@ -105,7 +105,7 @@ def train(
             say(f"{locale} has a registered model: {registered[locale].source}")
             continue
         try:
-            with Bar(f"train {number}/{len(data)}") as bar:
+            with ProgressLine(f"train {number}/{len(data)}") as bar:
                 path = studies.train(study, locale, progress=bar, report_to=report_to, **settings)
         except UsageError:
             raise  # the settings are wrong, for all alike
@@ -162,7 +162,7 @@ def train_joint(
         emit(planned) if as_json else click.echo(joint_text(study, planned))
         return
     settings = {key: value for key, value in given.items() if value is not None}
-    with Bar("train joint") as bar:
+    with ProgressLine("train joint") as bar:
         joint.train(study, list(data), left_out=leave_out, budget=budget, progress=bar, report_to=report_to,
                     **settings)  # fmt: skip
     record = read(path / "training.yaml")

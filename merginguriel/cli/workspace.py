@@ -35,7 +35,7 @@ def init(folder: Path, context: str | None, restore: bool, empty: bool, as_json:
     created = workspace.seed(folder, context=context, empty=empty)
     context_name = str(workspace.read_settings(marker)["context"])
     from merginguriel.study.capabilities import first_target
-    from merginguriel.tasks.base import tasks
+    from merginguriel.tasks.registry import tasks
 
     task = context_name.partition("/")[0]
     if task not in tasks():

@@ -25,7 +25,7 @@ from merginguriel.merging.registry import Value
 from merginguriel.models.adapters import is_adapter
 from merginguriel.text.suggest import suggest
 
-from .mergekit_models import Model, Reader, models_of, parameters
+from .mergekit_models import MergekitReader, Model, models_of, parameters
 from .mergekit_values import Rules, flag, number, rules_of, same_total, weights_of
 
 TOP = (
@@ -36,7 +36,7 @@ NO_EFFECT = ("int8_mask",)  # of mergekit's memory, not of its result
 
 
 @dataclass(frozen=True)
-class Known:
+class SharedMethod:
     """One method of both programs.
 
     params     mergekit's parameter → ours, one value for all models and tensors; `lambda` becomes `scale` or `alpha`
@@ -60,30 +60,30 @@ class Known:
 DENSITY = {"density": "density"}
 RESCALED = {**DENSITY, "rescale": "rescale"}
 FULL = {"density": 1.0}
-METHODS: dict[str, Known] = {
-    "linear": Known(divides=True),
-    "slerp": Known(weights=False),
-    "nuslerp": Known(fixed={"nuslerp_flatten": True, "nuslerp_row_wise": False}),
-    "karcher": Known(
+METHODS: dict[str, SharedMethod] = {
+    "linear": SharedMethod(divides=True),
+    "slerp": SharedMethod(weights=False),
+    "nuslerp": SharedMethod(fixed={"nuslerp_flatten": True, "nuslerp_row_wise": False}),
+    "karcher": SharedMethod(
         {"max_iter": "max_iter", "tol": "tol"}, default={"max_iter": 10, "tol": 1e-5}, weights=False
     ),
-    "model_stock": Known(fixed={"filter_wise": False}, weights=False),
-    "sce": Known({"select_topk": "select_topk"}, weights=False),
-    "task_arithmetic": Known(divides=False),
-    "ties": Known(DENSITY, {"rescale": False}, FULL, divides=True, elects=True),
-    "dare_linear": Known(RESCALED, default=FULL, divides=False),
-    "dare_ties": Known(RESCALED, default=FULL, divides=False, elects=True),
-    "breadcrumbs": Known(
+    "model_stock": SharedMethod(fixed={"filter_wise": False}, weights=False),
+    "sce": SharedMethod({"select_topk": "select_topk"}, weights=False),
+    "task_arithmetic": SharedMethod(divides=False),
+    "ties": SharedMethod(DENSITY, {"rescale": False}, FULL, divides=True, elects=True),
+    "dare_linear": SharedMethod(RESCALED, default=FULL, divides=False),
+    "dare_ties": SharedMethod(RESCALED, default=FULL, divides=False, elects=True),
+    "breadcrumbs": SharedMethod(
         {**DENSITY, "gamma": "gamma"}, {"rescale": False}, {**FULL, "gamma": 0.01}, divides=False
     ),
-    "breadcrumbs_ties": Known(
+    "breadcrumbs_ties": SharedMethod(
         {**DENSITY, "gamma": "gamma"}, {"rescale": False}, {**FULL, "gamma": 0.01}, divides=False, elects=True
     ),
-    "della": Known(
+    "della": SharedMethod(
         {**RESCALED, "epsilon": "epsilon"}, default={**FULL, "epsilon": 0.15}, divides=True, elects=True,
         times={"epsilon": 2.0},  # mergekit's is half the width of the interval
     ),
-    "della_linear": Known(
+    "della_linear": SharedMethod(
         {**RESCALED, "epsilon": "epsilon"}, default={**FULL, "epsilon": 0.15}, divides=False,
         times={"epsilon": 2.0},
     ),
@@ -109,7 +109,7 @@ def load_mergekit(path: Path, resolve: Callable[[str], Path]) -> Found:
     """
     if not path.is_file():
         raise UsageError("no such configuration.", where=str(path))
-    reader = Reader(path, resolve)
+    reader = MergekitReader(path, resolve)
     table = reader.table
     if not isinstance(table, Mapping):
         raise reader.fail(
@@ -135,7 +135,7 @@ def load_mergekit(path: Path, resolve: Callable[[str], Path]) -> Found:
     return Found(built(reader, name, known, models, base, whole), tuple(reader.notes))
 
 
-def refuse_unsupported(reader: Reader) -> None:
+def refuse_unsupported(reader: MergekitReader) -> None:
     """Refuse keys that this engine has no counterpart of; note those without effect on the weights."""
     table = reader.table
     reasons = {
@@ -154,7 +154,9 @@ def refuse_unsupported(reader: Reader) -> None:
         )
 
 
-def check_names(reader: Reader, name: str, known: Known, tables: list[Mapping[str, Any]]) -> None:
+def check_names(
+    reader: MergekitReader, name: str, known: SharedMethod, tables: list[Mapping[str, Any]]
+) -> None:
     """Raise MuError for a parameter that the method does not have; note those without effect."""
     mine = {*known.params, *known.fixed, *NO_EFFECT}
     mine |= {"weight"} if known.weights else set()
@@ -183,9 +185,9 @@ def factor_of(name: str) -> str | None:
 
 
 def built(
-    reader: Reader,
+    reader: MergekitReader,
     name: str,
-    known: Known,
+    known: SharedMethod,
     models: list[Model],
     base: Text | None,
     whole: Mapping[str, Any],
@@ -267,7 +269,7 @@ def built(
     )
 
 
-def slerp_pair(reader: Reader, models: list[Model], base: Text | None) -> list[Model]:
+def slerp_pair(reader: MergekitReader, models: list[Model], base: Text | None) -> list[Model]:
     """Return slerp's two models, the base first: `t` goes from it to the other."""
     line = reader.line(reader.table, "merge_method")
     if base is None:
@@ -292,7 +294,7 @@ def unique_names(models: list[Model]) -> list[str]:
 
 
 def params_of(
-    reader: Reader, name: str, known: Known, models: list[Model], whole: Mapping[str, Any]
+    reader: MergekitReader, name: str, known: SharedMethod, models: list[Model], whole: Mapping[str, Any]
 ) -> dict[str, Value]:
     """Return our parameters: of each that mergekit has, the one value for all models and tensors."""
     found: dict[str, Value] = {}
@@ -312,7 +314,7 @@ def params_of(
     return found
 
 
-def dtype_of(reader: Reader) -> str | None:
+def dtype_of(reader: MergekitReader) -> str | None:
     """Return the dtype of the output; None for that of the models."""
     table = reader.table
     key = "out_dtype" if table.get("out_dtype") else "dtype"

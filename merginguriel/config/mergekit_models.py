@@ -25,7 +25,7 @@ class Model:
     line: int
 
 
-class Reader:
+class MergekitReader:
     """Configuration of one file; `fail` raises with its line."""
 
     def __init__(self, path: Path, resolve: Callable[[str], Path]) -> None:
@@ -71,7 +71,7 @@ class Reader:
         return Model(str(value), self.folder(value), params, value.line)
 
 
-def parameters(reader: Reader, table: Mapping[str, Any]) -> Mapping[str, Any]:
+def parameters(reader: MergekitReader, table: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the `parameters` of a table; empty without."""
     found = table.get("parameters")
     if not found:
@@ -83,7 +83,7 @@ def parameters(reader: Reader, table: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def models_of(reader: Reader, base: Text | None) -> list[Model]:
+def models_of(reader: MergekitReader, base: Text | None) -> list[Model]:
     """Return the models of `models`, or of one slice over all layers."""
     table = reader.table
     entries, key = table.get("models"), "models"
@@ -111,7 +111,7 @@ def models_of(reader: Reader, base: Text | None) -> list[Model]:
     return found
 
 
-def one_slice(reader: Reader, slices: Any, line: int) -> Any:
+def one_slice(reader: MergekitReader, slices: Any, line: int) -> Any:
     """Return the sources of the only slice. Raises MuError for several, which put a model together from pieces."""
     if not isinstance(slices, list) or not all(isinstance(one, Mapping) for one in slices):
         raise reader.fail(line, "slices must be a list of tables.")
@@ -130,7 +130,7 @@ def one_slice(reader: Reader, slices: Any, line: int) -> Any:
     return only.get("sources")
 
 
-def check_range(reader: Reader, given: Any, model: Model, line: int) -> None:
+def check_range(reader: MergekitReader, given: Any, model: Model, line: int) -> None:
     """Raise MuError unless a layer range is the whole model."""
     try:
         low, high = (int(one) for one in given)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .mergekit_models import Model, Reader
+from .mergekit_models import MergekitReader, Model
 
 Gradient = tuple[float, ...]
 Rules = list[
@@ -16,7 +16,9 @@ Rules = list[
 ]  # filter (None: every tensor) and values; the first that matches counts
 
 
-def rules_of(reader: Reader, table: Mapping[str, Any], key: str, *, required: int | None = None) -> Rules:
+def rules_of(
+    reader: MergekitReader, table: Mapping[str, Any], key: str, *, required: int | None = None
+) -> Rules:
     """Return a parameter's values by filter; empty if it is not given."""
     if key not in table:
         if required is not None:
@@ -43,7 +45,7 @@ def rules_of(reader: Reader, table: Mapping[str, Any], key: str, *, required: in
     return [(None, gradient(reader, key, value, line))]
 
 
-def gradient(reader: Reader, key: str, value: Any, line: int) -> Gradient:
+def gradient(reader: MergekitReader, key: str, value: Any, line: int) -> Gradient:
     """Return one number, or the numbers of a gradient."""
     values = value if isinstance(value, list) else [value]
     try:
@@ -60,7 +62,7 @@ def gradient(reader: Reader, key: str, value: Any, line: int) -> Gradient:
 
 
 def weights_of(
-    reader: Reader, line: int, names: list[str], rules: dict[str, Rules]
+    reader: MergekitReader, line: int, names: list[str], rules: dict[str, Rules]
 ) -> tuple[list[float], dict[str, Gradient], dict[str, dict[str, Gradient]]]:
     """Return the weights as the recipe has them: by source, by source and layer, by pattern of names."""
     if not rules:
@@ -85,7 +87,9 @@ def weights_of(
     return [1.0] * len(names), last, by_name
 
 
-def same_total(reader: Reader, line: int, name: str, rules: dict[str, Rules], names: list[str]) -> float:
+def same_total(
+    reader: MergekitReader, line: int, name: str, rules: dict[str, Rules], names: list[str]
+) -> float:
     """Return the sum of the models' weights. Raises MuError if it differs between layers or tensors."""
     weights, by_layer, by_name = weights_of(reader, line, names, rules)
     tables = [
@@ -108,7 +112,9 @@ def same_total(reader: Reader, line: int, name: str, rules: dict[str, Rules], na
     return totals[0]
 
 
-def number(reader: Reader, key: str, whole: Mapping[str, Any], models: list[Model], default: Any) -> Any:
+def number(
+    reader: MergekitReader, key: str, whole: Mapping[str, Any], models: list[Model], default: Any
+) -> Any:
     """Return a parameter's one value. Raises MuError if it differs between models, layers or tensors."""
     values: dict[float, int] = {}
     for model in models:
@@ -131,7 +137,7 @@ def number(reader: Reader, key: str, whole: Mapping[str, Any], models: list[Mode
 
 
 def flag(
-    reader: Reader, key: str, whole: Mapping[str, Any], models: list[Model], default: bool | None
+    reader: MergekitReader, key: str, whole: Mapping[str, Any], models: list[Model], default: bool | None
 ) -> bool | None:
     """Return a parameter that is true or false."""
     for table in (*(model.params for model in models), whole):

@@ -21,7 +21,7 @@ from merginguriel.validation import did_you_mean, dotted, mu_error
 
 from . import source_checks, sweep_file
 from .dotted import is_nothing, leaves, put
-from .schema import KEYS, MERGES, NOT_DECIDING, SECTIONS, Config, Section
+from .schema import KEYS, MERGES, NOT_DECIDING, SECTIONS, Config, ConfigSection
 
 __all__ = ["KEYS", "Config"]
 
@@ -233,7 +233,7 @@ def plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def settings_of(section: Section) -> dict[str, Any]:
+def settings_of(section: ConfigSection) -> dict[str, Any]:
     """Return the keys of a section that are set."""
     return section.model_dump(exclude_none=True)
 

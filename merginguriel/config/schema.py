@@ -151,7 +151,7 @@ def key(
     return Field(default, description=doc, ge=low, le=high, json_schema_extra=extra)
 
 
-class Section(BaseModel):
+class ConfigSection(BaseModel):
     """Keys that belong together; an unknown key is an error."""
 
     model_config = ConfigDict(
@@ -159,7 +159,7 @@ class Section(BaseModel):
     )
 
 
-class Finetuning(Section):
+class Finetuning(ConfigSection):
     """How a model is fine-tuned: training.settings.FinetuneSettings. Unset: the preset of the base."""
 
     epochs: Whole | None = key(None, "passes over the training sentences", low=1)
@@ -208,7 +208,7 @@ class Iterate(Finetuning):
     keep_checkpoints: Flag | None = key(None, "keep the checkpoint before every merge")
 
 
-class Tune(Section):
+class Tune(ConfigSection):
     """How weights and parameters of a merge are searched on development data: merging.tune."""
 
     search: Words = key(
@@ -221,7 +221,7 @@ class Tune(Section):
     drop: Flag = key(True, "drop a merge that is in the worse half on a part of the data")
 
 
-class Compose(Section):
+class Compose(ConfigSection):
     """How embedders are trained on compositions of languages, and merged: embedding.compose."""
 
     size: Whole = key(500, "most queries taken from home", low=20)
@@ -238,7 +238,7 @@ class Compose(Section):
     max_tokens: Whole = key(64, "longer texts are cut", low=2)
 
 
-class Config(Section):
+class Config(ConfigSection):
     """Configuration of one run. Keys of a section are addressed with a dot: `training.epochs`."""
 
     kind: RunKind = key("merge", "what the run does")
@@ -350,7 +350,7 @@ class Key:
     low: float | None = None
 
 
-SECTIONS: dict[str, type[Section]] = {
+SECTIONS: dict[str, type[ConfigSection]] = {
     "training": Training,
     "iterate": Iterate,
     "tune": Tune,
@@ -358,7 +358,7 @@ SECTIONS: dict[str, type[Section]] = {
 }
 
 
-def fields(of: type[Section] = Config, prefix: str = "") -> Iterator[tuple[str, Key]]:
+def fields(of: type[ConfigSection] = Config, prefix: str = "") -> Iterator[tuple[str, Key]]:
     """Yield every key by its dotted name, in the order of the declaration."""
     for name, field in of.model_fields.items():
         if name in SECTIONS and not prefix:

@@ -39,7 +39,7 @@ from merginguriel.knowledge.parse.yaml_lines import Mapping, Text, read_text, re
 from merginguriel.validation import Location, at, did_you_mean, line_of, mu_error
 
 from .dotted import is_nothing, leaves, put
-from .schema import KEYS, Section
+from .schema import KEYS, ConfigSection
 
 MOST = 100_000  # runs of one sweep; a larger grid is a slip
 
@@ -56,7 +56,7 @@ Item = Annotated[dict[str, Any], Field(min_length=1)]
 Items = Annotated[list[Item], Field(min_length=1)]
 
 
-class Range(Section):
+class Range(ConfigSection):
     """What one key is drawn from: `uniform` or `loguniform` between two numbers, or a `choice`."""
 
     uniform: tuple[float, float] | None = None
@@ -89,7 +89,7 @@ class Range(Section):
         return f"{low * (high / low) ** share:.4g}"
 
 
-class Draws(Section):
+class Draws(ConfigSection):
     """The section `random`: n draws by the seed. The same file gives the same draws everywhere."""
 
     n: int = Field(ge=1)
@@ -97,7 +97,7 @@ class Draws(Section):
     over: dict[str, Range] = Field(min_length=1)
 
 
-class Table(Section):
+class SweepKeys(ConfigSection):
     """The keys of a sweep's file."""
 
     name: Annotated[str, AfterValidator(folder_name)] = ""
@@ -109,7 +109,7 @@ class Table(Section):
 
 
 @dataclass(frozen=True)
-class Point:
+class SweepPoint:
     """One run of a sweep. `table`: its configuration; `varied`: key → value, of what the sweep varies."""
 
     table: Mapping
@@ -132,7 +132,7 @@ class SweepFile:
     base: Mapping
     axes: tuple[list[dict[str, Any]], ...]
 
-    def points(self) -> Iterator[Point]:
+    def points(self) -> Iterator[SweepPoint]:
         """Yield every run, in the order of the file: the last axis varies fastest."""
         for chosen in itertools.product(*self.axes):
             varied = {key: value for part in chosen for key, value in part.items()}
@@ -140,7 +140,7 @@ class SweepFile:
             table.line = self.base.line
             for key, value in [*((key, value) for key, value, _ in leaves(self.base)), *varied.items()]:
                 put(table, key, copy.deepcopy(value), f"{self.path}:{line_of(value, self.base.line)}")
-            yield Point(table, varied)
+            yield SweepPoint(table, varied)
 
 
 def is_sweep(table: Any) -> bool:
@@ -158,15 +158,15 @@ def read(path: Path) -> SweepFile:
     def hint(loc: Location) -> str:
         if loc[0] in KEYS:
             return f"Write it under base, or under grid with a list of values: {loc[0]}: [one, another]."
-        model = Range if "over" in loc else Draws if loc[0] == "random" else Table
+        model = Range if "over" in loc else Draws if loc[0] == "random" else SweepKeys
         return did_you_mean(str(loc[-1]), list(model.model_fields))
 
     try:
         if isinstance(table, Mapping):
             given = {key: value for key, value in table.items() if not is_nothing(value)}
-            content = Table.model_validate({"name": path.stem, **given})
+            content = SweepKeys.model_validate({"name": path.stem, **given})
         else:
-            content = Table.model_validate(table)
+            content = SweepKeys.model_validate(table)
     except ValidationError as error:
         raise mu_error(error, lambda loc: f"{path}:{at(table, loc)}", hint) from error
     base = table["base"] if content.base else Mapping()

@@ -10,24 +10,24 @@ from typing import NamedTuple
 
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.rows import AGREEMENT, ResultRow, metric_of
-from merginguriel.metrics import base as metrics
+from merginguriel.metrics import registry as metrics
 
 from . import assemble, claim_rules, next_steps
 from .advice_types import Advice, Calibration
-from .arm_types import Recipe
+from .arm_types import AdvisedArm
 from .baseline import baseline_of, detectable, rebased, trial_of
-from .contrasts import contrasts, worths
 from .estimate import Learned, Relative, checks, learn, predict, relatives
 from .evidence import JOINT, Arm, Column, Observation, agreements, arm_of, columns, is_arm, lead, observations
 from .pilot import planned, value_of_trial
 from .question import DEFAULT, Candidate, Lab, Question
-from .sources import Choice, choose_sources
+from .recipe_contrasts import contrasts, worths
+from .sources import SourceSet, choose_sources
 from .verdict import Grounds, decide
 
 __all__ = ["Advice", "Lab", "Question", "advise", "arms", "read"]
 
 
-class Known(NamedTuple):
+class QuestionEvidence(NamedTuple):
     """What the log shows of a question.
 
     Attributes:
@@ -80,7 +80,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
     )  # fmt: skip
     decision = decide(best.estimate, question, trial, grounds, worth_pp=worth, plan=plan, veto=veto)
     verdict = decision.verdict
-    recipe = Recipe(
+    recipe = AdvisedArm(
         **vars(best.arm.name),
         sources=chosen.sources,
         sources_missing=chosen.missing,
@@ -144,7 +144,7 @@ def _hash(knowledge: Knowledge, as_of: str | None) -> str:
     return hashlib.sha256(repr((used, claims)).encode()).hexdigest()[:16]
 
 
-def read(knowledge: Knowledge, question: Question, *, excluding: bool = True) -> Known:
+def read(knowledge: Knowledge, question: Question, *, excluding: bool = True) -> QuestionEvidence:
     """Read what the log shows of a question; `excluding`: leave out rows of methods that a claim excludes."""
     rows: Sequence[ResultRow] = (*knowledge.rows, *question.matrix)
     metric = metric_of(rows, question.context)
@@ -163,10 +163,10 @@ def read(knowledge: Knowledge, question: Question, *, excluding: bool = True) ->
     learned = learn(found)
     others = relatives(learned, question.context, question.target)
     column = known.get((question.context, question.target), {}) if question.mode == "ExcTar" else {}
-    return Known(knowledge, metric, rows, here, vetoes, found, learned, others, column)
+    return QuestionEvidence(knowledge, metric, rows, here, vetoes, found, learned, others, column)
 
 
-def arms(known: Known, question: Question) -> list[Candidate]:
+def arms(known: QuestionEvidence, question: Question) -> list[Candidate]:
     """Return every arm that may answer the question, with its estimate: the best first by `worths`.
 
     An arm measured on the target has the sources of its rows; a recipe that was not has those that would be chosen now.
@@ -187,7 +187,7 @@ def arms(known: Known, question: Question) -> list[Candidate]:
         and not claim_rules.veto_of(arm, known.vetoes)
     ]
     against = contrasts(known.learned, question.context, question.target)
-    chosen: dict[object, Choice] = {}
+    chosen: dict[object, SourceSet] = {}
     candidates = []
     for arm in allowed:
         candidate = _candidate(known, question, arm, chosen)
@@ -240,7 +240,9 @@ def _grounds(candidate: Candidate, *, known: bool, calibrated: bool) -> Grounds:
     )
 
 
-def _candidate(known: Known, question: Question, arm: Arm, chosen: dict[object, Choice]) -> Candidate:
+def _candidate(
+    known: QuestionEvidence, question: Question, arm: Arm, chosen: dict[object, SourceSet]
+) -> Candidate:
     """Return an arm with its rows, the lead of the best single model over its sources, and its estimate."""
     own = known.learned.by_target.get((question.context, question.target), {}).get(arm, [])
     sources: Sequence[str] = arm.sources

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from merginguriel.metrics.base import find
+from merginguriel.metrics.registry import find
 from merginguriel.text.numbers import interval, pp
 
 from .advice_types import Advice

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from merginguriel.text.numbers import count
 
-from .arm_types import ArmName, Baseline, BaselineKind, Gain, Part, Parts, Recipe
+from .arm_types import AdviceBaseline, AdvisedArm, ArmName, BaselineKind, Gain, GainParts, Part
 
 Verdict = Literal["merge", "ensemble", "pilot", "no-merge", "unknown"]
 SHORT = 3  # rows of the target in the short form
@@ -175,7 +175,7 @@ class MeasuredArm(Part):
 
 
 @dataclass(frozen=True)
-class Work(Part):
+class PilotCost(Part):
     """Work that a pilot takes."""
 
     merges: int
@@ -209,7 +209,7 @@ class Pilot(Part):
     """Smallest gain that the trial detects with 80% power, pp."""
     sees_how: str
     """Where the variance behind sees_pp comes from."""
-    cost: Work
+    cost: PilotCost
     """The work."""
 
 
@@ -266,11 +266,11 @@ class Advice(Part):
     """The rule that gave the verdict, with its figures."""
     summary: str
     """The answer in a sentence."""
-    recipe: Recipe
+    recipe: AdvisedArm
     """The recipe that the verdict is about."""
     gain: Gain
     """Expected gain of the recipe over the baseline."""
-    parts: Parts
+    parts: GainParts
     """What the expected gain is made of."""
     borderline: bool
     """Whether a slightly different estimate would give another verdict."""
@@ -280,7 +280,7 @@ class Advice(Part):
     """The most pieces of work that a pilot may take; null: no limit."""
     mde_pp: float | None
     """Smallest gain that a paired test detects with 80% power, pp."""
-    baseline: Baseline
+    baseline: AdviceBaseline
     """The figure to beat."""
     evidence: tuple[EvidenceRow | OtherRows | PriorRows, ...]
     """What the expected gain rests on."""
@@ -361,7 +361,7 @@ def schema() -> dict[str, Any]:
 
     derived = TypeAdapter(Advice).json_schema(mode="serialization")
     kinds = derived["$defs"]
-    for child, parent in (("Recipe", "ArmName"), ("PredictedArm", "Gain")):
+    for child, parent in (("AdvisedArm", "ArmName"), ("PredictedArm", "Gain")):
         # pydantic reads the strings below the fields of the class itself only.
         kinds[child]["properties"] |= kinds[parent]["properties"]
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "MergingUriel advice"}

@@ -46,7 +46,7 @@ class ArmName(Part):
 
 
 @dataclass(frozen=True)
-class Source(Part):
+class ArmSource(Part):
     """A source model."""
 
     locale: str
@@ -60,10 +60,10 @@ class Source(Part):
 
 
 @dataclass(frozen=True)
-class Recipe(ArmName):
+class AdvisedArm(ArmName):
     """The arm that the verdict is about, with its sources."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[ArmSource, ...]
     """The sources, where the log can name them."""
     sources_missing: int
     """Number of sources that the log cannot name, or that are predicted and not measured."""
@@ -94,7 +94,7 @@ class Gain(Part):
 
 
 @dataclass(frozen=True)
-class Parts(Part):
+class GainParts(Part):
     """Parts of gain.mean_pp, pp; they add up to it."""
 
     prior_pp: float
@@ -120,7 +120,7 @@ class Parts(Part):
 
 
 @dataclass(frozen=True)
-class Baseline(Part):
+class AdviceBaseline(Part):
     """The figure to beat."""
 
     kind: BaselineKind

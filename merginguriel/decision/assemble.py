@@ -22,12 +22,12 @@ from .advice_types import (
     PriorRows,
     UncountedRow,
 )
-from .arm_types import ArmName, Gain, Parts
-from .baseline import Trial, best_single, detectable, singles_of
-from .estimate import Check, Estimate
+from .arm_types import ArmName, Gain, GainParts
+from .baseline import ExtraMeasurement, best_single, detectable, singles_of
+from .estimate import Estimate, LeftOutPrediction
 from .evidence import GOAL, JOINT, Arm, Observation, arm_of
 from .next_steps import words_of
-from .pilot import Plan
+from .pilot import PilotPlan
 from .question import DEFAULT, Candidate, Question
 
 
@@ -59,7 +59,7 @@ def _row(observation: Observation, part: float | None) -> EvidenceRow:
     )  # fmt: skip
 
 
-def parts(candidate: Candidate) -> Parts:
+def parts(candidate: Candidate) -> GainParts:
     """Return the parts of the expected gain, rounded so that they add up to the rounded gain."""
     estimate = candidate.estimate
     exact = estimate.parts
@@ -68,7 +68,7 @@ def parts(candidate: Candidate) -> Parts:
     rounded[largest] = round(rounded[largest] + round(estimate.mean_pp, 2) - sum(rounded), 2)
     lead = candidate.lead_pp
     prior, moved, others, own, winner = rounded
-    return Parts(
+    return GainParts(
         prior_pp=prior, lead_pp=moved, relatives_pp=others, own_pp=own, winner_pp=winner,
         rests_on=estimate.where, targets=estimate.targets, before_pp=round(estimate.before_pp, 2),
         before_sd_pp=round(estimate.before_sd_pp, 2), lead_here_pp=None if lead is None else round(lead, 2),
@@ -205,7 +205,7 @@ def trial_arms(best: Candidate) -> list[ArmName]:
     return [best.arm.name] if best.arm.method == "average" else [best.arm.name, average]
 
 
-def pilot(plan: Plan, trial: Trial, kind: str, *, worth_pp: float, metric: str) -> Pilot:
+def pilot(plan: PilotPlan, trial: ExtraMeasurement, kind: str, *, worth_pp: float, metric: str) -> Pilot:
     """Return the trial of the recipe: its value, its cost and what it can detect."""
     return Pilot(
         arms=plan.arms, measure=f"{metric} on the target's test items, paired with the {words_of(kind)}",
@@ -217,7 +217,7 @@ def pilot(plan: Plan, trial: Trial, kind: str, *, worth_pp: float, metric: str) 
 FEWEST_CHECKED = 3  # targets
 
 
-def calibration(checks: Sequence[Check]) -> Calibration | None:
+def calibration(checks: Sequence[LeftOutPrediction]) -> Calibration | None:
     """Return how well targets were predicted from the others; None where they are too few."""
     targets = len({check.target for check in checks})
     if targets < FEWEST_CHECKED:

@@ -15,10 +15,10 @@ from typing import Any
 
 from . import backtest_items
 from .backtest_policies import Policy, Prediction, compared_sets, first, mean_interval, policies
-from .contrasts import Contrast, contrasts
 from .estimate import Learned, cell_of, learn, predict, relatives
-from .evidence import Arm, Observation, Recipe, is_ensemble
-from .study_rules import Facts
+from .evidence import Arm, Combination, Observation, is_ensemble
+from .recipe_contrasts import RecipeContrast, contrasts
+from .study_rules import TargetFacts
 
 # Methods that collapse on some targets of the shipped log; judged on their own.
 COLLAPSING = frozenset({"sce", "iso_c", "iso_cts", "consensus", "della", "dare_ties", "breadcrumbs", "wudi"})
@@ -28,7 +28,7 @@ REPLICATES = 12
 
 
 @dataclass(frozen=True)
-class Calibration:
+class CalibrationScore:
     """How predictions fared. `coverage`: share inside the 50, 80 and 90% intervals. `pit`: ten bins of `u`."""
 
     name: str
@@ -60,7 +60,7 @@ class Fission:
 
 
 @dataclass(frozen=True)
-class Choice:
+class FirstChoice:
     """First choice on a test set of a target that was left out."""
 
     target: str
@@ -81,12 +81,12 @@ class Backtest:
     gains: int
     targets: tuple[str, ...]
     policies: tuple[Policy, ...]
-    choices: tuple[Choice, ...]
+    choices: tuple[FirstChoice, ...]
     risk_coverage: tuple[tuple[float, float], ...]  # share of targets acted on, their mean gain, surest first
-    left_out: tuple[Calibration, ...]
-    other_contexts: Calibration | None
-    in_time: Calibration | None
-    permuted: Calibration
+    left_out: tuple[CalibrationScore, ...]
+    other_contexts: CalibrationScore | None
+    in_time: CalibrationScore | None
+    permuted: CalibrationScore
     fission: tuple[Fission, ...]
     pilots: tuple[backtest_items.PilotScore, ...]
 
@@ -99,7 +99,7 @@ def run(
     found: Sequence[Observation],
     context: str,
     *,
-    facts: Mapping[str, Facts] | None = None,
+    facts: Mapping[str, TargetFacts] | None = None,
     without: Iterable[str] = (),
     seed: int = 0,
     replicates: int = REPLICATES,
@@ -176,7 +176,7 @@ def _predicted(
     *,
     leads: bool = True,
     related: bool = False,
-    against: Mapping[Recipe, Contrast] | None = None,
+    against: Mapping[Combination, RecipeContrast] | None = None,
 ) -> list[Prediction]:
     """Predict measured arms, on each test set, from `learned`; arms of which nothing is known are left out."""
     arms: dict[tuple[Arm, int | None], list[Observation]] = {}
@@ -196,10 +196,10 @@ def _predicted(
     return result
 
 
-def _choice(one: Prediction, told: Sequence[Prediction]) -> Choice:
+def _choice(one: Prediction, told: Sequence[Prediction]) -> FirstChoice:
     best = max([0.0, *(other.gain_pp for other in told)])
     e = one.estimate
-    return Choice(one.arm.target, one.n, one.arm.label, e.mean_pp, e.p_above(0), one.gain_pp, best)
+    return FirstChoice(one.arm.target, one.n, one.arm.label, e.mean_pp, e.p_above(0), one.gain_pp, best)
 
 
 def _risk_coverage(chosen: Sequence[Prediction]) -> tuple[tuple[float, float], ...]:
@@ -211,7 +211,7 @@ def _risk_coverage(chosen: Sequence[Prediction]) -> tuple[tuple[float, float], .
     return tuple(points)
 
 
-def _groups(told: Sequence[Prediction], blind: Sequence[Prediction]) -> list[Calibration]:
+def _groups(told: Sequence[Prediction], blind: Sequence[Prediction]) -> list[CalibrationScore]:
     """Return the calibration of all predictions and of groups of them."""
 
     def steady(one: Prediction) -> bool:
@@ -230,7 +230,7 @@ def _groups(told: Sequence[Prediction], blind: Sequence[Prediction]) -> list[Cal
     return [found for name, ones in groups if (found := calibration(name, ones))]
 
 
-def calibration(name: str, told: Sequence[Prediction]) -> Calibration | None:
+def calibration(name: str, told: Sequence[Prediction]) -> CalibrationScore | None:
     """Return how predictions fared; None without any."""
     if not told:
         return None
@@ -242,7 +242,7 @@ def calibration(name: str, told: Sequence[Prediction]) -> Calibration | None:
     rate = sum(gained) / n
     brier = sum((one.p_measured - y) ** 2 for one, y in zip(told, gained, strict=True)) / n
     inside = [sum(abs(one.u - 0.5) <= level / 2 for one in told) / n for level in LEVELS]
-    return Calibration(
+    return CalibrationScore(
         name,
         n,
         len({one.arm.target for one in told}),
@@ -253,7 +253,7 @@ def calibration(name: str, told: Sequence[Prediction]) -> Calibration | None:
     )
 
 
-def _permuted(here: Sequence[Observation], context: str, seed: int) -> Calibration:
+def _permuted(here: Sequence[Observation], context: str, seed: int) -> CalibrationScore:
     """Return the calibration where gains were permuted over all arms and targets, so that nothing can be learnt."""
     steady = [o for o in here if o.arm.method not in COLLAPSING]
     order = list(range(len(steady)))
@@ -263,7 +263,7 @@ def _permuted(here: Sequence[Observation], context: str, seed: int) -> Calibrati
         for o, i in zip(steady, order, strict=True)
     ]
     found = calibration("permuted outcomes", leave_targets_out(mixed, context))
-    return found or Calibration("permuted outcomes", 0, 0, (0.0, 0.0, 0.0), (), None, 0.0)
+    return found or CalibrationScore("permuted outcomes", 0, 0, (0.0, 0.0, 0.0), (), None, 0.0)
 
 
 def split(

@@ -10,9 +10,9 @@ from math import sqrt
 from merginguriel.knowledge.parse.rows import ItemBits
 
 from .backtest_policies import MIN_GAIN, Prediction, mean_interval
-from .contrasts import expected, passes_pp, worths
 from .evidence import Arm, Observation
 from .pilot import surely_ahead
+from .recipe_contrasts import expected, passes_pp, worths
 
 FEWEST = 3  # targets with kept items
 LABELS = (50, 100, 200)  # of a pilot, at most half of the items

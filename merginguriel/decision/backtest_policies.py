@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from merginguriel import stats
 
-from .contrasts import Contrast, worths
 from .estimate import Estimate, cdf
-from .evidence import Arm, Recipe, is_ensemble
+from .evidence import Arm, Combination, is_ensemble
 from .pilot import MERGE_AT
-from .study_rules import Facts, rules
+from .recipe_contrasts import RecipeContrast, worths
+from .study_rules import TargetFacts, rules
 
 MIN_GAIN = 1.0  # pp
 
@@ -26,7 +26,7 @@ class Prediction(NamedTuple):
     gain_pp: float
     variance: float
     lead_pp: float | None = None
-    contrast: Contrast | None = None
+    contrast: RecipeContrast | None = None
     n: int | None = None  # items of the test set
 
     @property
@@ -78,7 +78,7 @@ Compared = Mapping[TestSet, Sequence[Prediction]]
 
 def compared_sets(told: Sequence[Prediction]) -> dict[TestSet, list[Prediction]]:
     """Return the test sets on which policies are compared: those of targets with the arms that most targets have."""
-    counts: dict[Recipe, set[str]] = {}
+    counts: dict[Combination, set[str]] = {}
     for one in told:
         counts.setdefault(one.arm.recipe, set()).add(one.arm.target)
     most = max((len(targets) for targets in counts.values()), default=0)
@@ -102,7 +102,7 @@ def first(told: Sequence[Prediction]) -> Prediction | None:
 Pick = Callable[[TestSet], float | None]  # realised gain; None: not measured
 
 
-def policies(compared: Compared, facts: Mapping[str, Facts]) -> list[Policy]:
+def policies(compared: Compared, facts: Mapping[str, TargetFacts]) -> list[Policy]:
     """Return realised gains: the engine's first choice, fixed recipes, the study's rules, random and oracle."""
     merged = {t: [one for one in told if not is_ensemble(one.arm.method)] for t, told in compared.items()}
 
@@ -178,7 +178,7 @@ def policies(compared: Compared, facts: Mapping[str, Facts]) -> list[Policy]:
 
 def _best_elsewhere(arms: Compared, where: TestSet) -> float | None:
     """Return what the recipe with the highest mean gain on the other targets gains on this one."""
-    means: dict[Recipe, list[float]] = {}
+    means: dict[Combination, list[float]] = {}
     others = [told for other, told in arms.items() if other.target != where.target]
     for told in others:
         for one in told:

@@ -10,7 +10,7 @@ from merginguriel import stats
 from merginguriel.knowledge.parse.rows import MEASURES, ResultRow
 from merginguriel.text.numbers import count, percent
 
-from .arm_types import Baseline
+from .arm_types import AdviceBaseline
 from .evidence import GOAL, Observation
 from .question import Question
 
@@ -21,7 +21,7 @@ USUAL_N = 500  # test items of a trial where the log knows no test set
 
 def baseline_of(
     rows: Sequence[ResultRow], question: Question, own: Sequence[Observation], k: int
-) -> Baseline:
+) -> AdviceBaseline:
     """Return the figure to beat: the most recent one of this target's rows, else that of the best single model.
 
     The best single model is only known where enough of them were scored (see `enough`).
@@ -52,9 +52,9 @@ def baseline_of(
 
 def _baseline(
     question: Question, value: float | None, n: int | None, models: Sequence[str], how: str, ref: str | None
-) -> Baseline:
+) -> AdviceBaseline:
     first = models[0] if models else None
-    return Baseline(GOAL[question.mode], value, n, first, tuple(models[1:]), how, ref)
+    return AdviceBaseline(GOAL[question.mode], value, n, first, tuple(models[1:]), how, ref)
 
 
 def best_known(
@@ -120,7 +120,7 @@ def _models_at(singles: Iterable[ResultRow], value: float | None) -> list[str]:
     return sorted(r.sources[0] for r in singles if r.value == value)
 
 
-class Trial(NamedTuple):
+class ExtraMeasurement(NamedTuple):
     """One more measurement on the target's test set, paired; `known`: whether set and figure to beat are known."""
 
     n: int
@@ -130,8 +130,12 @@ class Trial(NamedTuple):
 
 
 def trial_of(
-    own: Sequence[Observation], baseline: Baseline, rows: Sequence[ResultRow], question: Question, method: str
-) -> Trial:
+    own: Sequence[Observation],
+    baseline: AdviceBaseline,
+    rows: Sequence[ResultRow],
+    question: Question,
+    method: str,
+) -> ExtraMeasurement:
     """Return the size and variance of one more measurement of `method`.
 
     How often two models disagree depends on the method: gains of the same method on this target are used where they
@@ -142,22 +146,22 @@ def trial_of(
     paired = [o for o in gains if o.row.paired]
     if paired:
         variance, n = _middle([(o.variance, o.row.n or USUAL_N) for o in paired])
-        return Trial(n, variance, True, "paired, as measured on this target")
+        return ExtraMeasurement(n, variance, True, "paired, as measured on this target")
     ratio, how = pairing(rows, question.context)
     if gains:
         # A recorded standard error is what was measured; a binomial one is what pairing would have made smaller.
         known = [(o.variance, o.row.n or USUAL_N) for o in gains if o.row.se_pp is not None]
         if known:
             variance, n = _middle(known)
-            return Trial(n, variance, True, "by the standard errors measured on this target")
+            return ExtraMeasurement(n, variance, True, "by the standard errors measured on this target")
         variance, n = _middle([(o.variance, o.row.n or USUAL_N) for o in gains])
-        return Trial(n, ratio * variance, True, how)
+        return ExtraMeasurement(n, ratio * variance, True, how)
     value, items = baseline.value, baseline.n
     if value is not None and items is not None:
-        return Trial(items, ratio * 1e4 * stats.unpaired_variance(value, value, items), True, how)
+        return ExtraMeasurement(items, ratio * 1e4 * stats.unpaired_variance(value, value, items), True, how)
     usual = [r.n for r in rows if r.context == question.context and r.n]
     n = max(set(usual), key=lambda size: (usual.count(size), size)) if usual else USUAL_N
-    return Trial(n, ratio * 1e4 * 0.5 / n, False, how)
+    return ExtraMeasurement(n, ratio * 1e4 * 0.5 / n, False, how)
 
 
 def _middle(found: list[tuple[float, int]]) -> tuple[float, int]:
@@ -193,6 +197,6 @@ def pairing(rows: Sequence[ResultRow], context: str) -> tuple[float, str]:
     )
 
 
-def detectable(trial: Trial) -> float:
+def detectable(trial: ExtraMeasurement) -> float:
     """Return the smallest gain in pp that the trial detects with 80% power."""
     return round(100 * stats.minimum_detectable_effect(trial.variance / 1e4), 2)

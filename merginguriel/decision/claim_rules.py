@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from merginguriel.knowledge.claims.claim_status import Standing
+from merginguriel.knowledge.claims.claim_status import ClaimStanding
 from merginguriel.knowledge.parse.claims import Claim, in_scope
 
 from .advice_types import AppliedClaim
@@ -18,7 +18,7 @@ class Rule(NamedTuple):
     """A claim that bears on a question, with its status."""
 
     claim: Claim
-    standing: Standing
+    standing: ClaimStanding
 
     def applied(self) -> AppliedClaim:
         """Return the claim as the advice names it."""
@@ -26,7 +26,7 @@ class Rule(NamedTuple):
         return AppliedClaim(claim.id, claim.skill, claim.predicate, claim.text, status.status, status.reason)
 
 
-def vetoes(claims: Iterable[Claim], standings: Mapping[str, Standing]) -> list[Rule]:
+def vetoes(claims: Iterable[Claim], standings: Mapping[str, ClaimStanding]) -> list[Rule]:
     """Return the claims that exclude something, with evidence outside noise."""
     found = (Rule(claim, standings[claim.id]) for claim in claims if claim.predicate == "forbids")
     return [rule for rule in found if rule.standing.status == "supported"]
@@ -53,7 +53,7 @@ def names_a_method(rule: Rule) -> bool:
 
 
 def dispreferred(
-    arm: Arm, others: Iterable[Arm], claims: Iterable[Claim], standings: Mapping[str, Standing]
+    arm: Arm, others: Iterable[Arm], claims: Iterable[Claim], standings: Mapping[str, ClaimStanding]
 ) -> Rule | None:
     """Return the active claim that prefers one of `others` to `arm`, if any."""
     choice = list(others)
@@ -75,7 +75,7 @@ def dispreferred(
 
 
 def bearing(
-    claims: Iterable[Claim], standings: Mapping[str, Standing], arm: Arm, predicates: tuple[str, ...]
+    claims: Iterable[Claim], standings: Mapping[str, ClaimStanding], arm: Arm, predicates: tuple[str, ...]
 ) -> list[Rule]:
     """Return the claims of these predicates whose scope contains `arm`, without refuted and superseded ones."""
     found = []

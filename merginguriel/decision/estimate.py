@@ -20,11 +20,20 @@ from typing import Literal, NamedTuple
 
 from merginguriel import stats
 
-from .evidence import Arm, Recipe
+from .evidence import Arm, Combination
 from .gains import Learned, cell_of, learn
 
 __all__ = [
-    "Check", "Estimate", "Learned", "Parts", "Relative", "cell_of", "checks", "learn", "predict", "relatives",
+    "Estimate",
+    "EstimateParts",
+    "Learned",
+    "LeftOutPrediction",
+    "Relative",
+    "cell_of",
+    "checks",
+    "learn",
+    "predict",
+    "relatives",
 ]  # fmt: skip
 
 # Stated beforehand, with the source of each figure.
@@ -44,7 +53,7 @@ WINNER = 0.75  # standard errors by which the best of several measured arms over
 Origin = Literal["context", "method", "contexts", "nothing"]
 
 
-class Parts(NamedTuple):
+class EstimateParts(NamedTuple):
     """Parts of an expected gain in pp, which add up to it: those of `arm_types.Parts`."""
 
     prior_pp: float = 0.0
@@ -54,7 +63,7 @@ class Parts(NamedTuple):
     winner_pp: float = 0.0
 
 
-NO_PARTS = Parts()
+NO_PARTS = EstimateParts()
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ class Estimate:
     mean_pp: float
     sd_pp: float
     df: float = inf
-    parts: Parts = NO_PARTS
+    parts: EstimateParts = NO_PARTS
     targets: int = 0
     before_pp: float = 0.0
     before_sd_pp: float = inf
@@ -135,7 +144,7 @@ class Prior:
 
 
 def prior(
-    learned: Learned, recipe: Recipe, target: str, lead_pp: float | None, *, alone: bool = False
+    learned: Learned, recipe: Combination, target: str, lead_pp: float | None, *, alone: bool = False
 ) -> Prior:
     """Return the prior of a recipe on a target, from every row but those of the target.
 
@@ -177,7 +186,7 @@ NO_CENTRE: tuple[float, float, Origin] = (0.0, LEVEL_SD**2, "nothing")
 
 
 def _centre(
-    learned: Learned, recipe: Recipe, target: str, lead_pp: float | None
+    learned: Learned, recipe: Combination, target: str, lead_pp: float | None
 ) -> tuple[float, float, Origin]:
     """Return the stated centre of a recipe's gain, its variance and its origin: kin here, other contexts, or nothing."""
     base, spread, origin = _other_contexts(learned, recipe)
@@ -198,7 +207,7 @@ def _centre(
     return base, spread, origin
 
 
-def _other_contexts(learned: Learned, recipe: Recipe) -> tuple[float, float, Origin]:
+def _other_contexts(learned: Learned, recipe: Combination) -> tuple[float, float, Origin]:
     """Return what the recipe gained in other contexts, shrunk to 0, with the spread between contexts as its variance."""
     means = []
     for other in learned.elsewhere.get(recipe[1:], []):
@@ -305,7 +314,7 @@ def predict(
             measured = max(start, measured - WINNER * sqrt(cell.variance))
         weight = spread / (spread + cell.variance)
         own, winner = weight * (cell.gain_pp - start), weight * (measured - cell.gain_pp)
-    parts = Parts(before.centre_pp, before.lead_pp, shift, own, winner)
+    parts = EstimateParts(before.centre_pp, before.lead_pp, shift, own, winner)
     return Estimate(
         mean_pp=sum(parts),
         sd_pp=sqrt((1 - weight) * spread),
@@ -321,11 +330,11 @@ def predict(
     )
 
 
-class Check(NamedTuple):
+class LeftOutPrediction(NamedTuple):
     """A measured gain predicted without its target."""
 
     target: str
-    recipe: Recipe
+    recipe: Combination
     gain_pp: float
     mean_pp: float
     sd_pp: float  # of the true gain
@@ -341,9 +350,9 @@ class Check(NamedTuple):
 MOST_CHECKS = 400
 
 
-def checks(learned: Learned, context: str) -> list[Check]:
+def checks(learned: Learned, context: str) -> list[LeftOutPrediction]:
     """Return the measured gains of a context, each predicted from the other targets; the first `MOST_CHECKS` of many."""
-    found: list[Check] = []
+    found: list[LeftOutPrediction] = []
     for recipe, cells in learned.recipes.items():
         if recipe.context != context or len(cells) < 2:
             continue
@@ -351,5 +360,5 @@ def checks(learned: Learned, context: str) -> list[Check]:
             if len(found) < MOST_CHECKS:
                 told = prior(learned, recipe, target, lead)
                 sd = sqrt(told.variance)
-                found.append(Check(target, recipe, gain, told.mean_pp, sd, noise, told.df))
+                found.append(LeftOutPrediction(target, recipe, gain, told.mean_pp, sd, noise, told.df))
     return found

@@ -21,7 +21,7 @@ AGREEMENT_SD = (
 GAP_TARGETS = 3  # fewer say nothing about how much the gap varies
 
 
-class Recipe(NamedTuple):
+class Combination(NamedTuple):
     """A way to combine models in a context, whatever the target and its sources."""
 
     context: str
@@ -45,9 +45,9 @@ class Arm:
     sources: tuple[str, ...] = ()
 
     @cached_property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> Combination:
         """The arm without target and sources: what is measured again on other targets."""
-        return Recipe(self.context, self.method, self.similarity, self.k, self.params)
+        return Combination(self.context, self.method, self.similarity, self.k, self.params)
 
     @property
     def passes(self) -> int:
@@ -290,7 +290,7 @@ def _gaps(gains: Sequence[Observation], effects: Iterable[Observation]) -> dict[
     return found
 
 
-def _setting(arm: Arm) -> tuple[Recipe, str]:
+def _setting(arm: Arm) -> tuple[Combination, str]:
     return arm.recipe, arm.target
 
 

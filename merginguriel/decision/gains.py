@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from merginguriel.knowledge.parse.rows import ItemBits, ResultRow
 
-from .evidence import Arm, Observation, Recipe
+from .evidence import Arm, Combination, Observation
 
 SHARED_ITEMS = 0.75  # assumed share of the noise that measurements on the same items have in common, unless `shared` knows it
 
@@ -73,26 +73,26 @@ class Learned:
     found: tuple[Observation, ...]
 
     @cached_property
-    def recipes(self) -> dict[Recipe, dict[str, Cell]]:
+    def recipes(self) -> dict[Combination, dict[str, Cell]]:
         """Recipe → target → its measurements, whatever the sources."""
-        grouped: dict[Recipe, dict[str, Cell]] = {}
+        grouped: dict[Combination, dict[str, Cell]] = {}
         for (recipe, target), rows in sorted(self.rows_of.items(), key=lambda item: item[0][1]):
             grouped.setdefault(recipe, {})[target] = cell_of(rows)
         return grouped
 
     @cached_property
-    def rows_of(self) -> dict[tuple[Recipe, str], list[Observation]]:
+    def rows_of(self) -> dict[tuple[Combination, str], list[Observation]]:
         """(recipe, target) → its rows."""
-        found: dict[tuple[Recipe, str], list[Observation]] = {}
+        found: dict[tuple[Combination, str], list[Observation]] = {}
         for o in self.found:
             if o.kind != "agreement":
                 found.setdefault((o.arm.recipe, o.arm.target), []).append(o)
         return found
 
     @cached_property
-    def signed(self) -> dict[Recipe, dict[str, list[Cell]]]:
+    def signed(self) -> dict[Combination, dict[str, list[Cell]]]:
         """Recipe → target → its gains as one cell, and each loss as one: pooled, a small loss would soften a large one."""
-        found: dict[Recipe, dict[str, list[Cell]]] = {}
+        found: dict[Combination, dict[str, list[Cell]]] = {}
         for (recipe, target), rows in self.rows_of.items():
             gains = [o for o in rows if o.gain_pp >= 0]
             cells = [cell_of(gains)] if gains else []
@@ -106,17 +106,17 @@ class Learned:
         return Learned(tuple(o for o in self.found if o.gain_pp >= 0))
 
     @cached_property
-    def kin(self) -> dict[tuple[str, str], list[Recipe]]:
+    def kin(self) -> dict[tuple[str, str], list[Combination]]:
         """(context, method) → its recipes."""
-        found: dict[tuple[str, str], list[Recipe]] = {}
+        found: dict[tuple[str, str], list[Combination]] = {}
         for recipe in sorted(self.recipes, key=str):
             found.setdefault((recipe.context, recipe.method), []).append(recipe)
         return found
 
     @cached_property
-    def elsewhere(self) -> dict[object, list[Recipe]]:
+    def elsewhere(self) -> dict[object, list[Combination]]:
         """Method, similarity, k and params → recipes of each context."""
-        found: dict[object, list[Recipe]] = {}
+        found: dict[object, list[Combination]] = {}
         for recipe in sorted(self.recipes, key=str):
             found.setdefault(recipe[1:], []).append(recipe)
         return found

@@ -13,13 +13,13 @@ from merginguriel.text.numbers import count, pp
 
 from . import claim_rules
 from .advice_types import Next
-from .arm_types import Baseline
-from .baseline import Trial
+from .arm_types import AdviceBaseline
+from .baseline import ExtraMeasurement
 from .estimate import Estimate
 from .evidence import JOINT, Observation, is_ensemble
 from .pilot import MERGE_AT
 from .question import RETRIEVAL, Candidate, Question
-from .sources import Choice
+from .sources import SourceSet
 
 HOME = ("home", "e5-small")  # defaults of --task and --base
 
@@ -50,7 +50,7 @@ def unknowns(
     question: Question,
     own: Sequence[Observation],
     found: Sequence[Observation],
-    baseline: Baseline,
+    baseline: AdviceBaseline,
     missing: int,
 ) -> list[str]:
     """Return what the knowledge does not contain about the question."""
@@ -88,7 +88,7 @@ def words_of(kind: str) -> str:
 def would_change(
     candidates: Sequence[Candidate],
     verdict: str,
-    trial: Trial,
+    trial: ExtraMeasurement,
     question: Question,
     own: Sequence[Observation],
     veto: claim_rules.Rule | None,
@@ -143,8 +143,8 @@ def next_steps(
     verdict: str,
     best: Candidate,
     candidates: Sequence[Candidate],
-    chosen: Choice,
-    baseline: Baseline,
+    chosen: SourceSet,
+    baseline: AdviceBaseline,
     question: Question,
 ) -> list[Next]:
     """Return the steps that follow from the verdict, in order; each command runs as it is printed."""

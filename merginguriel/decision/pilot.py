@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from merginguriel import stats
 
-from .advice_types import Work
+from .advice_types import PilotCost
 from .arm_types import ArmName
 from .estimate import Estimate
 
@@ -19,7 +19,7 @@ SWITCH_AT = 0.8  # P(more than the first choice) from which a pilot chooses anot
 COMMON = 0.5  # of the variance of a prior, which arms of one target have in common: its level, which all of them share
 
 
-class Plan(NamedTuple):
+class PilotPlan(NamedTuple):
     """A trial.
 
     Attributes:
@@ -28,9 +28,9 @@ class Plan(NamedTuple):
     """
 
     arms: tuple[ArmName, ...]
-    cost: Work
+    cost: PilotCost
     price_pp: float
-    whole: Work
+    whole: PilotCost
 
     @property
     def cut(self) -> bool:
@@ -74,19 +74,19 @@ def surely_ahead(
     return mean - stats.NORMAL.inv_cdf(SWITCH_AT) * sqrt(weight * noise)
 
 
-def work(arms: int, missing: int) -> Work:
+def work(arms: int, missing: int) -> PilotCost:
     """Return the work of a trial of `arms` merges where `missing` source models must be trained."""
-    return Work(merges=arms, evaluations=arms + missing, trainings=missing)
+    return PilotCost(merges=arms, evaluations=arms + missing, trainings=missing)
 
 
-def price_pp(cost: Work, min_gain_pp: float) -> float:
+def price_pp(cost: PilotCost, min_gain_pp: float) -> float:
     """Return the gain in pp that the work must be expected to bring."""
     return min_gain_pp * sum(price * getattr(cost, name) for name, price in PRICES.items())
 
 
 def planned(
     arms: Sequence[ArmName], missing: int, min_gain_pp: float, budget: int | None, *, wanted_pp: float
-) -> Plan:
+) -> PilotPlan:
     """Return the trial of all `arms`, or of the first alone (the recipe) where the budget is smaller.
 
     A trial whose value `wanted_pp` is less than its price is not reduced: a budget removes proposals and never adds one.
@@ -94,6 +94,6 @@ def planned(
     whole = work(len(arms), missing)
     price = price_pp(whole, min_gain_pp)
     if budget is None or whole.pieces <= budget or wanted_pp < price:
-        return Plan(tuple(arms), whole, price, whole)
+        return PilotPlan(tuple(arms), whole, price, whole)
     least = work(1, missing)
-    return Plan(tuple(arms[:1]), least, price_pp(least, min_gain_pp), whole)
+    return PilotPlan(tuple(arms[:1]), least, price_pp(least, min_gain_pp), whole)

@@ -10,9 +10,9 @@ from merginguriel.knowledge.parse.rows import POLICIES, ResultRow
 from merginguriel.similarity.choice import AS_IT_IS, parsed
 
 from . import claim_rules
-from .contrasts import Contrast
 from .estimate import Estimate
 from .evidence import JOINT, Arm, is_ensemble
+from .recipe_contrasts import RecipeContrast
 
 RETRIEVAL = "retrieval-"  # beginning of the contexts of mu embed compose
 DEFAULT = ("similarity", "REAL", 5)  # what a pilot tries where nothing is known
@@ -110,4 +110,4 @@ class Candidate(NamedTuple):
     passed_over: claim_rules.Rule | None = None
     runnable: bool = True
     lead_pp: float | None = None  # of the best single model over the mean of the sources
-    contrast: Contrast | None = None  # with the context's other recipes
+    contrast: RecipeContrast | None = None  # with the context's other recipes

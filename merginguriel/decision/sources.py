@@ -12,7 +12,7 @@ from merginguriel.similarity import choice
 from merginguriel.similarity.registry import Inputs
 from merginguriel.text.numbers import percent
 
-from .arm_types import Source
+from .arm_types import ArmSource
 from .baseline import enough, singles_of
 from .evidence import JOINT, Arm, columns
 from .question import DEFAULT, RETRIEVAL, Question
@@ -20,7 +20,7 @@ from .question import DEFAULT, RETRIEVAL, Question
 ROUNDING = 1e-4  # an accuracy of the log is given to a hundredth of a percentage point
 
 
-class Choice(NamedTuple):
+class SourceSet(NamedTuple):
     """Sources of an arm.
 
     Attributes:
@@ -30,7 +30,7 @@ class Choice(NamedTuple):
         untrained: Locales whose models must be trained first, as far as is known.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[ArmSource, ...]
     missing: int
     note: str
     untrained: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ def choose_sources(
     question: Question,
     *,
     predicting: bool = True,
-) -> Choice:
+) -> SourceSet:
     """Return the sources of the measured row where it names them, else the best by the arm's similarity.
 
     Where too few models were scored on the target, the others' accuracies are predicted from their scores on other
@@ -51,19 +51,19 @@ def choose_sources(
     """
     trained = question.lab.trained if question.lab else None
     if arm.method == JOINT and not any(row.sources for row in measured):
-        return Choice((), 0, "trained together on the sentences of all other locales")
+        return SourceSet((), 0, "trained together on the sentences of all other locales")
     if question.context.startswith(RETRIEVAL):
         two = dict(arm.params)
         merged = "specialist" in two and f"the models D({two['specialist']}) and D({two['mono']})"
-        return Choice((), 0, merged or f"the training data {arm.method}")
+        return SourceSet((), 0, merged or f"the training data {arm.method}")
     for row in measured:
         if row.sources:
             weights = row.weights or (None,) * len(row.sources)
             named = tuple(
-                Source(source, None if weight is None else round(weight, 4), f"used by {row.ref}", row.ref)
+                ArmSource(source, None if weight is None else round(weight, 4), f"used by {row.ref}", row.ref)
                 for source, weight in zip(row.sources, weights, strict=True)
             )
-            return Choice(named, 0, "as measured", _without(row.sources, trained))
+            return SourceSet(named, 0, "as measured", _without(row.sources, trained))
     wanted = arm.k or DEFAULT[2]
     singles = singles_of(rows, question)
     if question.mode == "IncTar":
@@ -77,9 +77,13 @@ def choose_sources(
             _nearest(arm, wanted, _pool(rows, arm, column, trained)) if predicting and kind == "URIEL" else ()
         )
         if near:
-            return Choice(near, 0, "ranked by URIEL similarity", _without([s.locale for s in near], trained))
+            return SourceSet(
+                near, 0, "ranked by URIEL similarity", _without([s.locale for s in near], trained)
+            )
         note = f"{wanted} by {kind}: the log does not name them, and an N×N matrix ranks by REAL"
-        return Choice((), wanted, note, _candidates(rows, arm, column, wanted, trained) if predicting else ())
+        return SourceSet(
+            (), wanted, note, _candidates(rows, arm, column, wanted, trained) if predicting else ()
+        )
     if not enough(singles, wanted):
         note = f"{wanted} to be named by an N×N matrix (mu nxn)"
         if column:
@@ -90,8 +94,10 @@ def choose_sources(
             unknown = sum(source not in column for source in names)
             also = f"; {_known(rows, arm, column, wanted)}" if column else ""
             note = f"{unknown} predicted: an N×N matrix (mu nxn) measures them{also}"
-            return Choice(found, unknown, note, _without(names, trained))
-        return Choice((), wanted, note, _candidates(rows, arm, column, wanted, trained) if predicting else ())
+            return SourceSet(found, unknown, note, _without(names, trained))
+        return SourceSet(
+            (), wanted, note, _candidates(rows, arm, column, wanted, trained) if predicting else ()
+        )
     own = question.mode == "IncTar" and arm.target in column
     missing = max(0, wanted - len(column))
     picked = choice.choose(
@@ -105,7 +111,7 @@ def choose_sources(
     )
     order = choice.top_k(column, len(column))
     sources = tuple(
-        Source(
+        ArmSource(
             source.name,
             None if missing else round(source.weight, 4),
             f"{percent(column[source.name])} on {arm.target}, rank {order.index(source.name) + 1} of {len(column)} measured",
@@ -117,8 +123,8 @@ def choose_sources(
     note = "ranked by REAL similarity"
     if missing:
         note += f"; {missing} more must come from an N×N matrix (mu nxn): the log does not name them"
-        return Choice(sources, missing, note, _candidates(rows, arm, column, wanted, trained))
-    return Choice(sources, 0, note, _without(chosen, trained))
+        return SourceSet(sources, missing, note, _candidates(rows, arm, column, wanted, trained))
+    return SourceSet(sources, 0, note, _without(chosen, trained))
 
 
 def _pool(
@@ -136,7 +142,7 @@ def _pool(
     return sorted({*known, *column, *(trained or ())} - {arm.target})
 
 
-def _nearest(arm: Arm, k: int, pool: Sequence[str]) -> tuple[Source, ...]:
+def _nearest(arm: Arm, k: int, pool: Sequence[str]) -> tuple[ArmSource, ...]:
     """Return the k models nearest to the target by URIEL; nothing where URIEL lacks the target or too many of them."""
     from merginguriel.similarity import uriel
 
@@ -145,12 +151,12 @@ def _nearest(arm: Arm, k: int, pool: Sequence[str]) -> tuple[Source, ...]:
     if arm.target not in locales.table() or uriel.lacking([arm.target]) or len(known) < k:
         return ()
     picked = choice.choose(arm.target, "ExcTar", k, "URIEL", candidates=known, weigh="URIEL")
-    return tuple(Source(s.name, round(s.weight, 4), s.reason, None) for s in picked.sources)
+    return tuple(ArmSource(s.name, round(s.weight, 4), s.reason, None) for s in picked.sources)
 
 
 def _predicted(
     rows: Sequence[ResultRow], arm: Arm, column: Mapping[str, float], k: int, trained: frozenset[str] | None
-) -> tuple[Source, ...]:
+) -> tuple[ArmSource, ...]:
     """Return the k models with the highest measured or predicted accuracy, each with how sure that is."""
     threads.numpy_with_one()
     from . import transfer
@@ -185,7 +191,7 @@ def _predicted(
             reason = f"predicted {percent(told[name].value)} ± {100 * sd:.1f} pp from other targets and URIEL"
         else:
             reason = "near by URIEL and script; too few scores in this context to predict more"
-        found.append(Source(name, None, reason, None))
+        found.append(ArmSource(name, None, reason, None))
     return tuple(found)
 
 

@@ -23,7 +23,7 @@ from .evidence import columns
 SOURCES = 3
 
 
-class Facts(NamedTuple):
+class TargetFacts(NamedTuple):
     """Accuracies of a target: the best sources by name, the best single model, and the target's own model."""
 
     sources: Mapping[str, float]
@@ -31,7 +31,7 @@ class Facts(NamedTuple):
     own: float
 
 
-def facts(rows: Sequence[ResultRow], context: str) -> dict[str, Facts]:
+def facts(rows: Sequence[ResultRow], context: str) -> dict[str, TargetFacts]:
     """Return target → facts, where its column and its own model are known."""
     own = {
         row.target: row.baseline
@@ -42,11 +42,13 @@ def facts(rows: Sequence[ResultRow], context: str) -> dict[str, Facts]:
     for (where, target), column in columns(rows).items():
         if where == context and target in own and len(column) >= SOURCES:
             best = sorted(column, key=lambda source: (-column[source], source))[:SOURCES]
-            found[target] = Facts({source: column[source] for source in best}, column[best[0]], own[target])
+            found[target] = TargetFacts(
+                {source: column[source] for source in best}, column[best[0]], own[target]
+            )
     return found
 
 
-def rules(found: Mapping[str, Facts]) -> dict[str, dict[str, bool]]:
+def rules(found: Mapping[str, TargetFacts]) -> dict[str, dict[str, bool]]:
     """Return rule → target → whether it says to merge; a predictor says so in the upper half of its ranking."""
     if not found:
         return {}

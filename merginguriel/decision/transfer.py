@@ -159,7 +159,7 @@ def shipped() -> tuple[float, ...]:
 
 
 @dataclass(frozen=True)
-class Score:
+class RankingRegret:
     """Regret of a way to rank sources, pp: of its first source, and of the best of its first three."""
 
     model: str
@@ -206,7 +206,7 @@ def _locale(name: str) -> str:
     return found
 
 
-def backtest(path: Path) -> list[Score]:
+def backtest(path: Path) -> list[RankingRegret]:
     """Return the regret of several ways to rank sources for a target that was left out, also as a source.
 
     `nested`: the settings of every fold are those with the least regret on its other targets.
@@ -233,7 +233,7 @@ def backtest(path: Path) -> list[Score]:
             ways[how] = np.array([regret_of(table[:, t], scores[:, t], t) for t in range(n)])
         ways["random"] = np.array([_random(np.delete(table[:, t], t)) for t in range(n)])
         result += [
-            Score(model.removesuffix("_accuracy"), how, n, *map(float, found.mean(0)))
+            RankingRegret(model.removesuffix("_accuracy"), how, n, *map(float, found.mean(0)))
             for how, found in ways.items()
         ]
     return result

@@ -8,9 +8,9 @@ from merginguriel.text.numbers import count, pp
 
 from . import claim_rules
 from .advice_types import Verdict
-from .baseline import Trial, detectable
+from .baseline import ExtraMeasurement, detectable
 from .estimate import Estimate
-from .pilot import MERGE_AT, Plan
+from .pilot import MERGE_AT, PilotPlan
 from .question import Question
 
 LIKELY = 0.8  # P(gain > 0) of a gain that is worth a trial even where the test set alone could not prove it
@@ -59,7 +59,7 @@ class Decision(NamedTuple):
     borderline: bool = False
 
 
-def over(plan: Plan, question: Question) -> str | None:
+def over(plan: PilotPlan, question: Question) -> str | None:
     """Say that the pilot takes more work than the budget allows; None where it does not."""
     pieces = plan.cost.pieces
     if question.budget is None or pieces <= question.budget:
@@ -70,11 +70,11 @@ def over(plan: Plan, question: Question) -> str | None:
 def decide(
     estimate: Estimate,
     question: Question,
-    trial: Trial,
+    trial: ExtraMeasurement,
     grounds: Grounds,
     *,
     worth_pp: float,
-    plan: Plan,
+    plan: PilotPlan,
     veto: claim_rules.Rule | None,
 ) -> Decision:
     """Return the verdict.
@@ -112,7 +112,13 @@ def decide(
 
 
 def _decide(
-    estimate: Estimate, question: Question, trial: Trial, grounds: Grounds, *, worth_pp: float, plan: Plan
+    estimate: Estimate,
+    question: Question,
+    trial: ExtraMeasurement,
+    grounds: Grounds,
+    *,
+    worth_pp: float,
+    plan: PilotPlan,
 ) -> Decision:
     """Return the verdict where neither a claim nor the budget stands against it."""
     enough, price_pp, unit = question.min_gain_pp, plan.price_pp, question.points
@@ -152,6 +158,6 @@ def _decide(
     )
 
 
-def _items(trial: Trial, gain_pp: float) -> int:
+def _items(trial: ExtraMeasurement, gain_pp: float) -> int:
     """Return the number of test items at which the expected gain is detected with 80% power."""
     return int(trial.n * (detectable(trial) / gain_pp) ** 2 + 1)

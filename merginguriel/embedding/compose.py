@@ -21,12 +21,12 @@ from merginguriel.files import Progress
 from merginguriel.merging.engine import merge
 from merginguriel.merging.recipe import Recipe, Source
 from merginguriel.models import build_record
-from merginguriel.tasks.base import digest
 from merginguriel.tasks.parallel import Parallel, examples_of
+from merginguriel.tasks.registry import digest
 
-from . import architecture, retrieval, train
+from . import architecture, retrieval, training
 from .architecture import Shape
-from .train import Settings, Window
+from .training import Settings, Window
 
 CHOOSING = 1 / 3  # share of the held-out queries that choose the models to merge
 DRAWS = 2000  # of the bootstrap of an effect
@@ -34,7 +34,7 @@ Scores = Mapping[str, np.ndarray]  # direction → NDCG@10, recall and reciproca
 
 
 @dataclass(frozen=True)
-class Plan:
+class CompositionPlan:
     """Inputs of a study. methods: merges of specialist and mono-lingual model at equal weights; path: weights of the specialist."""
 
     text: Parallel
@@ -60,7 +60,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Effect:
+class CompositionEffect:
     """Comparison of two sets of models, A and B, over the same queries. paper: sign of A − B there; 0: no loss."""
 
     name: str
@@ -79,7 +79,7 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Study:
+class CompositionStudy:
     """Result: the scores of each model on the reported queries, effects, and the models that were merged.
 
     scores      name of a model → direction → [q, 3]; names are `base`, `D(koenen)`, `average 0.50` …
@@ -89,7 +89,7 @@ class Study:
 
     languages: tuple[str, str]
     scores: Mapping[str, Scores]
-    effects: tuple[Effect, ...]
+    effects: tuple[CompositionEffect, ...]
     specialist: str
     mono: str
     queries: tuple[int, int, int]
@@ -127,8 +127,11 @@ def compositions(languages: tuple[str, str]) -> dict[str, tuple[str, str, str]]:
 
 
 def study(
-    plan: Plan, *, on_progress: Progress | None = None, note: Callable[[str], None] = lambda _: None
-) -> Study:
+    plan: CompositionPlan,
+    *,
+    on_progress: Progress | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> CompositionStudy:
     """Train, score and merge; models that the folder has already are not trained again.
 
     Raises:
@@ -148,11 +151,11 @@ def study(
         models[name] = plan.out / name.strip("D()")
         query, positive, negative = (plan.locale_of[one] for one in languages)
         examples = examples_of(learn, query, positive, negative, negatives)
-        made = train.made_by(plan.base, examples, plan.shape, plan.settings)
-        if build_record.already(models[name], train.RECORD, made):
+        made = training.made_by(plan.base, examples, plan.shape, plan.settings)
+        if build_record.already(models[name], training.RECORD, made):
             continue
         note(f"train {name} ({at} of {len(three)})")
-        train.train(plan.base, examples, models[name], plan.shape, plan.settings, on_progress=on_progress)
+        training.train(plan.base, examples, models[name], plan.shape, plan.settings, on_progress=on_progress)
     scores: dict[str, Scores] = {}
     for name, folder in models.items():
         note(f"score {name}")
@@ -160,7 +163,7 @@ def study(
     chooses = np.array([int(digest("choose", id), 16) < CHOOSING * 16**8 for id in held.relevant])
     if not chooses.any() or chooses.all():
         raise UsageError("too few test queries to choose the models to merge.", where=plan.text.source)
-    draft = Study(plan.languages, scores, (), "", "", (0, 0, 0), ())
+    draft = CompositionStudy(plan.languages, scores, (), "", "", (0, 0, 0), ())
     choosing = replace(draft, scores={name: cut(one, chooses) for name, one in scores.items()})
     specialist = best(choosing, [name for name, (q, p, _) in three.items() if q != p], draft.cross)
     mono = best(choosing, [name for name, (q, p, _) in three.items() if q == p], draft.within)
@@ -188,22 +191,22 @@ def merge_name(recipe: Recipe) -> str:
     return f"{recipe.method}-{weight}-{build_record.text_hash(map(fingerprint, read))[:8]}"
 
 
-def mined(plan: Plan, learn: Parallel) -> dict[str, tuple[str, ...]]:
+def mined(plan: CompositionPlan, learn: Parallel) -> dict[str, tuple[str, ...]]:
     """Return query id → ids of its hard negatives, mined once by the base in the second language, so that sets differ in language only."""
     locale = plan.text.locales[1]
     ids = {
         id: (learn.queries[locale][id], learn.documents[locale][min(docs)])
         for id, docs in learn.relevant.items()
     }
-    found = train.mine(
-        architecture.load(plan.base), [train.Example(*pair) for pair in ids.values()], plan.window
+    found = training.mine(
+        architecture.load(plan.base), [training.Example(*pair) for pair in ids.values()], plan.window
     )
     of_pair = {pair: id for id, pair in ids.items()}
     of_text = {text: id for id, text in learn.documents[locale].items()}
     return {of_pair[one.query, one.positive]: tuple(of_text[text] for text in one.negatives) for one in found}
 
 
-def scored(plan: Plan, held: Parallel, folder: Path) -> Scores:
+def scored(plan: CompositionPlan, held: Parallel, folder: Path) -> Scores:
     """Return the measures of a model in all four directions; each text is encoded once."""
     model = architecture.load(folder)
     vectors = {
@@ -225,12 +228,12 @@ def cut(scores: Scores, chosen: np.ndarray) -> Scores:
     return {direction: table[chosen] for direction, table in scores.items()}
 
 
-def best(study: Study, names: Sequence[str], directions: Sequence[str]) -> str:
+def best(study: CompositionStudy, names: Sequence[str], directions: Sequence[str]) -> str:
     """Return the model with the highest NDCG@10 over directions."""
     return max(names, key=lambda name: (study.value(name, directions), name))
 
 
-def effects(study: Study) -> tuple[Effect, ...]:
+def effects(study: CompositionStudy) -> tuple[CompositionEffect, ...]:
     """Return the effects of the paper on this study, each a paired comparison over queries."""
     a, b = study.languages
     three = compositions(study.languages)
@@ -242,7 +245,7 @@ def effects(study: Study) -> tuple[Effect, ...]:
     ) -> None:
         sides = (mean(study, side, directions) for side in (one, two))
         compared = compare(*sides, metric="ndcg_at_10", draws=DRAWS)
-        found.append(Effect(name, " + ".join(one), " + ".join(two), paper, compared))
+        found.append(CompositionEffect(name, " + ".join(one), " + ".join(two), paper, compared))
 
     for query, document in ((a, b), (b, a)):
         match = [n for n, (q, p, _) in three.items() if (q, p) == (query, document)]
@@ -270,6 +273,6 @@ KINDS: dict[str, Callable[[str, str, str], bool]] = {
 }
 
 
-def mean(study: Study, models: Sequence[str], directions: Sequence[str]) -> np.ndarray:
+def mean(study: CompositionStudy, models: Sequence[str], directions: Sequence[str]) -> np.ndarray:
     """Return NDCG@10 of each query [q], the mean over models and directions."""
     return np.mean([study.scores[model][one][:, 0] for model in models for one in directions], axis=0)

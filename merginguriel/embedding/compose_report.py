@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .compose import Plan, Study
+from .compose import CompositionPlan, CompositionStudy
 
 FIGURE = "pareto.png"
 
 
-def write(plan: Plan, study: Study, folder: Path, measured_by: str) -> Path:
+def write(plan: CompositionPlan, study: CompositionStudy, folder: Path, measured_by: str) -> Path:
     """Write report.md and the figure into a folder; return the report's path."""
     folder.mkdir(parents=True, exist_ok=True)
     figure(study, folder / FIGURE)
@@ -18,7 +18,7 @@ def write(plan: Plan, study: Study, folder: Path, measured_by: str) -> Path:
     return path
 
 
-def text(plan: Plan, study: Study, measured_by: str) -> str:
+def text(plan: CompositionPlan, study: CompositionStudy, measured_by: str) -> str:
     """Return the report as Markdown."""
     a, b = study.languages
     learnt, choosing, reported = study.queries
@@ -49,7 +49,7 @@ def text(plan: Plan, study: Study, measured_by: str) -> str:
     return "\n".join(parts)
 
 
-def table(study: Study, directions: list[str], measure: int, best: set[str]) -> str:
+def table(study: CompositionStudy, directions: list[str], measure: int, best: set[str]) -> str:
     """Return a measure of every model by direction, with the means over each kind, as Markdown."""
     heads = [*(f"T({one})" for one in directions), "mono-lingual", "cross-lingual"]
     lines = ["| model | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
@@ -61,7 +61,7 @@ def table(study: Study, directions: list[str], measure: int, best: set[str]) -> 
     return "\n".join(lines) + "\n"
 
 
-def effects_table(study: Study) -> str:
+def effects_table(study: CompositionStudy) -> str:
     """Return the effects with intervals as Markdown."""
     lines = ["| effect | A | B | A − B, pt | 95% | p | paper |", "|---|---|---|---|---|---|---|"]
     for one in study.effects:
@@ -72,7 +72,7 @@ def effects_table(study: Study) -> str:
     return "\n".join(lines) + "\n"
 
 
-def figure(study: Study, path: Path) -> None:
+def figure(study: CompositionStudy, path: Path) -> None:
     """Draw cross-lingual against mono-lingual NDCG@10, with the path of merging weights."""
     import matplotlib
 

@@ -12,13 +12,17 @@ from sentence_transformers import SentenceTransformer
 from merginguriel.errors import CheckpointError, IncompatibleError, MuError, UnavailableError
 from merginguriel.evaluation.predictions import fingerprint
 from merginguriel.evaluation.significance import Comparison, compare
-from merginguriel.metrics import ranking
+from merginguriel.metrics import retrieval
 from merginguriel.models.quiet_transformers import quiet
 from merginguriel.tasks.parallel import Retrieval
 
 from .architecture import load
 
-MEASURES = {"ndcg_at_10": ranking.ndcg, "recall_at_10": ranking.recall, "mrr_at_10": ranking.reciprocal_rank}
+MEASURES = {
+    "ndcg_at_10": retrieval.ndcg,
+    "recall_at_10": retrieval.recall,
+    "mrr_at_10": retrieval.reciprocal_rank,
+}
 CHUNK = 256  # queries whose similarities are in memory at a time
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from merginguriel import stats
 from merginguriel.errors import IncompatibleError, UsageError
-from merginguriel.metrics.base import find
+from merginguriel.metrics.registry import find
 
 from .significance import Comparison, Interval, chunks, compare, linear, of_alike, percentiles, resampler
 

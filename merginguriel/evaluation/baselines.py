@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from merginguriel.errors import UsageError
-from merginguriel.metrics.base import find
-from merginguriel.tasks.base import TaskData
+from merginguriel.metrics.registry import find
+from merginguriel.tasks.registry import TaskData
 
 from .nxn import Matrix
 from .significance import Comparison, compare

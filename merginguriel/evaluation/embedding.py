@@ -12,7 +12,7 @@ from transformers import AutoModel
 
 from merginguriel.files import Progress
 from merginguriel.models import classifier
-from merginguriel.models.base import pooling_of
+from merginguriel.models.base_models import pooling_of
 from merginguriel.models.checkpoint import open_checkpoint
 from merginguriel.models.sentence_transformer import body_folder, is_sentence_transformer
 

@@ -10,14 +10,14 @@ import numpy as np
 
 from merginguriel.errors import IncompatibleError, UnavailableError, UsageError
 from merginguriel.models import tokenizer_files
-from merginguriel.tasks.base import Item
+from merginguriel.tasks.registry import Item
 
 from . import predictions as stored
 from .predictions import Predictions
 
 
 @dataclass(frozen=True)
-class Method:
+class EnsembleMethod:
     """Ensemble method. weights: the similarity that weighs the models (`any`: as requested), None: equal."""
 
     doc: str
@@ -25,11 +25,11 @@ class Method:
 
 
 METHODS = {
-    "majority": Method("each model has one vote"),
-    "weighted_majority": Method("each model has as many votes as its weight", "any"),
-    "soft": Method("mean of the probabilities"),
-    "uriel_logits": Method("mean of the logits, weighted by typology", "URIEL"),
-    "real_logits": Method("mean of the logits, weighted by accuracy on development data", "REAL"),
+    "majority": EnsembleMethod("each model has one vote"),
+    "weighted_majority": EnsembleMethod("each model has as many votes as its weight", "any"),
+    "soft": EnsembleMethod("mean of the probabilities"),
+    "uriel_logits": EnsembleMethod("mean of the logits, weighted by typology", "URIEL"),
+    "real_logits": EnsembleMethod("mean of the logits, weighted by accuracy on development data", "REAL"),
 }
 
 

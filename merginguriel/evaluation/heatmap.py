@@ -12,7 +12,7 @@ import numpy as np
 
 from merginguriel.errors import missing_extra
 from merginguriel.files import write_bytes
-from merginguriel.metrics.base import find
+from merginguriel.metrics.registry import find
 from merginguriel.text.colours import cividis, is_light
 
 from .nxn import Matrix

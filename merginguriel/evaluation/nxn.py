@@ -13,17 +13,17 @@ import numpy as np
 
 from merginguriel.errors import CheckpointError, IncompatibleError, MuError
 from merginguriel.files import Progress, csv_lines, csv_text, write_text
-from merginguriel.metrics import base as metrics
+from merginguriel.metrics import registry as metrics
 from merginguriel.models import tokenizer_files
 from merginguriel.models.checkpoint import open_checkpoint
-from merginguriel.tasks.base import Item, TaskData, digest
-from merginguriel.tasks.base import fingerprint as items_fingerprint
+from merginguriel.tasks.registry import Item, TaskData, digest
+from merginguriel.tasks.registry import fingerprint as items_fingerprint
 
 from . import predictions as stored
 from .predictions import Predictions, check_labels, scored
 
 if TYPE_CHECKING:
-    from .nxn_workers import Executor, Job
+    from .nxn_workers import Executor, ScoringJob
     from .predict import Encoded
 
 COLUMNS = ["source", "target", "accuracy", "n"]  # the third is named by the metric
@@ -161,13 +161,13 @@ def _jobs(
     device: str | None,
     batch_tokens: int | None,
     bf16: bool,
-) -> list[Job]:
+) -> list[ScoringJob]:
     """Return a job for each model that lacks predictions; models of equal content have one together."""
     from merginguriel.models import remote_code
 
-    from .nxn_workers import Job
+    from .nxn_workers import ScoringJob
 
-    found: dict[str, Job] = {}
+    found: dict[str, ScoringJob] = {}
     for source, folder in models.items():
         missing = {
             target: wanted
@@ -175,14 +175,14 @@ def _jobs(
             if not stored.cache_path(cache, prints[source], wanted).is_file()
         }
         if missing and prints[source] not in found:
-            found[prints[source]] = Job(
+            found[prints[source]] = ScoringJob(
                 source, folder.absolute(), prints[source], missing, cache, device, batch_tokens, bf16,
                 remote_code.trusted(),
             )  # fmt: skip
     return list(found.values())
 
 
-def predict_missing(job: Job) -> None:
+def predict_missing(job: ScoringJob) -> None:
     """Compute the predictions of a job into its cache, unless they are there."""
     answered = _answers(
         job.folder, job.model, job.items, {}, job.cache, job.device, job.batch_tokens, job.bf16, _silent

@@ -14,12 +14,12 @@ from typing import Any
 from merginguriel import gpus
 from merginguriel.errors import MuError
 from merginguriel.models import remote_code
-from merginguriel.tasks.base import Item
+from merginguriel.tasks.registry import Item
 from merginguriel.threads import cores
 
 
 @dataclass(frozen=True)
-class Job:
+class ScoringJob:
     """One model and the items that it lacks predictions of. model: its fingerprint, with the precision."""
 
     source: str
@@ -33,7 +33,7 @@ class Job:
     trusted: bool
 
 
-Executor = Callable[[Sequence[Job]], Iterator[str]]  # yields the source of each job that is done
+Executor = Callable[[Sequence[ScoringJob]], Iterator[str]]  # yields the source of each job that is done
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Processes:
 
     workers: int
 
-    def __call__(self, jobs: Sequence[Job]) -> Iterator[str]:
+    def __call__(self, jobs: Sequence[ScoringJob]) -> Iterator[str]:
         """Carry out the jobs; yield the source of each when it is done.
 
         Raises:
@@ -81,7 +81,7 @@ def begin(places: Any, threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def carry_out(job: Job) -> str:
+def carry_out(job: ScoringJob) -> str:
     """Compute and cache the predictions of a job; return its source."""
     from . import nxn
 

@@ -13,7 +13,7 @@ import torch
 from merginguriel.errors import CheckpointError, IncompatibleError
 from merginguriel.files import Progress
 from merginguriel.models.checkpoint import open_checkpoint
-from merginguriel.tasks.base import Item
+from merginguriel.tasks.registry import Item
 
 from . import packed_inference
 from .predictions import BATCH_TOKENS, DEVICE_TOKENS, Predictions

@@ -13,10 +13,10 @@ import numpy as np
 
 from merginguriel.errors import CheckpointError, IncompatibleError
 from merginguriel.files import write_bytes
-from merginguriel.metrics import base as metrics
+from merginguriel.metrics import registry as metrics
 from merginguriel.models import folder_kinds, tokenizer_files
 from merginguriel.models.digest_cache import digest
-from merginguriel.tasks.base import Item
+from merginguriel.tasks.registry import Item
 
 # Endings of the files that determine predictions, beside custom code: weights, config, tokenizer.
 MODEL_FILES = (".safetensors", ".json", ".model", ".txt", ".bin", ".bpe", ".codes", ".spm", ".tiktoken")

@@ -17,14 +17,14 @@ import numpy as np
 from merginguriel import stats
 from merginguriel.errors import CheckpointError, MuError, UsageError
 from merginguriel.files import Progress
-from merginguriel.tasks.tables import table_rows
+from merginguriel.tasks.row_files import table_rows
 
 COLUMNS = ("sentence1", "sentence2", "score")
 FEWEST = 4  # pairs, below which the interval's formula has no meaning
 
 
 @dataclass(frozen=True)
-class Pair:
+class SentencePair:
     """Two sentences and the human score of their similarity, on any scale."""
 
     first: str
@@ -42,7 +42,7 @@ class Proxy:
     n: int
 
 
-def read(path: Path) -> tuple[Pair, ...]:
+def read(path: Path) -> tuple[SentencePair, ...]:
     """Read pairs from a CSV, TSV or JSONL file with the columns or keys sentence1, sentence2, score; ignore others.
 
     Raises:
@@ -62,7 +62,7 @@ def read(path: Path) -> tuple[Pair, ...]:
             score = float("nan")
         if not np.isfinite(score):
             raise MuError(f"the score is {row['score']!r}, not a number.", where=f"{path}:{line}")
-        pairs.append(Pair(str(row["sentence1"]), str(row["sentence2"]), score))
+        pairs.append(SentencePair(str(row["sentence1"]), str(row["sentence2"]), score))
     if len(pairs) < FEWEST or len({pair.score for pair in pairs}) < 2:
         raise MuError(
             f"{len(pairs)} pairs and {len({p.score for p in pairs})} different scores: too few for a rank correlation.",
@@ -73,7 +73,7 @@ def read(path: Path) -> tuple[Pair, ...]:
 
 def proxy(
     model: Path,
-    pairs: Sequence[Pair],
+    pairs: Sequence[SentencePair],
     *,
     prefix: str = "",
     device: str | None = None,

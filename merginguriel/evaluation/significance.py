@@ -10,7 +10,7 @@ import numpy as np
 
 from merginguriel import stats
 from merginguriel.errors import IncompatibleError
-from merginguriel.metrics.base import Metric, find
+from merginguriel.metrics.registry import Metric, find
 
 # Below it, resampling groups understates the noise: with 5 groups, 95% intervals held the truth 86 times of 100.
 FEW_GROUPS = 30

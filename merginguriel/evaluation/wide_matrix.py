@@ -9,7 +9,7 @@ import numpy as np
 from merginguriel import locales
 from merginguriel.errors import MuError, UsageError
 from merginguriel.files import csv_lines, csv_text, sha256, write_text
-from merginguriel.metrics import base as metrics
+from merginguriel.metrics import registry as metrics
 
 from . import nxn
 from .nxn import Matrix

@@ -14,7 +14,7 @@ from merginguriel.errors import KnowledgeError, UnavailableError, UsageError
 from merginguriel.workspace import Workspace
 
 from .claims import row_status
-from .claims.claim_status import DOUBTFUL, Standing, standing
+from .claims.claim_status import DOUBTFUL, ClaimStanding, standing
 from .parse import parse_cache as kept
 from .parse import tolerant_skill
 from .parse.claims import Claim
@@ -131,7 +131,7 @@ class Knowledge:
         return [row for target in dict.fromkeys(targets) for row in self._by_target.get((target, method), ())]
 
     @cached_property
-    def standings(self) -> dict[str, Standing]:
+    def standings(self) -> dict[str, ClaimStanding]:
         """Map claim ids to derived statuses; computed once for the same texts."""
         key = vars(self).get(KEY)
         result = kept.recall(self.space.root, key, "statuses") if key else None
@@ -141,10 +141,10 @@ class Knowledge:
                 kept.remember(self.space.root, key, result, "statuses")
         return result
 
-    def _standing(self, claim: Claim) -> Standing:
+    def _standing(self, claim: Claim) -> ClaimStanding:
         missing = [ref for ref in claim.evidence if ref not in self.by_row and ref not in self.by_entry]
         if missing and len(missing) == len(claim.evidence) and not claim.superseded_by:
-            return Standing("contested", f"its evidence is not in the log: {missing[0]}")
+            return ClaimStanding("contested", f"its evidence is not in the log: {missing[0]}")
         cited = [row for ref in claim.evidence for row in self.evidence_rows(ref)]
         named = {ref.partition("#")[0] for ref in claim.evidence}
         corrected = {

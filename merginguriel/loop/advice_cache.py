@@ -37,7 +37,7 @@ class Answer:
     note: str | None
 
 
-class Reader(pickle.Unpickler):
+class AdviceUnpickler(pickle.Unpickler):
     """Unpickler for the types of advice only: a foreign file in the cache cannot run anything."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -137,7 +137,7 @@ def _stamp(path: Path) -> str:
 def _loaded(data: bytes) -> Answer | None:
     """Return a cached answer; None for a damaged file."""
     try:
-        advice, note = Reader(io.BytesIO(data)).load()
+        advice, note = AdviceUnpickler(io.BytesIO(data)).load()
     except (ValueError, EOFError, ArithmeticError, pickle.UnpicklingError):
         return None
     except (AttributeError, ImportError, IndexError, KeyError, TypeError):

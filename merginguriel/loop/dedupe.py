@@ -20,10 +20,10 @@ def gather(
     context: str | None = None,
 ) -> tuple[list[ResultRow], str]:
     """Return the rows of runs, of the runs of sweeps and of N×N matrices, and the `origin` of an entry with them."""
-    from merginguriel.report import loading
+    from merginguriel.report import scored_arms
     from merginguriel.runs.run_folders import run_folders
 
-    rows = loading.rows_of(run_folders(space, runs, sweeps)) if runs or sweeps else []
+    rows = scored_arms.rows_of(run_folders(space, runs, sweeps)) if runs or sweeps else []
     rows += [row for path in matrices for row in matrix_rows(space, path, context)]
     origin = [*(f"run {one}" for one in runs), *(f"sweep {one}" for one in sweeps)]
     return rows, "; ".join([*origin, *(f"matrix {path.name}" for path in matrices)])

@@ -13,7 +13,7 @@ from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.workspace import Workspace
 
-from . import composition_entry, entry_text, pilot_entry
+from . import composition_entry, pilot_entry, run_entry_text
 from .dedupe import gather, refuse_logged
 
 
@@ -22,17 +22,17 @@ def begin(space: Workspace, rows: Sequence[ResultRow], kind: str | None = None) 
 
     A Retrospective, the default, answers the open plans that they cover.
     """
-    sections = entry_text.sections(rows)
+    sections = run_entry_text.sections(rows)
     sections += pilot_entry.sections(space, rows)
     sections += composition_entry.sections(space, rows)
     answers: list[str] = []
     if (kind or "Retrospective") == "Retrospective":
         knowledge = load_readable(space)
-        answers = entry_text.answers(knowledge, rows)
-        if table := entry_text.against(knowledge, rows):
-            sections.insert(1, (entry_text.AGAINST, table))
+        answers = run_entry_text.answers(knowledge, rows)
+        if table := run_entry_text.against(knowledge, rows):
+            sections.insert(1, (run_entry_text.AGAINST, table))
     return Draft(
-        entry_text.title(rows), kind or "Retrospective", date.today().isoformat(), entry_text.summary(rows),
+        run_entry_text.title(rows), kind or "Retrospective", date.today().isoformat(), run_entry_text.summary(rows),
         answers=", ".join(answers), sections=tuple(sections),
     )  # fmt: skip
 

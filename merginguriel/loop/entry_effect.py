@@ -15,7 +15,7 @@ MOST = 4  # questions that are asked again
 
 
 @dataclass(frozen=True)
-class Effect:
+class EntryEffect:
     """Advice on a target before and after an entry.
 
     Attributes:
@@ -28,7 +28,7 @@ class Effect:
     changes: tuple[str, ...]
 
 
-def effects(knowledge: Knowledge, entry: str) -> tuple[list[Effect], int]:
+def effects(knowledge: Knowledge, entry: str) -> tuple[list[EntryEffect], int]:
     """Return the effects of an entry on the advice about its merges, MOST of them, and the number of all questions."""
     found = knowledge.by_entry[entry]
     asked = list(dict.fromkeys((row.target, row.mode, row.context) for row in found.rows if is_arm(row)))
@@ -43,7 +43,7 @@ def effects(knowledge: Knowledge, entry: str) -> tuple[list[Effect], int]:
             )
             for known in (earlier, knowledge)
         )  # fmt: skip
-        result.append(Effect(target, mode, context, tuple(changes(old, new))))
+        result.append(EntryEffect(target, mode, context, tuple(changes(old, new))))
     return result, len(asked)
 
 

@@ -12,7 +12,7 @@ from merginguriel import files
 from merginguriel.workspace import Workspace
 
 if TYPE_CHECKING:
-    from .ledger import Scored
+    from .ledger import ScoredAdvice
 
 NAME = "advice_width.json"
 STATED = 20.0  # scores with an error of one standard deviation that the factor is shrunk by
@@ -26,7 +26,7 @@ class Width(NamedTuple):
     measurements: int
 
 
-def learned(found: Sequence[Scored]) -> dict[str, Width]:
+def learned(found: Sequence[ScoredAdvice]) -> dict[str, Width]:
     """Return context → width. Advice that the same rows measured counts once, by its mean squared error."""
     errors: dict[str, dict[tuple[str, ...], list[float]]] = {}
     for one in found:

@@ -121,7 +121,7 @@ def entries(space: Workspace) -> list[LedgerEntry]:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredAdvice:
     """An advice whose arm was measured afterwards.
 
     Attributes:
@@ -155,7 +155,7 @@ def _sd(entry: LedgerEntry) -> float:
     return max((high - low) / 2 / Z90, 1e-6)
 
 
-def scores(knowledge: Knowledge) -> list[Scored]:
+def scores(knowledge: Knowledge) -> list[ScoredAdvice]:
     """Return every advice of the ledger whose arm was measured after it was given."""
     known: dict[tuple[str, str, str], list[Observation]] = {}
     found = []
@@ -181,12 +181,12 @@ def _measures(observation: Observation, entry: LedgerEntry) -> bool:
     return same and sources and set(wanted["params"].items()) <= set(arm.params)
 
 
-def _score(entry: LedgerEntry, own: Sequence[Observation], every: Sequence[Observation]) -> Scored:
+def _score(entry: LedgerEntry, own: Sequence[Observation], every: Sequence[Observation]) -> ScoredAdvice:
     gain, variance = pool(own)
     width = Z90 * sqrt(_sd(entry) ** 2 + variance)
     best = max(0.0, *(o.gain_pp for o in every))
     paid = {"merge": gain, "ensemble": gain, "no-merge": 0.0}.get(entry.verdict)
-    return Scored(
+    return ScoredAdvice(
         entry=entry,
         gain_pp=gain,
         se_pp=sqrt(variance),
@@ -216,7 +216,7 @@ class Bucket:
     log_score: float
 
 
-def buckets(found: Sequence[Scored]) -> list[Bucket]:
+def buckets(found: Sequence[ScoredAdvice]) -> list[Bucket]:
     """Return the buckets that have advice."""
     parts = []
     for low, high in pairwise(BUCKETS):
@@ -228,7 +228,7 @@ def buckets(found: Sequence[Scored]) -> list[Bucket]:
     return parts
 
 
-def bucket(found: Sequence[Scored], low: float = 0.0, high: float = 1.0) -> Bucket:
+def bucket(found: Sequence[ScoredAdvice], low: float = 0.0, high: float = 1.0) -> Bucket:
     """Return the scores of some advice, one or more."""
     pairs = [(one.entry.p_positive, one.gain_pp > 0) for one in found]
     n = len(pairs)

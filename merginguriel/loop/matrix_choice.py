@@ -11,11 +11,11 @@ from merginguriel.evaluation import nxn
 from merginguriel.evaluation.nxn import Matrix
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.rows import ResultRow
-from merginguriel.metrics.base import find
-from merginguriel.runs import index
+from merginguriel.metrics.registry import find
+from merginguriel.runs import run_index
 from merginguriel.similarity import choice
 from merginguriel.study import matrix_store
-from merginguriel.study.matrix_store import Stored
+from merginguriel.study.matrix_store import StoredMatrix
 from merginguriel.workspace import Workspace
 
 from . import advise_request
@@ -48,7 +48,7 @@ class Chosen:
 
 
 def chosen(
-    space: Workspace, knowledge: Knowledge, one: Stored, matrix: Matrix, target: str, k: int = 5
+    space: Workspace, knowledge: Knowledge, one: StoredMatrix, matrix: Matrix, target: str, k: int = 5
 ) -> Chosen:
     """Return the sources that each way chooses for an ExcTar merge.
 
@@ -98,7 +98,7 @@ def majority(space: Workspace, knowledge: Knowledge, context: str) -> dict[str, 
         if row.context == context and row.baseline_kind == "majority_class" and row.baseline is not None
     }
     if space.runs.is_dir() and not space.shipped:
-        with index.opened(space) as connection:
+        with run_index.opened(space) as connection:
             found |= dict(
                 connection.execute(
                     "select target, baseline from rows where context = ? and baseline_kind = 'majority_class'",

@@ -12,12 +12,12 @@ from typing import Any
 from merginguriel import threads
 from merginguriel.config import run_config
 from merginguriel.config.schema import Config
-from merginguriel.decision.advice import Known, arms, read
+from merginguriel.decision.advice import QuestionEvidence, arms, read
 from merginguriel.decision.advice_types import Advice
-from merginguriel.decision.contrasts import expected, passes_pp
 from merginguriel.decision.evidence import JOINT
 from merginguriel.decision.pilot import work
 from merginguriel.decision.question import Candidate, Question
+from merginguriel.decision.recipe_contrasts import expected, passes_pp
 from merginguriel.decision.sources import choose_sources
 from merginguriel.errors import MuError, UsageError
 from merginguriel.evaluation import ensemble
@@ -25,7 +25,7 @@ from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.rows import POLICIES
 from merginguriel.runs import resolve, run_store, worker
 from merginguriel.runs.kinds import pilot_arms
-from merginguriel.runs.planning import Plan, plan
+from merginguriel.runs.planning import RunPlan, plan
 from merginguriel.runs.run_store import Run
 from merginguriel.study import capabilities
 from merginguriel.workspace import Workspace
@@ -37,7 +37,7 @@ WEAK = "without labels: agreement with the vote of the single models is weak evi
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedPilot:
     """A pilot before it starts.
 
     Attributes:
@@ -69,7 +69,7 @@ class Planned:
 
 def prepared(
     knowledge: Knowledge, target: str, *, most: int = MOST, unlabelled: bool = False, **question: Any
-) -> tuple[Planned, Plan]:
+) -> tuple[PlannedPilot, RunPlan]:
     """Return the pilot of a target and its work; the advice is recorded in the ledger.
 
     Args:
@@ -88,7 +88,7 @@ def prepared(
 
 
 def launch(
-    space: Workspace, planned: Sequence[Planned], words: Sequence[str] = ()
+    space: Workspace, planned: Sequence[PlannedPilot], words: Sequence[str] = ()
 ) -> tuple[list[Run], int | None]:
     """Start pilots in a process of their own, one after the other.
 
@@ -115,7 +115,7 @@ def launch(
 
 def planned(
     knowledge: Knowledge, question: Question, advice: Advice, *, most: int = MOST, unlabelled: bool = False
-) -> Planned:
+) -> PlannedPilot:
     """Return the pilot of an advice.
 
     Args:
@@ -173,7 +173,7 @@ def planned(
         }
     )  # fmt: skip
     labels = tuple(candidate.arm.label for candidate in tried)
-    return Planned(advice, config, labels, _pieces(len(found)), advice.pilot.sees_pp, tuple(notes))
+    return PlannedPilot(advice, config, labels, _pieces(len(found)), advice.pilot.sees_pp, tuple(notes))
 
 
 def _pieces(count: int) -> int:
@@ -187,7 +187,7 @@ def _advised_first(candidates: Sequence[Candidate], advice: Advice) -> Iterator[
     yield from (one for one in candidates if one not in first)
 
 
-def table_of(known: Known, candidate: Candidate, question: Question) -> dict[str, Any] | None:
+def table_of(known: QuestionEvidence, candidate: Candidate, question: Question) -> dict[str, Any] | None:
     """Return the keys of the run that makes an arm; None where the models or the method are not here."""
     arm, lab = candidate.arm, question.lab
     if lab is None or not candidate.runnable or arm.method == JOINT:

@@ -26,14 +26,14 @@ from merginguriel.files import Progress
 from merginguriel.knowledge import base as knowledge
 from merginguriel.knowledge.log.append import add
 from merginguriel.knowledge.parse.entries import Entry
-from merginguriel.metrics.base import Metric, find
+from merginguriel.metrics.registry import Metric, find
 from merginguriel.runs import resolve, run_store, worker
-from merginguriel.runs.kinds.common import baselines_of
+from merginguriel.runs.kinds.shared_steps import baselines_of
 from merginguriel.runs.run_store import Run
 from merginguriel.study import capabilities, item_file
 from merginguriel.study.results import compare_all, comparison_dict, comparison_of, words
 from merginguriel.study.study import Study
-from merginguriel.tasks.base import TaskData
+from merginguriel.tasks.registry import TaskData
 from merginguriel.text.numbers import pp
 from merginguriel.version import measured_by
 
@@ -84,7 +84,7 @@ class Merged:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class QuickstartResult:
     """Everything that the last screen shows."""
 
     study: Study
@@ -150,7 +150,7 @@ class Outcome:
 
 def run(
     study: Study, target: str, sources: tuple[str, ...], tell: Narration, *, epochs: int | None = None
-) -> Outcome:
+) -> QuickstartResult:
     """Carry out the whole loop; runs that have finished are not carried out again.
 
     Args:
@@ -209,7 +209,7 @@ def run(
         )
     with step("ask again", "ask for advice again"):
         after = advise(knowledge.load(study.space), question)
-    return Outcome(
+    return QuickstartResult(
         study, target, chosen, before, after, changes(before, after), load(scored.folder / "nxn-test.csv"),
         {kind: found for one in runs for kind, found in baselines_of(one).items()}, tuple(merged(one) for one in runs), run_store.result(tried) if tried else None, entry, table.with_suffix(".png"), table,
         time.monotonic() - started,
@@ -336,7 +336,7 @@ def write_entry(study: Study, target: str, scored: Run, runs: Sequence[Run], fig
     return add(study.space.log, draft, more_rows=singles, figure=(caption, figure))
 
 
-def verdict_line(outcome: Outcome) -> str:
+def verdict_line(outcome: QuickstartResult) -> str:
     """Return one sentence on whether the best merge gained, with its comparison."""
     best, show = outcome.best, outcome.metric.unit.show
     found = best.compared["best_single_source"]
@@ -351,7 +351,7 @@ def verdict_line(outcome: Outcome) -> str:
     return f"Not settled. {text}"
 
 
-def pilot_line(outcome: Outcome) -> str:
+def pilot_line(outcome: QuickstartResult) -> str:
     """Return one sentence on what was advised, what was tried, and whether it was confirmed on items that chose nothing."""
     before, tried = outcome.before, outcome.pilot
     advised = f"Advised before: {before.verdict}, {before.recipe.short}, {pp(before.gain.mean_pp)}."

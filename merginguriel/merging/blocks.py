@@ -23,9 +23,9 @@ from merginguriel.errors import IncompatibleError
 from merginguriel.models.checkpoint import FLOATS, to_float32
 
 from . import policies, registry
-from .executor import Step, blocks, cores, divided, encoded, finite, identical
-from .registry import Dice, Method, Place
-from .tensor_plan import Job, Work
+from .executor import Executor, blocks, cores, divided, encoded, finite, identical
+from .registry import Dice, Method, TensorPlace
+from .tensor_plan import OpenMerge, TensorJob
 from .tensor_reader import Input
 from .tensor_reader import whole as whole_numbers
 from .trim import Band
@@ -36,13 +36,13 @@ Sink = Callable[[str, int, np.ndarray], None]  # tensor, first entry, entries in
 Params = Mapping[str, Any]
 
 
-def carry_out(work: Work, sink: Sink, on_progress: Progress | None, threads: int | None) -> None:
+def carry_out(work: OpenMerge, sink: Sink, on_progress: Progress | None, threads: int | None) -> None:
     """Merge every tensor and hand its blocks to `sink`, which is called from several threads."""
     total = sum(prod(job.shape) for job in work.jobs)
     done = 0
     lock = Lock()
 
-    def finished(job: Job) -> None:
+    def finished(job: TensorJob) -> None:
         nonlocal done
         with lock:
             done += prod(job.shape)
@@ -53,7 +53,7 @@ def carry_out(work: Work, sink: Sink, on_progress: Progress | None, threads: int
     others = [job for job in work.jobs if not needs_whole(job, work.method)]
     count = cores(threads)
     with ThreadPoolExecutor(count) as pool:
-        step = Step(work, pool, count)
+        step = Executor(work, pool, count)
         bands = model_bands(step) if work.method.trim and work.recipe.trim_scope == "model" else None
         try:
             for job in others:
@@ -66,22 +66,24 @@ def carry_out(work: Work, sink: Sink, on_progress: Progress | None, threads: int
             raise
 
 
-def needs_whole(job: Job, method: Method) -> bool:
+def needs_whole(job: TensorJob, method: Method) -> bool:
     """Return whether the method needs this tensor of all models at once."""
     floats = job.inputs[0].dtype in FLOATS
     return floats and job.how == "method" and method.unit == "tensor" and not method.takes.endswith("gram")
 
 
-def side_by_side(step: Step, jobs: list[Job], sink: Sink, finished: Callable[[Job], None]) -> None:
+def side_by_side(
+    step: Executor, jobs: list[TensorJob], sink: Sink, finished: Callable[[TensorJob], None]
+) -> None:
     """Merge each whole tensor in one thread, the largest first; its linear algebra uses no other.
 
     Decompositions gain little from several threads, and the rounding of one thread is the same for any number of cores.
     """
     from threadpoolctl import threadpool_limits
 
-    single = Step(step.work, step.pool, 1)
+    single = Executor(step.work, step.pool, 1)
 
-    def merge(job: Job) -> None:
+    def merge(job: TensorJob) -> None:
         one(single, job, sink, None)
         finished(job)
 
@@ -89,7 +91,7 @@ def side_by_side(step: Step, jobs: list[Job], sink: Sink, finished: Callable[[Jo
         step.each(merge, sorted(jobs, key=lambda job: -prod(job.shape)))
 
 
-def one(step: Step, job: Job, sink: Sink, bands: list[Iterator[Band]] | None) -> None:
+def one(step: Executor, job: TensorJob, sink: Sink, bands: list[Iterator[Band]] | None) -> None:
     """Merge one tensor."""
     work = step.work
     size = prod(job.shape)
@@ -125,8 +127,8 @@ def one(step: Step, job: Job, sink: Sink, bands: list[Iterator[Band]] | None) ->
 
 
 def in_blocks(
-    step: Step,
-    job: Job,
+    step: Executor,
+    job: TensorJob,
     method: Method,
     params: Params,
     sink: Sink,
@@ -154,7 +156,7 @@ def in_blocks(
     step.each(block, list(range(len(spans))))
 
 
-def stacked(step: Step, job: Job, method: Method, start: int, stop: int) -> np.ndarray:
+def stacked(step: Executor, job: TensorJob, method: Method, start: int, stop: int) -> np.ndarray:
     """Return entries start … stop of the sources [k, n], or task vectors [k + 1, n] with the base last."""
     based = method.needs_base and job.base is not None
     models = step.work.origins
@@ -170,7 +172,9 @@ def stacked(step: Step, job: Job, method: Method, start: int, stop: int) -> np.n
     return stack
 
 
-def apply(step: Step, job: Job, method: Method, params: Params, start: int, stack: np.ndarray) -> np.ndarray:
+def apply(
+    step: Executor, job: TensorJob, method: Method, params: Params, start: int, stack: np.ndarray
+) -> np.ndarray:
     """Apply the method to one flat block and restore the rows that the recipe excludes."""
     work = step.work
     width = job.shape[-1] if job.shape else 1
@@ -198,7 +202,7 @@ def apply(step: Step, job: Job, method: Method, params: Params, start: int, stac
     return merged
 
 
-def weights_for(work: Work, job: Job) -> np.ndarray:
+def weights_for(work: OpenMerge, job: TensorJob) -> np.ndarray:
     """Return the sources' weights [k]; those of the tensor's name and layer if the recipe gives them so.
 
     Where a signed method leaves a tensor to the mean, sources of negative weight have no share in it.
@@ -216,17 +220,19 @@ def weights_for(work: Work, job: Job) -> np.ndarray:
     return weights_at(table, work.names, *policies.layer_of(job.name, work.layout))
 
 
-def keywords_for(work: Work, job: Job, method: Method, params: Params) -> dict[str, Any]:
+def keywords_for(work: OpenMerge, job: TensorJob, method: Method, params: Params) -> dict[str, Any]:
     """Return the keyword arguments of the method's function: its parameters (not those of its trim) and the place."""
     wanted = registry.keywords(method.function)
     given = {key: value for key, value in params.items() if key in wanted}
     if "place" in method.facts:
         layer = policies.layer_of(job.name, work.layout)
-        given["place"] = Place(job.name, job.shape, *layer, work.names, work.recipe.target)
+        given["place"] = TensorPlace(job.name, job.shape, *layer, work.names, work.recipe.target)
     return given
 
 
-def from_text(step: Step, job: Job, method: Method, start: int, shape: tuple[int, ...]) -> np.ndarray:
+def from_text(
+    step: Executor, job: TensorJob, method: Method, start: int, shape: tuple[int, ...]
+) -> np.ndarray:
     """Return the statistics from text that the method needs: importance, Gram matrices or coefficients."""
     work = step.work
     if method.needs == "coefficients":
@@ -243,7 +249,7 @@ def from_text(step: Step, job: Job, method: Method, start: int, shape: tuple[int
     return values.reshape(-1, *shape)
 
 
-def combine(step: Step, job: Job, method: Method, params: Params, sink: Sink) -> None:
+def combine(step: Executor, job: TensorJob, method: Method, params: Params, sink: Sink) -> None:
     """Merge by a method that needs only inner products: one pass to measure them, one to combine."""
     work = step.work
     spans = blocks(job, method)
@@ -301,7 +307,7 @@ def replace_weights(method: Method, shares: np.ndarray) -> Method:
     return replace(method, takes=takes, unit="entry", facts=frozenset(), function=function)
 
 
-def copy(step: Step, job: Job, source: Input, origin: tuple[str, str], sink: Sink) -> None:
+def copy(step: Executor, job: TensorJob, source: Input, origin: tuple[str, str], sink: Sink) -> None:
     """Copy one model's tensor in the output's dtype. `origin`: name and path of that model."""
 
     def block(span: tuple[int, int]) -> None:

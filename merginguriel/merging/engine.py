@@ -33,7 +33,7 @@ from .blocks import Progress, carry_out
 from .compatibility import BASE_HINT, Aligned
 from .executor import BLOCK, cores
 from .recipe import DTYPES, Recipe, check, dump_recipe
-from .tensor_plan import Job, Layout, Work, hold, prepare
+from .tensor_plan import Layout, OpenMerge, TensorJob, hold, prepare
 from .tensor_reader import Held, Input, opened, whole
 
 Kept = dict[TensorInfo, Held]  # place of a tensor → its numbers
@@ -54,7 +54,7 @@ def merge_tensors(
 
 
 @contextmanager
-def work_from(recipe: Recipe, kept: Kept | None = None) -> Iterator[Work]:
+def work_from(recipe: Recipe, kept: Kept | None = None) -> Iterator[OpenMerge]:
     """Yield the recipe's plan with its models open. kept: as for `merge_tensors`."""
     with opened() as open_tensor:
 
@@ -91,7 +91,7 @@ def merge_arrays(
 
 
 def in_memory(
-    work: Work, on_progress: Progress | None = None, threads: int | None = None
+    work: OpenMerge, on_progress: Progress | None = None, threads: int | None = None
 ) -> dict[str, np.ndarray]:
     """Carry out the plan into arrays: name → [*s]."""
     merged = {
@@ -191,7 +191,7 @@ def plan(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def in_words(work: Work, job: Job) -> str:
+def in_words(work: OpenMerge, job: TensorJob) -> str:
     """Describe how a tensor is made."""
     if job.dtype not in FLOATS:
         return "copied: whole numbers"
@@ -224,7 +224,7 @@ def in_words(work: Work, job: Job) -> str:
 SAMPLE = 1 << 22  # entries of the largest tensor that a plan merges to take the time
 
 
-def expected_seconds(work: Work) -> float | None:
+def expected_seconds(work: OpenMerge) -> float | None:
     """Return the time of a middle-sized tensor scaled to all entries; the second run, since the first compiles."""
     if work.method.saw != "nothing":
         return None

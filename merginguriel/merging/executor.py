@@ -16,7 +16,7 @@ from merginguriel.errors import CheckpointError, MuError
 from merginguriel.models.checkpoint import from_float32, to_float32
 
 from .registry import Method
-from .tensor_plan import Job, Work
+from .tensor_plan import OpenMerge, TensorJob
 from .tensor_reader import Input
 
 BLOCK = 1 << 16  # entries worked on at once: 256 kB of float32 per model, which the processor's cache holds
@@ -28,10 +28,10 @@ def cores(threads: int | None) -> int:
     return threads or available
 
 
-class Step:
+class Executor:
     """The plan, the threads, and a buffer for each thread."""
 
-    def __init__(self, work: Work, pool: ThreadPoolExecutor, threads: int) -> None:
+    def __init__(self, work: OpenMerge, pool: ThreadPoolExecutor, threads: int) -> None:
         self.work, self.pool, self.threads = work, pool, threads
         self.buffers = threading.local()
 
@@ -66,7 +66,7 @@ class Step:
         return kept[: rows * size].reshape(rows, size)
 
 
-def blocks(job: Job, method: Method) -> list[tuple[int, int]]:
+def blocks(job: TensorJob, method: Method) -> list[tuple[int, int]]:
     """Return start and stop of each block: whole rows for a method that needs them, and a multiple of four entries."""
     size = prod(job.shape)
     width = BLOCK

@@ -17,7 +17,7 @@ import numpy as np
 
 from merginguriel.files import new_folder
 from merginguriel.models import build_record
-from merginguriel.models.base import model_files
+from merginguriel.models.base_models import model_files
 from merginguriel.models.digest_cache import digest
 
 from .engine import in_memory, merge_arrays, work_from
@@ -33,7 +33,7 @@ from .statistics import (
     prepared,
     token_rows,
 )
-from .tensor_plan import Job
+from .tensor_plan import TensorJob
 from .tensor_reader import whole
 
 if TYPE_CHECKING:
@@ -138,7 +138,10 @@ def grams_in_order(
 
 
 def merged(
-    recipe: Recipe, inside: list[Job], names: tuple[str, ...], grams: Mapping[str, Mapping[str, np.ndarray]]
+    recipe: Recipe,
+    inside: list[TensorJob],
+    names: tuple[str, ...],
+    grams: Mapping[str, Mapping[str, np.ndarray]],
 ) -> dict[str, np.ndarray]:
     """Merge the weights of one layer that have a Gram matrix, as the engine will do again."""
     chosen = [job for job in inside if job.how == "method" and job.name in grams[names[0]]]
@@ -188,7 +191,7 @@ def call_of(model: torch.nn.Module, module: torch.nn.Module, batch: Sequence[Seq
     return caught[0]
 
 
-def of_source(job: Job, i: int) -> np.ndarray:
+def of_source(job: TensorJob, i: int) -> np.ndarray:
     """Return tensor of source i in its shape."""
     return whole(job.inputs[i]).reshape(job.shape)
 

@@ -62,7 +62,7 @@ FIRST = ("tensors", "base", "gram", "base_gram")
 
 
 @dataclass(frozen=True)
-class Place:
+class TensorPlace:
     """The tensor that a method works on.
 
     name    as in the checkpoint

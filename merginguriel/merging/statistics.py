@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from merginguriel.errors import CheckpointError, UsageError
 from merginguriel.files import new_folder
 from merginguriel.models import build_record
-from merginguriel.models.base import model_files
+from merginguriel.models.base_models import model_files
 from merginguriel.models.digest_cache import digest
 
 if TYPE_CHECKING:

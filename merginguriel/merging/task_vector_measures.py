@@ -22,9 +22,9 @@ from merginguriel.similarity import compat
 
 from . import policies, registry
 from .blocks import Progress, stacked
-from .executor import Step, blocks, cores
+from .executor import Executor, blocks, cores
 from .recipe import Recipe, Source, check
-from .tensor_plan import Job, prepare
+from .tensor_plan import TensorJob, prepare
 from .tensor_reader import opened
 
 if TYPE_CHECKING:
@@ -83,10 +83,10 @@ def task_vectors(
         total, done = sum(prod(job.shape) for job in jobs), 0
         count = cores(threads)
         with ThreadPoolExecutor(count) as pool:
-            step = Step(work, pool, count)
+            step = Executor(work, pool, count)
             for job in jobs:
 
-                def block(span: tuple[int, int], job: Job = job) -> np.ndarray:
+                def block(span: tuple[int, int], job: TensorJob = job) -> np.ndarray:
                     return products(stacked(step, job, method, *span)[: len(sources)])
 
                 found = sum(step.each(block, blocks(job, method)), np.zeros((4, len(sources), len(sources))))
@@ -180,7 +180,7 @@ def hidden_states(folder: Path, sentences: Sequence[str], *, device: str | None 
     import torch
 
     from merginguriel.models import classifier
-    from merginguriel.models.base import pooling_of
+    from merginguriel.models.base_models import pooling_of
 
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     body = body_folder(folder)

@@ -24,13 +24,13 @@ from .recipe import DTYPES, Recipe
 from .registry import Method
 from .sentence_models import check_modules
 from .tensor_reader import Held, Input, whole
-from .vocabulary import Vocabulary, align_vocabularies
+from .token_alignment import Vocabulary, align_vocabularies
 
 Layout = dict[str, tuple[str, tuple[int, ...]]]  # tensor → dtype and shape
 
 
 @dataclass(frozen=True)
-class Job:
+class TensorJob:
     """One tensor of the output: where it is read, and `how` it is made (see policies.handling)."""
 
     name: str
@@ -44,7 +44,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Work:
+class OpenMerge:
     """A checked recipe with its models open.
 
     names    of the sources, in the order of `inputs` and `weights`
@@ -55,14 +55,14 @@ class Work:
     recipe: Recipe
     method: Method
     layout: Layout
-    jobs: tuple[Job, ...]
+    jobs: tuple[TensorJob, ...]
     weights: np.ndarray
     names: tuple[str, ...]
     origins: tuple[tuple[str, str], ...]
     vocabulary: Vocabulary | None = None
 
 
-def prepare(recipe: Recipe, open_tensor: Callable[[TensorInfo], Input]) -> tuple[Work, Aligned]:
+def prepare(recipe: Recipe, open_tensor: Callable[[TensorInfo], Input]) -> tuple[OpenMerge, Aligned]:
     """Open and align every model of a checked recipe; plan each tensor, in the order of the output."""
     ordered = sorted(recipe.sources, key=lambda source: source.name)
     ordered_names = [source.name for source in ordered]
@@ -109,7 +109,7 @@ def prepare(recipe: Recipe, open_tensor: Callable[[TensorInfo], Input]) -> tuple
             )
         how = without_statistics(how, method, name, shape, statistics)
         rows = used if used is not None and policies.is_embedding(name, shape, first.vocabulary) else None
-        jobs.append(Job(name, dtype, shape, tuple(inputs), based, how, rows, statistics))
+        jobs.append(TensorJob(name, dtype, shape, tuple(inputs), based, how, rows, statistics))
     origins = tuple((name, str(checkpoint.path)) for name, checkpoint in aligned.models)
     return replace(work_of(recipe, method, layout, jobs, origins), vocabulary=models.vocabulary), aligned
 
@@ -126,7 +126,7 @@ def hold(
     vocabulary: int | None = None,
     statistics: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     head: Collection[str] | None = None,
-) -> Work:
+) -> OpenMerge:
     """Plan a merge of models in memory: name → tensor → float32 [*s], all with the same tensors and label order.
 
     head  names of the tensors with one row per label; None: those that are named as heads are
@@ -163,20 +163,24 @@ def hold(
         measured = tuple(Held(flat(table[name])) for table in tables if name in table)
         measured = measured if len(measured) == len(names) else ()
         how = without_statistics(how, method, name, shape, measured)
-        jobs.append(Job(name, "F32", shape, inputs, based, how, None, measured))
+        jobs.append(TensorJob(name, "F32", shape, inputs, based, how, None, measured))
     layout = {job.name: (job.dtype, job.shape) for job in jobs}
     return work_of(recipe, method, layout, jobs, tuple((name, "memory") for name in [*names, "base"]))
 
 
 def work_of(
-    recipe: Recipe, method: Method, layout: Layout, jobs: list[Job], origins: tuple[tuple[str, str], ...]
-) -> Work:
+    recipe: Recipe,
+    method: Method,
+    layout: Layout,
+    jobs: list[TensorJob],
+    origins: tuple[tuple[str, str], ...],
+) -> OpenMerge:
     """Assemble a plan and check that it can be carried out."""
     check_text_was_read(recipe, method, jobs)
     weight_of = {source.name: source.weight for source in recipe.sources}
     names = tuple(sorted(weight_of))
     weights = np.array([weight_of[name] for name in names], np.float32)
-    return Work(recipe, method, layout, tuple(jobs), weights, names, origins)
+    return OpenMerge(recipe, method, layout, tuple(jobs), weights, names, origins)
 
 
 def without_statistics(
@@ -194,7 +198,7 @@ def without_statistics(
     return how if statistics else "mean"
 
 
-def check_text_was_read(recipe: Recipe, method: Method, jobs: list[Job]) -> None:
+def check_text_was_read(recipe: Recipe, method: Method, jobs: list[TensorJob]) -> None:
     """Raise UsageError if the method needs something from text that the recipe does not hold."""
     if method.needs == "coefficients":
         lacking = [source.name for source in recipe.sources if not source.coefficients]

@@ -42,7 +42,7 @@ class Input(Protocol):
         return from_float32(values, self.dtype)
 
 
-class Stored(Input):
+class FileTensor(Input):
     """A tensor in an open file."""
 
     def __init__(self, info: TensorInfo, descriptor: int) -> None:
@@ -80,7 +80,7 @@ class Stored(Input):
 class Adapted(Input):
     """A tensor in an open file with the low-rank change of an adapter, rounded as peft's merge_and_unload does."""
 
-    def __init__(self, under: Stored, change: LowRank) -> None:
+    def __init__(self, under: FileTensor, change: LowRank) -> None:
         self.under, self.change = under, change
         self.dtype, self.size = under.dtype, under.size
 
@@ -170,7 +170,7 @@ class Files:
             return Adapted(self.stored(info.under), info)
         return self.stored(info)
 
-    def stored(self, info: TensorInfo) -> Stored:
+    def stored(self, info: TensorInfo) -> FileTensor:
         """Return a reader of the tensor; its file is opened at most once."""
         if info.file not in self.descriptors:
             try:
@@ -179,7 +179,7 @@ class Files:
                 raise CheckpointError(f"cannot be read: {error.strerror}", where=str(info.file)) from error
             self.descriptors[info.file] = descriptor
             self.found[info.file] = state(descriptor)
-        return Stored(info, self.descriptors[info.file])
+        return FileTensor(info, self.descriptors[info.file])
 
     def check_unchanged(self) -> None:
         """Raise CheckpointError for a file that was written to since it was opened."""

@@ -12,18 +12,18 @@ from merginguriel.errors import MuError
 from merginguriel.models.checkpoint import FLOATS
 
 from . import registry, trim
-from .executor import Step, blocks, identical
-from .tensor_plan import Job
+from .executor import Executor, blocks, identical
+from .tensor_plan import TensorJob
 
 SAMPLED, SAMPLE = 512, 1 << 18  # blocks and entries to sample at most
 
 
-def tensor_bands(step: Step, job: Job, params: Mapping[str, Any]) -> list[list[trim.Band]]:
+def tensor_bands(step: Executor, job: TensorJob, params: Mapping[str, Any]) -> list[list[trim.Band]]:
     """Return the band of each source for each block of one tensor."""
     return measured(step, [job], params)
 
 
-def model_bands(step: Step) -> list[Iterator[trim.Band]]:
+def model_bands(step: Executor) -> list[Iterator[trim.Band]]:
     """Return the band of each source for each block of each tensor, over the whole model, in order."""
     jobs = [job for job in step.work.jobs if merged_by_method(job)]
     found = measured(step, jobs, step.work.recipe.params)
@@ -31,13 +31,13 @@ def model_bands(step: Step) -> list[Iterator[trim.Band]]:
     return [iter(own if len(own) > 1 else own * count) for own in found]
 
 
-def merged_by_method(job: Job) -> bool:
+def merged_by_method(job: TensorJob) -> bool:
     """Return whether `one` will pass this tensor to the method, which a band over the model must know in advance."""
     floats = job.inputs[0].dtype in FLOATS
     return floats and job.how == "method" and not identical([*job.inputs, *([job.base] if job.base else [])])
 
 
-def measured(step: Step, jobs: list[Job], params: Mapping[str, Any]) -> list[list[trim.Band]]:
+def measured(step: Executor, jobs: list[TensorJob], params: Mapping[str, Any]) -> list[list[trim.Band]]:
     """Return the band of each source for each block of these tensors."""
     method = step.work.method
     if method.trim is None:
@@ -47,7 +47,7 @@ def measured(step: Step, jobs: list[Job], params: Mapping[str, Any]) -> list[lis
     spans = [(job, span) for job in jobs for span in blocks(job, method)]
 
     def over(function: Callable[[int, np.ndarray, np.ndarray], Any]) -> list[list[Any]]:
-        def block(item: tuple[Job, tuple[int, int]]) -> list[Any]:
+        def block(item: tuple[TensorJob, tuple[int, int]]) -> list[Any]:
             job, (start, stop) = item
             base, tensor = step.buffer(2, stop - start)
             if job.base is None:

@@ -49,7 +49,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Space:
+class RecipeSpace:
     """All recipes that the search can give.
 
     recipe   the recipe before the search
@@ -114,7 +114,7 @@ def space_of(
     what: Sequence[str] = (),
     ranges: dict[str, tuple[float, float]] | None = None,
     knots: int = 4,
-) -> Space:
+) -> RecipeSpace:
     """Return the space of a search around a recipe.
 
     Args:
@@ -165,7 +165,7 @@ def space_of(
         for knot in range(count)
     ]
     searched = WEIGHTS in wanted or LAYERS in wanted
-    return Space(recipe, tuple(weights) if searched else (), tuple(params))
+    return RecipeSpace(recipe, tuple(weights) if searched else (), tuple(params))
 
 
 def is_number(param: Param) -> bool:
@@ -186,7 +186,7 @@ def axis_of(name: str, param: Param, start: float, given: tuple[float, float] | 
 
 
 def search(
-    space: Space,
+    space: RecipeSpace,
     score: Scorer,
     evaluations: int,
     *,
@@ -272,6 +272,6 @@ def cma_es(start: Sequence[float], seed: int) -> Any:
     return cma.CMAEvolutionStrategy([*start, 0.5] if len(start) == 1 else list(start), STEP, options)
 
 
-def rounded(point: Sequence[float], space: Space) -> tuple[float, ...]:
+def rounded(point: Sequence[float], space: RecipeSpace) -> tuple[float, ...]:
     """Return the coordinates of the space with the decimals that a recipe has."""
     return tuple(round(float(at), DIGITS) for at in point[: len(space.start)])

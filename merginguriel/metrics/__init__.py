@@ -1,1 +1,1 @@
-"""Metrics: one file each, found through `merginguriel.metrics.base`."""
+"""Metrics: one file each, found through `merginguriel.metrics.registry`."""

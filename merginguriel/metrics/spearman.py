@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .base import metric
+from .registry import metric
 
 if TYPE_CHECKING:
     import numpy as np

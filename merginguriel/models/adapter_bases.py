@@ -30,7 +30,7 @@ from .checkpoint import (
 )
 from .sentence_transformer import body_of, is_sentence_transformer, open_model
 
-RECORD = "base.yaml"  # written by `mu base` beside the model, see models/base.py
+RECORD = "base.yaml"  # written by `mu base` beside the model, see models/base_models.py
 # Parts of a name of tensors that two forms of one base may have with different values: its heads.
 HEADS = HEAD_WORDS | {"cls", "lm_head", "qa_outputs", "pre_classifier"}
 HEADED = {  # task types of peft whose models have a head that the adapter saves

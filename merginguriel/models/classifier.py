@@ -30,7 +30,7 @@ from merginguriel.errors import CheckpointError, UsageError
 from merginguriel.files import new_folder
 
 from . import build_record, remote_code, tokenizer_files
-from .base import model_files, pooling_of, weight_files
+from .base_models import model_files, pooling_of, weight_files
 from .checkpoint import open_checkpoint
 from .loading import from_pretrained, not_loaded
 from .quiet_transformers import quiet

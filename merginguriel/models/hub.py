@@ -31,7 +31,7 @@ def snapshot(name: str, *, patterns: Sequence[str] | None = None) -> Snapshot:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
-    from .base import POOLING_FILES, WEIGHTS
+    from .base_models import POOLING_FILES, WEIGHTS
     from .tokenizer_files import CHAT_TEMPLATES, TOKENIZER_FILES
 
     name, _, at = name.partition("@")

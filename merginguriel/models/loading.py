@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from merginguriel.errors import CheckpointError
 
 from . import remote_code
-from .base import first_line
+from .base_models import first_line
 from .checkpoint import WEIGHTS, find_tensors, plain_names
 from .quiet_transformers import quiet
 

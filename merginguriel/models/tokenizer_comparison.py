@@ -35,14 +35,14 @@ SAMPLES = (
 
 
 @dataclass(frozen=True)
-class Difference:
+class TokenizerDifference:
     """refusal: why rows of the embeddings mean different tokens, None if they do not; notes: lesser differences."""
 
     refusal: str | None
     notes: tuple[str, ...] = ()
 
 
-def compare(name: str, one: Path, other: str, two: Path) -> Difference:
+def compare(name: str, one: Path, other: str, two: Path) -> TokenizerDifference:
     """Compare the tokenizers in the folders `one` and `two`, which messages call `name` and `other`.
 
     Different ids of a token, or tokens that only one has, are a reason to refuse; another split of a sample text and
@@ -51,9 +51,9 @@ def compare(name: str, one: Path, other: str, two: Path) -> Difference:
     try:
         a, b = loaded(one, tokenizer_files.fingerprint(one)), loaded(two, tokenizer_files.fingerprint(two))
     except CheckpointError as error:
-        return Difference(f"the files differ, and they cannot be compared by content: {error.what}")
+        return TokenizerDifference(f"the files differ, and they cannot be compared by content: {error.what}")
     if why := vocabulary_difference(name, a.get_vocab(), other, b.get_vocab()):
-        return Difference(why)
+        return TokenizerDifference(why)
     notes = []
     for text in SAMPLES:
         ids, theirs = (t(text, add_special_tokens=True)["input_ids"] for t in (a, b))
@@ -65,7 +65,7 @@ def compare(name: str, one: Path, other: str, two: Path) -> Difference:
             )
             break
     notes += flag_differences(name, a, other, b)
-    return Difference(None, tuple(notes))
+    return TokenizerDifference(None, tuple(notes))
 
 
 def vocabulary_difference(name: str, one: dict[str, int], other: str, two: dict[str, int]) -> str | None:

@@ -20,7 +20,7 @@ NEW = "new"  # a run that was not started
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ResolvedRun:
     """A configuration of `mu run`, resolved in the workspace.
 
     Attributes:
@@ -43,7 +43,7 @@ class Recipe:
         return shlex.join(["mu", "run", self.name if Path(self.name).is_file() else str(self.path)])
 
 
-def get(space: Workspace, name: str) -> Run | Recipe:
+def get(space: Workspace, name: str) -> Run | ResolvedRun:
     """Return the configuration in the YAML file `name`, else the run with this id or this end of an id.
 
     A relative path starts at the working directory, else at the workspace.
@@ -65,7 +65,7 @@ def get(space: Workspace, name: str) -> Run | Recipe:
     config = resolve.resolved(given, space, places)
     run = Run(run_store.run_id(config), space.runs / run_store.run_id(config))
     there = (run.folder / "config.yaml").is_file()
-    return Recipe(name, path, config, run, run_store.state(run) if there else NEW)
+    return ResolvedRun(name, path, config, run, run_store.state(run) if there else NEW)
 
 
 def is_of_a_merge(table: object) -> bool:

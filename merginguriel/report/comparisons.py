@@ -14,14 +14,14 @@ from merginguriel.evaluation.across_targets import differences_over_seeds
 from merginguriel.evaluation.baselines import GOALS
 from merginguriel.evaluation.significance import FEW_GROUPS, compare, linear
 from merginguriel.knowledge.parse.rows import ResultRow
-from merginguriel.metrics import base as metrics
+from merginguriel.metrics import registry as metrics
 from merginguriel.text.differences import ALPHA, Difference
 
-from .loading import MERGE, SINGLE, Arm
+from .scored_arms import MERGE, SINGLE, ScoredArm
 
 Key = tuple[tuple[str, str], ...]
 # What separates arms of the same settings and seed, the most informative first.
-DISTINCTIONS: Mapping[str, Callable[[Arm], str]] = {
+DISTINCTIONS: Mapping[str, Callable[[ScoredArm], str]] = {
     "weights": lambda arm: " ".join(f"{weight:g}" for weight in arm.row.weights),
     "from": lambda arm: arm.origin,
     "sources": lambda arm: " ".join(arm.row.sources),
@@ -31,7 +31,7 @@ WORDS = {"weights": "weights", "from": "their origin", "sources": "sources", ROW
 
 
 @dataclass(frozen=True)
-class Cell:
+class TargetResult:
     """One method on one target, over its seeds.
 
     Attributes:
@@ -50,7 +50,7 @@ class Cell:
     label: str
     key: Key
     kind: str
-    arms: tuple[Arm, ...]
+    arms: tuple[ScoredArm, ...]
     value: float
     baselines: Mapping[str, float]
     against: Mapping[str, Difference]
@@ -103,7 +103,7 @@ def _normal(
     return Difference(value, value - half, value + half, se, mde, p, paired=paired, units=units)
 
 
-def of_arms(a: Arm, b: Arm) -> Difference:
+def of_arms(a: ScoredArm, b: ScoredArm) -> Difference:
     """Return a − b on one target: paired by item where both have the same items, else with a bound of the noise."""
     if a.right is not None and b.right is not None and a.items == b.items:
         return _of_items(a, (b.right,))
@@ -118,7 +118,7 @@ def of_arms(a: Arm, b: Arm) -> Difference:
     return replace(found, bound=True)
 
 
-def _of_items(arm: Arm, others: Sequence[np.ndarray]) -> Difference:
+def _of_items(arm: ScoredArm, others: Sequence[np.ndarray]) -> Difference:
     """Return arm − other, item by item; others: statistics of one model, or of several whose mean it is.
 
     Of one model, the test is that of the run which scored it, `significance.compare`, its interval in closed form, since
@@ -146,7 +146,7 @@ def _of_items(arm: Arm, others: Sequence[np.ndarray]) -> Difference:
     return _normal(100 * mean, variance, paired=True, units=n)
 
 
-def _linear(arm: Arm, others: Sequence[np.ndarray]) -> np.ndarray:
+def _linear(arm: ScoredArm, others: Sequence[np.ndarray]) -> np.ndarray:
     """Return arm − mean of the others as one number per group of items, [G], whose mean is the difference."""
     assert arm.right is not None
     metric, named = metrics.find(arm.row.metric), arm.groups or arm.items
@@ -154,7 +154,7 @@ def _linear(arm: Arm, others: Sequence[np.ndarray]) -> np.ndarray:
     return own - np.mean(rest, axis=0)
 
 
-def against_baseline(arm: Arm, kind: str) -> Difference | None:
+def against_baseline(arm: ScoredArm, kind: str) -> Difference | None:
     """Return the arm − one of its baselines: from items, else from the row's noise, else with a bound of it."""
     row = arm.against[kind]
     if arm.right is not None and kind in arm.rights:
@@ -167,7 +167,7 @@ def against_baseline(arm: Arm, kind: str) -> Difference | None:
     return replace(bounded, bound=kind == "source_mean")
 
 
-def _clustering(arm: Arm) -> float:
+def _clustering(arm: ScoredArm) -> float:
     """Return the design effect of templates: the variance in the arm's paired rows over that of single items."""
     found = [1.0]
     for row in arm.against.values():
@@ -181,12 +181,12 @@ def _clustering(arm: Arm) -> float:
 # cells
 
 
-def cells(arms: Sequence[Arm]) -> list[Cell]:
+def cells(arms: Sequence[ScoredArm]) -> list[TargetResult]:
     """Group merges and ensembles by method and target; arms that differ by seed only are one cell."""
     merged = [arm for arm in arms if arm.kind != SINGLE]
     keys = _keys(merged)
     labels = _labels(sorted(set(keys)))
-    groups: dict[tuple[tuple[str, str], Key], list[Arm]] = {}
+    groups: dict[tuple[tuple[str, str], Key], list[ScoredArm]] = {}
     for arm, key in zip(merged, keys, strict=True):
         groups.setdefault((arm.block, key), []).append(arm)
     found = [
@@ -201,14 +201,14 @@ def cells(arms: Sequence[Arm]) -> list[Cell]:
     ]
 
 
-def _goal_kind(found: Sequence[Cell], mode: str) -> str | None:
+def _goal_kind(found: Sequence[TargetResult], mode: str) -> str | None:
     """Return the kind of baseline that most merges of a mode have, of equals the strictest."""
     having = {k: sum(k in c.against for c in found if c.mode == mode) for k in GOALS[mode][1]}
     best = max(having, key=lambda k: having[k])
     return best if having[best] else None
 
 
-def goals_of(found: Sequence[Cell]) -> dict[str, tuple[int, str]]:
+def goals_of(found: Sequence[TargetResult]) -> dict[str, tuple[int, str]]:
     """Return mode → number of its goal and the kind of baseline of it, for modes that have any."""
     return {
         mode: (number, next(c.goal for c in found if c.mode == mode and c.goal))
@@ -217,7 +217,7 @@ def goals_of(found: Sequence[Cell]) -> dict[str, tuple[int, str]]:
     }
 
 
-def _cell(block: tuple[str, str], label: str, key: Key, arms: tuple[Arm, ...]) -> Cell:
+def _cell(block: tuple[str, str], label: str, key: Key, arms: tuple[ScoredArm, ...]) -> TargetResult:
     kinds = dict.fromkeys(kind for arm in arms for kind in arm.against)
     compared: dict[str, Difference] = {}
     baselines: dict[str, float] = {}
@@ -230,7 +230,7 @@ def _cell(block: tuple[str, str], label: str, key: Key, arms: tuple[Arm, ...]) -
             found = over_seeds_by_items(having, [arm.rights.get(kind, ()) for arm in having])
             compared[kind] = replace(found or over_seeds(each), points=arms[0].row.points)
     value = sum(arm.row.value for arm in arms) / len(arms)
-    return Cell(*block, label, key, arms[0].kind, arms, value, baselines, compared)
+    return TargetResult(*block, label, key, arms[0].kind, arms, value, baselines, compared)
 
 
 def over_seeds(each: Sequence[Difference]) -> Difference:
@@ -253,7 +253,9 @@ def over_seeds(each: Sequence[Difference]) -> Difference:
     return replace(found, bound=any(d.bound for d in each))
 
 
-def over_seeds_by_items(arms: Sequence[Arm], others: Sequence[Sequence[np.ndarray]]) -> Difference | None:
+def over_seeds_by_items(
+    arms: Sequence[ScoredArm], others: Sequence[Sequence[np.ndarray]]
+) -> Difference | None:
     """Average arm − other over seeds, with seeds and items both at random.
 
     Args:
@@ -291,7 +293,7 @@ def with_holm(differences: Sequence[Difference]) -> list[Difference]:
     return [replace(d, p_holm=adjusted.get(i), family=len(tested)) for i, d in enumerate(differences)]
 
 
-def _corrected(cells: Sequence[Cell]) -> list[Cell]:
+def _corrected(cells: Sequence[TargetResult]) -> list[TargetResult]:
     """Apply Holm's correction to the merges, and to the ensembles, that are compared with one kind of baseline.
 
     Ensembles are a family of their own, so that how many of them a run scores does not change what its merges show.
@@ -304,7 +306,7 @@ def _corrected(cells: Sequence[Cell]) -> list[Cell]:
     return [replace(cell, against=found) for cell, found in zip(cells, against, strict=True)]
 
 
-def settings_of(arm: Arm) -> dict[str, str]:
+def settings_of(arm: ScoredArm) -> dict[str, str]:
     """Return the settings of an arm: all but the target, the seed and the results."""
     row = arm.row
     found = {
@@ -317,7 +319,7 @@ def settings_of(arm: Arm) -> dict[str, str]:
     return found | dict(arm.extras)
 
 
-def _keys(arms: Sequence[Arm]) -> list[Key]:
+def _keys(arms: Sequence[ScoredArm]) -> list[Key]:
     """Return the settings of each arm, extended where two arms of one target and seed share them.
 
     Such arms get what distinguishes them, or a number, so that a seed never counts twice in a cell.
@@ -338,7 +340,7 @@ def _keys(arms: Sequence[Arm]) -> list[Key]:
     return keys
 
 
-def _distinctions(clashing: Sequence[Sequence[Arm]]) -> tuple[str, ...]:
+def _distinctions(clashing: Sequence[Sequence[ScoredArm]]) -> tuple[str, ...]:
     """Return which of DISTINCTIONS separates the arms of each group; where none does alone, all that differ, and ROW."""
     values = {
         name: [len({of(arm) for arm in group}) for group in clashing] for name, of in DISTINCTIONS.items()
@@ -351,7 +353,7 @@ def _distinctions(clashing: Sequence[Sequence[Arm]]) -> tuple[str, ...]:
     return *(name for name in DISTINCTIONS if max(values[name]) > 1), ROW
 
 
-def repeated(found: Sequence[Cell]) -> list[str]:
+def repeated(found: Sequence[TargetResult]) -> list[str]:
     """Return a note for each method that was measured several times with the same settings and seed."""
     notes = {
         (dict(cell.key)["method"], " and ".join(words))
@@ -384,7 +386,7 @@ def _part(name: str, value: str) -> str:
     return value if name == "mode" else f"{name.removeprefix('params.')}={value}"
 
 
-def table(found: Iterable[Cell]) -> dict[str, dict[str, float]]:
+def table(found: Iterable[TargetResult]) -> dict[str, dict[str, float]]:
     """Return label → target (with its context) → value."""
     values: dict[str, dict[str, float]] = {}
     for cell in found:

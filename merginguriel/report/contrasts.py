@@ -14,8 +14,8 @@ from scipy.stats import ttest_1samp
 from merginguriel import stats
 from merginguriel.text.differences import ALPHA, Difference
 
-from .comparisons import WORDS, Cell, of_arms, over_seeds, over_seeds_by_items, with_holm
-from .loading import ENSEMBLE, MERGE
+from .comparisons import WORDS, TargetResult, of_arms, over_seeds, over_seeds_by_items, with_holm
+from .scored_arms import ENSEMBLE, MERGE
 
 # Two targets have the same sign by luck one time in two, and t has one degree of freedom.
 FEWEST = 3
@@ -84,13 +84,13 @@ def corrected(contrasts: Sequence[Contrast]) -> list[Contrast]:
 # settings
 
 
-def keys_that_vary(cells: Sequence[Cell]) -> list[str]:
+def keys_that_vary(cells: Sequence[TargetResult]) -> list[str]:
     """Return the settings with two values or more among the merges, except the method itself."""
     values = pd.DataFrame([dict(cell.key) for cell in cells if cell.kind == MERGE])
     return [name for name in values if values[name].nunique() > 1 and name not in ("method", *WORDS)]
 
 
-def settings(cells: Sequence[Cell], key: str) -> list[Contrast]:
+def settings(cells: Sequence[TargetResult], key: str) -> list[Contrast]:
     """Compare every two values of `key` where merges differ in nothing else, Holm over all of them.
 
     What follows from the key may differ: with the method its parameters, with k, mode and similarity the sources.
@@ -118,11 +118,11 @@ def settings(cells: Sequence[Cell], key: str) -> list[Contrast]:
     return corrected(found)
 
 
-def _place(cell: Cell) -> str:
+def _place(cell: TargetResult) -> str:
     return f"{cell.context} {cell.target}"
 
 
-def _rest(cell: Cell, key: str) -> str:
+def _rest(cell: TargetResult, key: str) -> str:
     """Every setting of the cell except `key` and what follows from it."""
     return repr(
         [
@@ -146,13 +146,15 @@ def _order(value: str) -> tuple[bool, float, str]:
 # merge against ensemble
 
 
-def vote_name(vote: Cell) -> str:
+def vote_name(vote: TargetResult) -> str:
     """Name an ensemble without what it shares with the merge beside it: sources, their number, mode."""
     key = dict(vote.key)
     return key["method"] + (f" ({key['similarity']})" if key["similarity"] != "-" else "")
 
 
-def ensembles(cells: Sequence[Cell]) -> tuple[list[Contrast], list[tuple[Cell, Cell, Difference]]]:
+def ensembles(
+    cells: Sequence[TargetResult],
+) -> tuple[list[Contrast], list[tuple[TargetResult, TargetResult, Difference]]]:
     """Compare every merge with every ensemble of the same sources.
 
     Returns:

@@ -9,7 +9,7 @@ from functools import partial
 import pandas as pd
 
 from merginguriel.errors import UsageError
-from merginguriel.metrics.base import Metric
+from merginguriel.metrics.registry import Metric
 from merginguriel.text.differences import (
     ABOVE,
     BELOW,
@@ -24,15 +24,15 @@ from merginguriel.text.differences import (
 )
 from merginguriel.text.numbers import count
 
-from . import contrasts, figures, ranking
-from .comparisons import Cell, goals_of
+from . import contrasts, figures, method_ranks
+from .comparisons import TargetResult, goals_of
 from .contrasts import Contrast
-from .loading import ENSEMBLE, MERGE
-from .pages import Picture, Section, Table, difference_record, rounded
+from .pages import ReportFigure, ReportSection, ReportTable, difference_record, rounded
+from .scored_arms import ENSEMBLE, MERGE
 from .sentences import correlation_sentence, effect_sentence, holm_words, methods_sentence, tally
 
 # What a merging effect can be plotted against: name → (words of a metric, value of a cell or None).
-FEATURES: dict[str, tuple[str, Callable[[Cell], float | None]]] = {
+FEATURES: dict[str, tuple[str, Callable[[TargetResult], float | None]]] = {
     "source_mean": ("mean {name} of the sources{mark}", lambda c: _percent(c, "source_mean")),
     "best_lead": (
         "best single source − mean of the sources, {points}",
@@ -54,7 +54,7 @@ def contrast_table(
     shown: Sequence[Contrast],
     start: Callable[[Contrast], list[str]],
     every: Sequence[Contrast] | None = None,
-) -> Table:
+) -> ReportTable:
     """Lay out contrasts: `columns` begin with those of `start` and end with the difference; the tests follow.
 
     The page has the rows `shown`, the CSV file `every` contrast.
@@ -69,13 +69,13 @@ def contrast_table(
         for c in (shown if every is None else every)
     ]  # fmt: skip
     points = next((c.difference.points for c in shown), "pp")
-    return Table(name, title, (*columns, f"detects, {points}", *TESTS), rows, records)
+    return ReportTable(name, title, (*columns, f"detects, {points}", *TESTS), rows, records)
 
 
 # methods
 
 
-def methods_over_targets(cells: Sequence[Cell]) -> dict[str, list[Contrast]]:
+def methods_over_targets(cells: Sequence[TargetResult]) -> dict[str, list[Contrast]]:
     """Return, by mode, every method against its goal's baseline as one difference per target, best first.
 
     Holm's correction counts the merges, and apart from them the ensembles, of a mode.
@@ -102,7 +102,7 @@ def methods_over_targets(cells: Sequence[Cell]) -> dict[str, list[Contrast]]:
 
 def methods_section(
     methods: Mapping[str, Sequence[Contrast]], goals: Mapping[str, tuple[int, str]], metric: Metric
-) -> list[Section]:
+) -> list[ReportSection]:
     """Return a section on the methods of each mode; `goals` as from `goals_of`."""
     sections = []
     for mode, every in methods.items():
@@ -118,15 +118,15 @@ def methods_section(
         xlabel = f"difference to the {kind_words(kind)}, {points}, with 95% intervals"
         draw = partial(figures.forest, [(c.a, c) for c in every], xlabel)
         about = f"{mode}: every method minus the {kind_words(kind)}, {points}, mean over targets"
-        picture = Picture(f"methods-goal-{goal}", about, draw)
-        sections.append(Section(f"Methods over targets, {mode}", text, [table], [picture]))
+        picture = ReportFigure(f"methods-goal-{goal}", about, draw)
+        sections.append(ReportSection(f"Methods over targets, {mode}", text, [table], [picture]))
     return sections
 
 
 # settings
 
 
-def settings_section(compared: Mapping[str, Sequence[Contrast]]) -> list[Section]:
+def settings_section(compared: Mapping[str, Sequence[Contrast]]) -> list[ReportSection]:
     """Return the section on settings; none where nothing was compared."""
     every = [c for found in compared.values() for c in found]
     if not every:
@@ -139,8 +139,8 @@ def settings_section(compared: Mapping[str, Sequence[Contrast]]) -> list[Section
                            lambda c: [c.key, c.a, c.b, str(len(c.by_target)), str(c.pairs)])  # fmt: skip
     draw = partial(figures.forest, [(f"{c.key}: {c.a} − {c.b}", c) for c in every],
                    f"difference, {points}, with 95% intervals over targets")  # fmt: skip
-    picture = Picture("settings", f"Differences between settings, {points}, over targets", draw)
-    return [Section("Settings", text, [table], [picture])]
+    picture = ReportFigure("settings", f"Differences between settings, {points}, over targets", draw)
+    return [ReportSection("Settings", text, [table], [picture])]
 
 
 # ensembles
@@ -148,9 +148,9 @@ def settings_section(compared: Mapping[str, Sequence[Contrast]]) -> list[Section
 
 def ensembles_section(
     over: Sequence[Contrast],
-    each: Sequence[tuple[Cell, Cell, Difference]],
+    each: Sequence[tuple[TargetResult, TargetResult, Difference]],
     names: Mapping[tuple[str, str], str],
-) -> list[Section]:
+) -> list[ReportSection]:
     """Return the section on merges against ensembles; none where no two share their sources.
 
     Args:
@@ -193,23 +193,25 @@ def ensembles_section(
         f"difference, {points}",
         "verdict",
     )
-    single = Table("ensembles-by-target", "On single targets, outside noise", heads, outside[:60], records)
+    single = ReportTable(
+        "ensembles-by-target", "On single targets, outside noise", heads, outside[:60], records
+    )
     pictures = []
     if wide:
         xlabel = f"merge − ensemble, {points}, with 95% intervals"
         draw = partial(figures.forest, [(f"{c.a} − {c.b}", c) for c in wide], xlabel)
         cut = f"; the first {figures.MOST} of {len(wide)} pairs" if len(wide) > figures.MOST else ""
         about = f"Merge minus ensemble of the same sources, {points}, over targets{cut}"
-        pictures = [Picture("ensembles", about, draw)]
-    return [Section("Merge against ensemble", text, [main, single], pictures)]
+        pictures = [ReportFigure("ensembles", about, draw)]
+    return [ReportSection("Merge against ensemble", text, [main, single], pictures)]
 
 
 # merging effects
 
 
 def effect_points(
-    cells: Sequence[Cell], feature: str, names: Mapping[tuple[str, str], str]
-) -> list[figures.Point]:
+    cells: Sequence[TargetResult], feature: str, names: Mapping[tuple[str, str], str]
+) -> list[figures.EffectPoint]:
     """Return the merging effect of every merge with the value of a feature.
 
     Args:
@@ -222,7 +224,7 @@ def effect_points(
     merges = [c for c in cells if c.kind == MERGE and "source_mean" in c.against]
     value = FEATURES[feature][1] if feature in FEATURES else partial(_setting_number, feature)
     points = [
-        figures.Point(names[c.context, c.target], x, c.against["source_mean"])
+        figures.EffectPoint(names[c.context, c.target], x, c.against["source_mean"])
         for c in merges
         if (x := value(c)) is not None
     ]
@@ -234,7 +236,9 @@ def effect_points(
     return points
 
 
-def effects_section(points: Sequence[figures.Point], feature: str, metric: Metric) -> list[Section]:
+def effects_section(
+    points: Sequence[figures.EffectPoint], feature: str, metric: Metric
+) -> list[ReportSection]:
     """Return the section on merging effects; none without points."""
     if not points:
         return []
@@ -244,7 +248,7 @@ def effects_section(points: Sequence[figures.Point], feature: str, metric: Metri
     text = [effects_text(points, metric)]
     means = _by_target(points)
     if len(means) >= 5:
-        rho, p = ranking.spearman(means["x"].tolist(), means["effect"].tolist())
+        rho, p = method_ranks.spearman(means["x"].tolist(), means["effect"].tolist())
         text.append(
             correlation_sentence(
                 words.removesuffix(metric.mark).rpartition(",")[0] or words.removesuffix(metric.mark),
@@ -258,24 +262,24 @@ def effects_section(points: Sequence[figures.Point], feature: str, metric: Metri
         for p in points
     ]
     about = f"Merging effect of {count(len(points), 'merge')} against: {words}"
-    picture = Picture("effects", about, partial(figures.effects, points, words))
-    return [Section("Merging effect", text, [Table("effects", "", (), (), records)], [picture])]
+    picture = ReportFigure("effects", about, partial(figures.effects, points, words))
+    return [ReportSection("Merging effect", text, [ReportTable("effects", "", (), (), records)], [picture])]
 
 
-def effects_text(points: Sequence[figures.Point], metric: Metric) -> str:
+def effects_text(points: Sequence[figures.EffectPoint], metric: Metric) -> str:
     """Return the sentence on merging effects."""
     over = contrasts.t_over_targets(_by_target(points)["effect"].to_dict())
     over = replace(over, points=points[0].effect.points)
     return effect_sentence([p.effect for p in points], over, metric)
 
 
-def _by_target(points: Sequence[figures.Point]) -> pd.DataFrame:
+def _by_target(points: Sequence[figures.EffectPoint]) -> pd.DataFrame:
     """Return the means of x and effect [targets]."""
     every = pd.DataFrame([(p.target, p.x, p.effect.value) for p in points], columns=["target", "x", "effect"])
     return every.groupby("target", sort=False).mean()
 
 
-def _percent(c: Cell, kind: str) -> float | None:
+def _percent(c: TargetResult, kind: str) -> float | None:
     return 100 * c.baselines[kind] if kind in c.baselines else None
 
 
@@ -287,7 +291,7 @@ def _ratio(a: float | None, b: float | None) -> float | None:
     return None if a is None or not b else a / b
 
 
-def _setting_number(key: str, c: Cell) -> float | None:
+def _setting_number(key: str, c: TargetResult) -> float | None:
     try:
         return float(dict(c.key)[key])
     except (KeyError, ValueError):

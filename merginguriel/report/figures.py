@@ -19,9 +19,9 @@ from merginguriel.errors import missing_extra
 from merginguriel.files import write_bytes
 from merginguriel.text.differences import ABOVE, BELOW, NOISE, Difference
 
-from .comparisons import Cell
+from .comparisons import TargetResult
 from .contrasts import Contrast
-from .ranking import Ranking
+from .method_ranks import Ranking
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +44,7 @@ MOST = 60  # rows of one figure
 NAMED = 24  # targets whose names fit above their points
 
 
-class Point(NamedTuple):
+class EffectPoint(NamedTuple):
     """A merge in the plot of effects: value of the feature, and merging effect."""
 
     target: str
@@ -98,7 +98,9 @@ def _wide(labels: Sequence[str]) -> float:
 # differences from a baseline
 
 
-def target_bars(panels: Sequence[tuple[str, Sequence[Cell], str]], words: Callable[[str], str]) -> Figure:
+def target_bars(
+    panels: Sequence[tuple[str, Sequence[TargetResult], str]], words: Callable[[str], str]
+) -> Figure:
     """Draw the bars of every method on one target.
 
     Args:
@@ -115,11 +117,11 @@ def target_bars(panels: Sequence[tuple[str, Sequence[Cell], str]], words: Callab
     return figure
 
 
-def _gain(kind: str) -> Callable[[Cell], tuple[float, str]]:
+def _gain(kind: str) -> Callable[[TargetResult], tuple[float, str]]:
     return lambda cell: (cell.metric.sign * cell.against[kind].value, cell.label)
 
 
-def _bars(ax: Any, title: str, cells: Sequence[Cell], kind: str, words: Callable[[str], str]) -> None:
+def _bars(ax: Any, title: str, cells: Sequence[TargetResult], kind: str, words: Callable[[str], str]) -> None:
     from matplotlib.patches import Patch
 
     for y, cell in enumerate(cells):
@@ -170,7 +172,9 @@ def _bars(ax: Any, title: str, cells: Sequence[Cell], kind: str, words: Callable
               bbox_to_anchor=(0.5, -0.42 / (0.235 * len(cells) + 0.3)))  # fmt: skip
 
 
-def gains(cells: Sequence[Cell], kind: str, columns: Mapping[tuple[str, str], str], zero: str) -> Figure:
+def gains(
+    cells: Sequence[TargetResult], kind: str, columns: Mapping[tuple[str, str], str], zero: str
+) -> Figure:
     """Draw the differences in points of methods (rows, best mean on top) on targets (columns)."""
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -284,7 +288,7 @@ def _stacked(cliques: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
 # effects and settings
 
 
-def effects(points: Sequence[Point], feature: str) -> Figure:
+def effects(points: Sequence[EffectPoint], feature: str) -> Figure:
     """Draw merging effects against a feature: ▲ synergy and ▼ interference outside noise, ○ others."""
     from matplotlib.lines import Line2D
 
@@ -314,9 +318,9 @@ def effects(points: Sequence[Point], feature: str) -> Figure:
     return figure
 
 
-def _target_names(ax: Any, points: Sequence[Point]) -> None:
+def _target_names(ax: Any, points: Sequence[EffectPoint]) -> None:
     """Write each target's name over its points, where all of them have one x."""
-    by_target: dict[str, list[Point]] = {}
+    by_target: dict[str, list[EffectPoint]] = {}
     for point in points:
         by_target.setdefault(point.target, []).append(point)
     # Where they would stand in each other's way, or a target has points everywhere, the table tells which is which.

@@ -10,8 +10,8 @@ from merginguriel.errors import UsageError
 from merginguriel.runs.resolve import study_of
 from merginguriel.runs.run_store import Run
 
-from .loading import MERGE
 from .run_comparison import items_of
+from .scored_arms import MERGE
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from merginguriel.knowledge.parse.row_parser import read_csv
 from merginguriel.knowledge.parse.rows import HIDDEN, ResultRow
 from merginguriel.workspace import Workspace, find
 
-from .loading import kind_of
+from .scored_arms import kind_of
 
 Source = Literal["log", "runs", "both"]
 NOT_COLUMNS = (*HIDDEN, "ref", "params")

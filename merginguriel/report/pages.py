@@ -70,7 +70,7 @@ document.querySelectorAll("thead th").forEach(function (head) {
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """A table of a report.
 
     Attributes:
@@ -88,7 +88,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ReportFigure:
     """A figure."""
 
     name: str
@@ -97,7 +97,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """A part of a report.
 
     Attributes:
@@ -108,8 +108,8 @@ class Section:
 
     title: str
     text: Sequence[str] = ()
-    tables: Sequence[Table] = ()
-    pictures: Sequence[Picture] = ()
+    tables: Sequence[ReportTable] = ()
+    pictures: Sequence[ReportFigure] = ()
     level: int = 2
     folded: bool = False
 
@@ -125,12 +125,12 @@ class Report:
     """
 
     title: str
-    sections: Sequence[Section]
+    sections: Sequence[ReportSection]
     short: Sequence[str] = ()
-    data: Sequence[Table] = ()
-    picture: Picture | None = None
+    data: Sequence[ReportTable] = ()
+    picture: ReportFigure | None = None
 
-    def tables(self) -> dict[str, Table]:
+    def tables(self) -> dict[str, ReportTable]:
         """Return the tables that have records, by name."""
         every = [*self.data, *(table for section in self.sections for table in section.tables)]
         return {table.name: table for table in every if table.records}
@@ -218,11 +218,11 @@ def markdown(report: Report) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _markdown_picture(picture: Picture | None) -> list[str]:
+def _markdown_picture(picture: ReportFigure | None) -> list[str]:
     return [f"![{escaped(picture.about)}](figures/{picture.name}.png)", ""] if picture else []
 
 
-def _shown(table: Table) -> bool:
+def _shown(table: ReportTable) -> bool:
     return bool(table.columns)
 
 
@@ -238,7 +238,7 @@ def _paragraph(text: str) -> str:
     return re.sub(r"^(\d+)([.)])", r"\1\\\2", re.sub(r"^([#+=-])", r"\\\1", escaped(text)))
 
 
-def _pipes(table: Table) -> list[str]:
+def _pipes(table: ReportTable) -> list[str]:
     rows = [[escaped(cell) or " " for cell in row] for row in (table.columns, *table.rows)]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return [lines[0], "|" + "---|" * len(table.columns), *lines[1:]]
@@ -274,7 +274,7 @@ def page(report: Report, folder: Path) -> str:
     )
 
 
-def _section(section: Section, number: int, folder: Path) -> str:
+def _section(section: ReportSection, number: int, folder: Path) -> str:
     parts = [f"<p>{_html(paragraph)}</p>" for paragraph in section.text]
     parts += [_table(table) for table in filter(_shown, section.tables)]
     parts += [_picture(picture, folder) for picture in section.pictures]
@@ -285,7 +285,7 @@ def _section(section: Section, number: int, folder: Path) -> str:
     return f'<section id="s{number}"><{tag}>{_html(section.title)}</{tag}>\n{content}\n</section>'
 
 
-def _table(table: Table) -> str:
+def _table(table: ReportTable) -> str:
     if not table.rows:
         return f"<p><strong>{_html(table.title)}</strong>: none.</p>"
     head = "".join(f'<th scope="col" tabindex="0">{_breakable(name)}</th>' for name in table.columns)
@@ -303,7 +303,7 @@ def _aligned(cell: str) -> str:
     return ' class="n"' if re.fullmatch(r"[<+−–\d., ]+", cell) else ""
 
 
-def _picture(picture: Picture, folder: Path) -> str:
+def _picture(picture: ReportFigure, folder: Path) -> str:
     data, form = (folder / f"{picture.name}.svg").read_bytes(), "svg+xml"
     if len(data) > SCALABLE:
         data, form = (folder / f"{picture.name}.png").read_bytes(), "png"

@@ -7,20 +7,20 @@ from functools import partial
 
 from merginguriel.evaluation import heatmap
 from merginguriel.evaluation.nxn import of_cells
-from merginguriel.metrics.base import Metric
+from merginguriel.metrics.registry import Metric
 from merginguriel.text.differences import kind_words, p_number, percent
 from merginguriel.text.numbers import count, listed
 
-from . import contrasts, figures, ranking
-from .comparisons import Cell, goals_of, table
-from .loading import Evidence
-from .pages import Picture, Section, Table, rounded
+from . import contrasts, figures, method_ranks
+from .comparisons import TargetResult, goals_of, table
+from .pages import ReportFigure, ReportSection, ReportTable, rounded
+from .scored_arms import Evidence
 from .sentences import matrix_sentence, ranking_sentences
 
-Ranked = dict[str, tuple[ranking.Ranking, str]]
+Ranked = dict[str, tuple[method_ranks.Ranking, str]]
 
 
-def rankings(found: Sequence[Cell]) -> Ranked:
+def rankings(found: Sequence[TargetResult]) -> Ranked:
     """Return, by mode, the ranking of its methods with the goal's baseline among them, and what was left out."""
     ranked: Ranked = {}
     for mode in sorted({c.mode for c in found}):
@@ -33,8 +33,8 @@ def rankings(found: Sequence[Cell]) -> Ranked:
         # A baseline that differs by the sources has no single place among the methods.
         if known and all(len(v) == 1 for v in known.values()):
             values[f"[{kind_words(kind)}]"] = {target: next(iter(v)) for target, v in known.items()}
-        kept = ranking.complete(values)
-        r = ranking.rank(kept, higher_is_better=found[0].metric.higher_is_better)
+        kept = method_ranks.complete(values)
+        r = method_ranks.rank(kept, higher_is_better=found[0].metric.higher_is_better)
         if r is None or len(r.targets) < contrasts.FEWEST:
             continue
         out = sorted(set(values) - set(kept))
@@ -45,7 +45,7 @@ def rankings(found: Sequence[Cell]) -> Ranked:
     return ranked
 
 
-def ranks(mode: str, r: ranking.Ranking, left: str, metric: Metric) -> Section:
+def ranks(mode: str, r: method_ranks.Ranking, left: str, metric: Metric) -> ReportSection:
     """Return the section on one ranking; `left` says what is not in it."""
     slug = {"-": "other"}.get(mode, mode)
     values = r.values.mean(axis=0)
@@ -75,22 +75,22 @@ def ranks(mode: str, r: ranking.Ranking, left: str, metric: Metric) -> Section:
     )
     title = f"Mean ranks over {count(len(r.targets), 'target')}"
     tables = [
-        Table(f"ranking-{slug}", title, columns, rows, records),
+        ReportTable(f"ranking-{slug}", title, columns, rows, records),
         pairs_table(r, f"ranking-pairs-{slug}", pairs),
     ]
     joined = "methods under one bar do not rank apart"
     pictures = [
-        Picture(f"ranks-{slug}-nemenyi", f"Mean ranks, {mode}; {joined} (Nemenyi, 0.05)",
+        ReportFigure(f"ranks-{slug}-nemenyi", f"Mean ranks, {mode}; {joined} (Nemenyi, 0.05)",
                 partial(figures.critical_difference, r, "nemenyi")),
-        Picture(f"ranks-{slug}-wilcoxon", f"Mean ranks, {mode}; {joined} (Wilcoxon with Holm, 0.05)",
+        ReportFigure(f"ranks-{slug}-wilcoxon", f"Mean ranks, {mode}; {joined} (Wilcoxon with Holm, 0.05)",
                 partial(figures.critical_difference, r, "wilcoxon")),
     ]  # fmt: skip
     text = [*ranking_sentences(r), *([left] if left else [])]
     heading = f"Ranking of methods, {mode}" if mode != "-" else "Ranking of methods"
-    return Section(heading, text, tables, pictures)
+    return ReportSection(heading, text, tables, pictures)
 
 
-def pairs_table(r: ranking.Ranking, name: str, records: Sequence[Mapping[str, object]]) -> Table:
+def pairs_table(r: method_ranks.Ranking, name: str, records: Sequence[Mapping[str, object]]) -> ReportTable:
     """Lay out the pairs that either test separates; the CSV has all of them."""
     apart = [p for p in r.pairs if p.p_holm < r.alpha or p.ranks >= r.critical]
     rows = [
@@ -100,10 +100,10 @@ def pairs_table(r: ranking.Ranking, name: str, records: Sequence[Mapping[str, ob
     cut = ", the first 40" if len(rows) > 40 else ""
     title = f"Pairs that rank apart: {len(rows)} of {len(r.pairs)}{cut}"
     columns = ("better", "worse", "difference of ranks", "p Nemenyi", "p Wilcoxon, Holm")
-    return Table(name, title, columns, rows[:40], records)
+    return ReportTable(name, title, columns, rows[:40], records)
 
 
-def matrices(evidence: Evidence) -> list[Section]:
+def matrices(evidence: Evidence) -> list[ReportSection]:
     """Return a heat map for every context in which two models or more were scored on two targets or more."""
     sections, metric = [], evidence.metric
     for number_, context in enumerate(sorted({context for context, _, _ in evidence.singles}), 1):
@@ -128,7 +128,7 @@ def matrices(evidence: Evidence) -> list[Section]:
         value = "Accuracy" if metric.name == "accuracy" else metric.name
         about = f"{value} {'in percent' if metric.unit.percent else '× 100'} of {len(sources)} models (rows) on {len(targets_)} test sets (columns), {context}"
         sections.append(
-            Section(f"Every model on every target, {context}", text, [Table(name, "", (), (), records)],
-                    [Picture(name, about, partial(heatmap.draw, matrix))])
+            ReportSection(f"Every model on every target, {context}", text, [ReportTable(name, "", (), (), records)],
+                    [ReportFigure(name, about, partial(heatmap.draw, matrix))])
         )  # fmt: skip
     return sections

@@ -9,11 +9,11 @@ from functools import partial
 
 from merginguriel import __version__
 from merginguriel.errors import MuError, UsageError
-from merginguriel.metrics.base import Metric
+from merginguriel.metrics.registry import Metric
 from merginguriel.text.numbers import count, listed
 
 from . import contrasts, figures
-from .comparisons import Cell, cells, goals_of, repeated
+from .comparisons import TargetResult, cells, goals_of, repeated
 from .contrasts import Contrast
 from .effects import (
     effect_points,
@@ -24,9 +24,9 @@ from .effects import (
     methods_section,
     settings_section,
 )
-from .loading import ENSEMBLE, MERGE, Evidence
-from .pages import Picture, Report, Section
+from .pages import Report, ReportFigure, ReportSection
 from .ranks import matrices, rankings, ranks
+from .scored_arms import ENSEMBLE, MERGE, Evidence
 from .sentences import ensembles_sentence, goal_sentence, methods_sentence, settings_sentence
 from .targets import Place, comparisons, goals, targets
 
@@ -74,8 +74,8 @@ def build(
 
 
 def _opening(
-    methods: Mapping[str, Sequence[Contrast]], sections: Sequence[Section], metric: Metric
-) -> tuple[Picture | None, list[Section]]:
+    methods: Mapping[str, Sequence[Contrast]], sections: Sequence[ReportSection], metric: Metric
+) -> tuple[ReportFigure | None, list[ReportSection]]:
     """Return the figure with which the report opens, and the sections without it.
 
     The best methods over targets; where there are too few targets, the first figure of a section.
@@ -86,7 +86,7 @@ def _opening(
         points = every[0].difference.points
         about = f"{mode}: methods minus the {every[0].b}, {points}, mean over targets with 95% intervals{cut}"
         draw = partial(figures.forest, [(c.a, c) for c in top], f"difference to the {every[0].b}, {points}")
-        return Picture("summary", about, draw), list(sections)
+        return ReportFigure("summary", about, draw), list(sections)
     for i, section in enumerate(sections):
         if section.pictures:
             rest = replace(section, pictures=section.pictures[1:])
@@ -94,14 +94,14 @@ def _opening(
     return None, list(sections)
 
 
-def places(found: Sequence[Cell], evidence: Evidence) -> dict[Place, str]:
+def places(found: Sequence[TargetResult], evidence: Evidence) -> dict[Place, str]:
     """Return (context, target) → name: its locale, with the context where there are several."""
     known = sorted({(c.context, c.target) for c in found})
     contexts = {context for context, _ in known} | {context for context, _, _ in evidence.singles}
     return {place: place[1] if len(contexts) == 1 else f"{place[1]}, {place[0]}" for place in known}
 
 
-def _keys(found: Sequence[Cell], by: Sequence[str]) -> list[str]:
+def _keys(found: Sequence[TargetResult], by: Sequence[str]) -> list[str]:
     vary = contrasts.keys_that_vary(found)
     for key in by:
         if key not in vary and key != "method":
@@ -112,7 +112,7 @@ def _keys(found: Sequence[Cell], by: Sequence[str]) -> list[str]:
     return list(by) or vary
 
 
-def measured(found: Sequence[Cell], evidence: Evidence, names: Mapping[Place, str]) -> Section:
+def measured(found: Sequence[TargetResult], evidence: Evidence, names: Mapping[Place, str]) -> ReportSection:
     """Return the section on what was measured and where it comes from."""
     merges = {c.label for c in found if c.kind == MERGE}
     voted = {c.label for c in found if c.kind == ENSEMBLE}
@@ -123,7 +123,7 @@ def measured(found: Sequence[Cell], evidence: Evidence, names: Mapping[Place, st
         f"models, in {listed(contexts)}.",
         f"From {origins_words(evidence.origins)}: {listed(evidence.origins, 12)}. Made by merginguriel {__version__}.",
     ]
-    return Section("What was measured", [*text, *evidence.notes, *repeated(found)])
+    return ReportSection("What was measured", [*text, *evidence.notes, *repeated(found)])
 
 
 def origins_words(origins: Sequence[str]) -> str:
@@ -134,18 +134,18 @@ def origins_words(origins: Sequence[str]) -> str:
 
 
 def in_short(
-    found: Sequence[Cell],
+    found: Sequence[TargetResult],
     names: Mapping[Place, str],
     methods: Mapping[str, Sequence[Contrast]],
     compared: Mapping[str, Sequence[Contrast]],
     over: Sequence[Contrast],
-    points: Sequence[figures.Point],
+    points: Sequence[figures.EffectPoint],
     metric: Metric,
 ) -> list[str]:
     """Return the results in about five sentences, each with its noise: goals, methods, settings, ensembles, effects."""
     lines = []
     for mode, (goal, kind) in goals_of(found).items():
-        by_target: dict[str, list[Cell]] = {}
+        by_target: dict[str, list[TargetResult]] = {}
         for c in found:
             if c.kind == MERGE and c.goal and c.mode == mode:
                 by_target.setdefault(names[c.context, c.target], []).append(c)
@@ -163,7 +163,7 @@ def in_short(
     return [*lines, *([effects_text(points, metric)] if points else [])]
 
 
-def reading(metric: Metric) -> Section:
+def reading(metric: Metric) -> ReportSection:
     """Return the section that says how to read the others."""
     if metric.unit.percent:
         unit = f"percentage points (pp) of {metric.name}"
@@ -174,7 +174,7 @@ def reading(metric: Metric) -> Section:
         if metric.name == "accuracy"
         else "of linearised statistics of the items"
     )
-    return Section(
+    return ReportSection(
         "How to read this",
         [
             f"Differences are in {unit} on test items. A 95% interval is that of one comparison taken "

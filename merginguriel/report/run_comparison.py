@@ -13,7 +13,7 @@ from merginguriel import stats
 from merginguriel.config import run_config as configs
 from merginguriel.config.schema import SOURCES
 from merginguriel.evaluation.significance import Comparison, compare
-from merginguriel.metrics.base import find
+from merginguriel.metrics.registry import find
 from merginguriel.runs import run_store as runs
 from merginguriel.runs.run_store import Run
 from merginguriel.study import item_file
@@ -22,15 +22,15 @@ from merginguriel.text.differences import Difference, difference_words
 from merginguriel.text.runs import metric_of, setting
 from merginguriel.training.settings import dev_score
 
-from .comparable import NEW, Recipe
-from .loading import MERGE, Arm
+from .comparable import NEW, ResolvedRun
+from .scored_arms import MERGE, ScoredArm
 
 # Keys of results that must be equal for a paired comparison: ids alone may be line numbers. `data` is a digest of items.
 SAME = {"context": "context", "target": "target", "metric": "metric", "data": "test sentences"}
 
 
 @dataclass(frozen=True)
-class Bar:
+class LocaleScore:
     """A score on one locale, with its 95% interval and test items where they are known."""
 
     locale: str
@@ -61,7 +61,7 @@ class Against:
     settings: dict[str, Any] = field(default_factory=dict)
     found: Comparison | None = None
     why: str = ""
-    bars: tuple[Bar, ...] = ()
+    bars: tuple[LocaleScore, ...] = ()
     file: str | None = None
     state: str = "finished"
     command: str | None = None
@@ -128,7 +128,7 @@ def words_of(state: str) -> str:
     return {"finished": "", NEW: "not run yet"}.get(state, state)
 
 
-def compared(given: Sequence[Run | Recipe], *, unfinished: bool = False) -> list[Against]:
+def compared(given: Sequence[Run | ResolvedRun], *, unfinished: bool = False) -> list[Against]:
     """Compare runs: the settings that not all share, and each merge with the first one's.
 
     A recipe represents its run; where that has not finished, it has settings and no value.
@@ -140,9 +140,9 @@ def compared(given: Sequence[Run | Recipe], *, unfinished: bool = False) -> list
     Raises:
         UsageError: A run has not finished, unless `unfinished`.
     """
-    found = [one.run if isinstance(one, Recipe) else one for one in given]
+    found = [one.run if isinstance(one, ResolvedRun) else one for one in given]
     states = [
-        one.state if isinstance(one, Recipe) else runs.state(one) if unfinished else "finished"
+        one.state if isinstance(one, ResolvedRun) else runs.state(one) if unfinished else "finished"
         for one in given
     ]
     results = [
@@ -172,7 +172,7 @@ def compared(given: Sequence[Run | Recipe], *, unfinished: bool = False) -> list
                 metric, sides = metric_of(results[number]).name, (mine.arms[MERGE], first.arms[MERGE])
                 seen = compare(*sides, groups=mine.groups, metric=metric)
         result, one = results[number], given[number]
-        recipe = one if isinstance(one, Recipe) else None
+        recipe = one if isinstance(one, ResolvedRun) else None
         made.append(
             Against(
                 run.id, result.get(metric_of(result).name), settings, seen, why, bars_of(result), recipe.name if recipe else None,
@@ -189,23 +189,23 @@ def watch_command(run: Run, state: str) -> str | None:
     return f"mu runs {'watch' if state in ('queued', 'running', 'paused') else 'show'} {run.id}"
 
 
-def bars_of(result: Mapping[str, Any]) -> tuple[Bar, ...]:
+def bars_of(result: Mapping[str, Any]) -> tuple[LocaleScore, ...]:
     """Return the value of a merge on its target, or of each single model on its own locale."""
     if result.get("kind") in SOURCES:
         value = result.get(metric_of(result).name)
         if value is None:  # an iterative merge that was not scored
             return ()
         low, high = result["ci95"]
-        return (Bar(result["target"], value, low, high, result["n"]),)
+        return (LocaleScore(result["target"], value, low, high, result["n"]),)
     if result.get("kind") == "train":
         found = {locale: dev_score(one)[1] for locale, one in result["models"].items()}
-        return tuple(Bar(locale, value) for locale, value in found.items() if value is not None)
+        return tuple(LocaleScore(locale, value) for locale, value in found.items() if value is not None)
     scored = result.get("test") or result.get("dev") or {"accuracy": {}, "n": {}}
     metric, n = metric_of(scored), scored["n"]
     own = {s: row[s] for s, row in scored[metric.name].items() if row.get(s) is not None}
     if metric.name != "accuracy":  # its interval needs the items
-        return tuple(Bar(s, v, n=n[s]) for s, v in own.items())
-    return tuple(Bar(s, v, *stats.wilson_interval(v, n[s]), n[s]) for s, v in own.items())
+        return tuple(LocaleScore(s, v, n=n[s]) for s, v in own.items())
+    return tuple(LocaleScore(s, v, *stats.wilson_interval(v, n[s]), n[s]) for s, v in own.items())
 
 
 def scored_by(result: Mapping[str, Any]) -> str:
@@ -217,13 +217,13 @@ def scored_by(result: Mapping[str, Any]) -> str:
     return metric_of(result.get("test") or result.get("dev") or result).name
 
 
-def by_seed(found: Sequence[Against], given: Sequence[Run | Recipe]) -> list[Seeds]:
+def by_seed(found: Sequence[Against], given: Sequence[Run | ResolvedRun]) -> list[Seeds]:
     """Group runs that differ by their seed alone; empty where none do.
 
     A run counts once, however often it was named; a recipe without a value does not count.
     """
     from .comparisons import over_seeds_by_items
-    from .loading import from_runs
+    from .scored_arms import from_runs
 
     groups: dict[str, list[Against]] = {}
     once = {one.run: one for one in found if one.state == "finished"}
@@ -232,14 +232,14 @@ def by_seed(found: Sequence[Against], given: Sequence[Run | Recipe]) -> list[See
         groups.setdefault(repr(sorted(rest.items())), []).append(one)
     if all(len(group) == 1 for group in groups.values()):
         return []
-    every = [one.run if isinstance(one, Recipe) else one for one in given]
+    every = [one.run if isinstance(one, ResolvedRun) else one for one in given]
     folders = {run.id: run.folder for run in every}
     arms = {
         one.run: next((arm for arm in from_runs([folders[one.run]]).arms if arm.kind == MERGE), None)
         for one in once.values()
     }
     made: list[Seeds] = []
-    first: dict[int | None, Arm] = {}
+    first: dict[int | None, ScoredArm] = {}
     for group in groups.values():
         by = {arm.row.seed: arm for one in group if (arm := arms[one.run]) is not None}
         first = first or by
@@ -260,7 +260,7 @@ def by_seed(found: Sequence[Against], given: Sequence[Run | Recipe]) -> list[See
     return made
 
 
-def items_of(run: Run) -> item_file.Stored | None:
+def items_of(run: Run) -> item_file.StoredItems | None:
     """Return the items of a run; None for one that scored no merge. Raises MuError if items.npz is damaged."""
     path = run.folder / "items.npz"
     found = item_file.read(path) if path.is_file() else None

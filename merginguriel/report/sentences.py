@@ -8,7 +8,7 @@ import numpy as np
 
 from merginguriel import stats
 from merginguriel.evaluation.nxn import Matrix
-from merginguriel.metrics.base import Metric, find
+from merginguriel.metrics.registry import Metric, find
 from merginguriel.text.differences import (
     ABOVE,
     ALPHA,
@@ -23,10 +23,10 @@ from merginguriel.text.differences import (
 )
 from merginguriel.text.numbers import count, listed
 
-from .comparisons import Cell
+from .comparisons import TargetResult
 from .contrasts import FEWEST, Contrast
-from .loading import ENSEMBLE, MERGE
-from .ranking import Ranking
+from .method_ranks import Ranking
+from .scored_arms import ENSEMBLE, MERGE
 
 STANDINGS = ("reached", "missed", "undecided", UNTESTED)
 
@@ -52,7 +52,7 @@ def holm_words(differences: Sequence[Difference]) -> str:
 # goals
 
 
-def to_goal(cells: Sequence[Cell]) -> list[Difference]:
+def to_goal(cells: Sequence[TargetResult]) -> list[Difference]:
     """Return the differences of cells to the baseline of their goal."""
     return [cell.against[cell.goal] for cell in cells if cell.goal]
 
@@ -62,7 +62,7 @@ def better_and_worse(metric: Metric) -> tuple[str, str]:
     return (ABOVE, BELOW) if metric.higher_is_better else (BELOW, ABOVE)
 
 
-def goal_standing(cells: Sequence[Cell]) -> str:
+def goal_standing(cells: Sequence[TargetResult]) -> str:
     """Return one of STANDINGS for the merges of one target that have the baseline of their goal."""
     verdicts = [d.verdict for d in to_goal(cells)]
     better, worse = better_and_worse(cells[0].metric)
@@ -73,7 +73,7 @@ def goal_standing(cells: Sequence[Cell]) -> str:
     return "missed" if set(verdicts) == {worse} else "undecided"
 
 
-def goal_cell(cells: Sequence[Cell]) -> str:
+def goal_cell(cells: Sequence[TargetResult]) -> str:
     """Format a goal on one target for a table: the verdicts and the best merge."""
     if not cells:
         return "not tried"
@@ -82,7 +82,7 @@ def goal_cell(cells: Sequence[Cell]) -> str:
     return f"{goal_standing(cells)}: {tally(to_goal(cells))}; {highest}"
 
 
-def goal_sentence(mode: str, goal: int, kind: str, by_target: Mapping[str, Sequence[Cell]]) -> str:
+def goal_sentence(mode: str, goal: int, kind: str, by_target: Mapping[str, Sequence[TargetResult]]) -> str:
     """Return the standing of goal 1 or 2 over all targets. Targets without a test are named, not counted."""
     targets: dict[str, list[str]] = {standing: [] for standing in STANDINGS}
     for target, cells in by_target.items():

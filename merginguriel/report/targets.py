@@ -20,16 +20,16 @@ from merginguriel.text.differences import (
 from merginguriel.text.numbers import listed
 
 from . import figures
-from .comparisons import Cell, goals_of
-from .loading import MERGE, kinds_in
-from .pages import Picture, Section, Table, difference_record, rounded
+from .comparisons import TargetResult, goals_of
+from .pages import ReportFigure, ReportSection, ReportTable, difference_record, rounded
+from .scored_arms import MERGE, kinds_in
 from .sentences import goal_cell, goal_standing, to_goal
 
 UNFOLDED = 8  # targets that are shown without a click
 Place = tuple[str, str]  # context, target
 
 
-def goals(found: Sequence[Cell], names: Mapping[Place, str]) -> list[Section]:
+def goals(found: Sequence[TargetResult], names: Mapping[Place, str]) -> list[ReportSection]:
     """Return the table of targets, baselines and goals, and a picture of the gains for each goal."""
     if not found:
         return []
@@ -69,24 +69,24 @@ def goals(found: Sequence[Cell], names: Mapping[Place, str]) -> list[Section]:
         if len(having) > 1:
             draw = partial(figures.gains, having, kind, names, f"the {kind_words(kind)}")
             about = f"Goal {goal}: {metric.name} of every {mode} method minus that of the {kind_words(kind)}, {points}, per target"
-            pictures.append(Picture(f"gains-goal-{goal}", about, draw))
+            pictures.append(ReportFigure(f"gains-goal-{goal}", about, draw))
     text = ["A baseline with two values differs by the sources. The highest merge was chosen on the test items that it is "
             "shown on, which favours it; a verdict outside noise is after Holm's correction over all merges and targets."]  # fmt: skip
     return [
-        Section(
+        ReportSection(
             "Goals",
             text,
-            [Table("goals", "Every target, its baselines and goals", columns, rows, records)],
+            [ReportTable("goals", "Every target, its baselines and goals", columns, rows, records)],
             pictures,
         )
     ]
 
 
-def targets(found: Sequence[Cell], names: Mapping[Place, str]) -> list[Section]:
+def targets(found: Sequence[TargetResult], names: Mapping[Place, str]) -> list[ReportSection]:
     """Return a section per target: every method against every baseline, in a table and as bars."""
     if not found:
         return []
-    sections = [Section("Target by target")]
+    sections = [ReportSection("Target by target")]
     taken: set[str] = set()
     for place, name in names.items():
         here = [c for c in found if (c.context, c.target) == place]
@@ -103,7 +103,7 @@ def targets(found: Sequence[Cell], names: Mapping[Place, str]) -> list[Section]:
                    *(f"− {kind_words(k)}, {metric.unit.points}" for k in kinds), "p to its goal",
                    "p, Holm", "verdict")  # fmt: skip
         slug = _slug(name, taken)
-        table_ = Table(
+        table_ = ReportTable(
             f"target-{slug}",
             f"{name}: every method against every baseline, with 95% intervals",
             columns,
@@ -117,17 +117,17 @@ def targets(found: Sequence[Cell], names: Mapping[Place, str]) -> list[Section]:
         ]
         about = f"{name}: every method against its baseline, {metric.unit.points}, with 95% intervals"
         pictures = (
-            [Picture(f"target-{slug}", about, partial(figures.target_bars, panels, kind_words))]
+            [ReportFigure(f"target-{slug}", about, partial(figures.target_bars, panels, kind_words))]
             if panels
             else []
         )
         sections.append(
-            Section(name, baseline_text(here, kinds), [table_], pictures, 3, len(names) > UNFOLDED)
+            ReportSection(name, baseline_text(here, kinds), [table_], pictures, 3, len(names) > UNFOLDED)
         )
     return sections
 
 
-def baseline_text(here: Sequence[Cell], kinds: Sequence[str]) -> list[str]:
+def baseline_text(here: Sequence[TargetResult], kinds: Sequence[str]) -> list[str]:
     """List the baselines of a target: `best single source 78.0% (nb-NO, highest of 5 on dev)`."""
     parts = []
     for kind in kinds:
@@ -152,14 +152,14 @@ def _noted(notes: Sequence[str]) -> str:
     return f" ({listed(known)})" if known else ""
 
 
-def _panel(group: Sequence[Cell]) -> tuple[str, list[Cell]]:
+def _panel(group: Sequence[TargetResult]) -> tuple[str, list[TargetResult]]:
     """Return the kind of baseline at zero in the bars of these cells, and the cells that have it."""
     kinds = [c.goal for c in group if c.goal] or kinds_in([arm for c in group for arm in c.arms])
     kind = kinds[0] if kinds else ""
     return str(kind), [c for c in group if kind in c.against]
 
 
-def comparisons(found: Sequence[Cell], names: Mapping[Place, str]) -> Table:
+def comparisons(found: Sequence[TargetResult], names: Mapping[Place, str]) -> ReportTable:
     """Return the records of every method on every target against every baseline; one record without a baseline."""
     records: list[dict[str, object]] = []
     for c in found:
@@ -172,7 +172,7 @@ def comparisons(found: Sequence[Cell], names: Mapping[Place, str]) -> Table:
         for kind, d in c.against.items() or [(None, Difference(0.0))]:
             more = {} if kind is None else {"baseline": rounded(c.baselines[kind]), **difference_record(d)}
             records.append({**start, "baseline_kind": kind, **more})
-    return Table("comparisons", "", (), (), records)
+    return ReportTable("comparisons", "", (), (), records)
 
 
 def _span(values: Sequence[float]) -> str:

@@ -167,7 +167,7 @@ class Ray:
                 if pending:
                     ray.wait(list(pending), num_returns=len(pending), timeout=GRACE)
 
-    def each_model(self, jobs: Sequence[nxn_workers.Job]) -> Iterator[str]:
+    def each_model(self, jobs: Sequence[nxn_workers.ScoringJob]) -> Iterator[str]:
         """Carry out the jobs of an N×N matrix, a task for each model; yield the source of each that is done.
 
         Raises:

@@ -10,11 +10,11 @@ from typing import Any
 from merginguriel import files
 from merginguriel.errors import UsageError, missing_extra
 from merginguriel.knowledge.parse.rows import COLUMNS
-from merginguriel.metrics.base import metrics
+from merginguriel.metrics.registry import metrics
 from merginguriel.text.suggest import close
 from merginguriel.workspace import Workspace
 
-from . import index
+from . import run_index
 
 ALL = (*COLUMNS, "gain_pp")
 PAPER = (
@@ -64,7 +64,7 @@ def export(space: Workspace, out: Path, ids: Sequence[str] = (), chosen: Sequenc
     odd = [name for name in chosen if name not in ALL]
     if odd:
         raise UsageError(f"unknown column {odd[0]!r}.", hint=f"Columns are: {', '.join(ALL)}.")
-    rows = index.cells(index.result_rows(space, ids))
+    rows = run_index.cells(run_index.result_rows(space, ids))
     if not rows:
         raise UsageError("nothing to export: no run has finished.", hint="See: mu runs list")
     columns = tuple(chosen) or (PAPER if out.suffix == ".tex" else ALL)
@@ -86,7 +86,7 @@ def parquet(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> bytes:
     except ModuleNotFoundError as error:
         raise missing_extra("pyarrow") from error
     kinds = {"INTEGER": pyarrow.int64(), "REAL": pyarrow.float64(), "TEXT": pyarrow.string()}
-    schema = pyarrow.schema([(name, kinds[index.ROWS[name]]) for name in columns])
+    schema = pyarrow.schema([(name, kinds[run_index.ROWS[name]]) for name in columns])
     table = pyarrow.Table.from_pylist([{c: row[c] for c in columns} for row in rows], schema=schema)
     sink = io.BytesIO()
     pyarrow.parquet.write_table(table, sink)
@@ -97,7 +97,7 @@ def latex(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> bytes:
     """Return rows as a booktabs table, with shares in percent."""
     measured = {str(row["metric"]) for row in rows}
     heads = HEADS | ({"value": measured.pop()} if len(measured) == 1 else {})
-    numbers = [c for c in columns if index.ROWS[c] != "TEXT"]
+    numbers = [c for c in columns if run_index.ROWS[c] != "TEXT"]
     lines = [
         r"% \usepackage{booktabs}",
         rf"\begin{{tabular}}{{{''.join('r' if c in numbers else 'l' for c in columns)}}}",

@@ -16,9 +16,9 @@ from merginguriel.study.study import Study
 from merginguriel.training.settings import preset
 from merginguriel.workspace import Workspace
 
-from . import index, run_store, time_left
-from .kinds.common import trained_so
+from . import run_index, run_store, time_left
 from .kinds.pilot_arms import arms_of
+from .kinds.shared_steps import trained_so
 from .resolve import study_of
 from .run_store import Run
 
@@ -26,7 +26,7 @@ LOOK_BACK = 30  # runs from which the time of one is estimated
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """What a run would do.
 
     base      whether the base with its head exists
@@ -68,7 +68,7 @@ class Plan:
         }
 
 
-def plan(space: Workspace, config: Config) -> Plan:
+def plan(space: Workspace, config: Config) -> RunPlan:
     """Return what the run of a resolved configuration would do. Reads records only, no model."""
     study: Study = study_of(config, space)
     wanted = models_of(config)
@@ -81,7 +81,7 @@ def plan(space: Workspace, config: Config) -> Plan:
     ]
     seconds = training_seconds(study, config)
     merges, scores = work_of(config, len(wanted))
-    return Plan(
+    return RunPlan(
         base=(study.root / "base" / "config.json").is_file(),
         train={locale: seconds for locale in wanted if locale not in there and locale not in other},
         there=there,
@@ -151,7 +151,7 @@ def work_seconds(space: Workspace, study: Study, config: Config) -> float | None
 
     Of a search, for the number of its evaluations.
     """
-    found, _ = index.listed(space, LOOK_BACK, kind=config.kind, state="finished", context=study.context)
+    found, _ = run_index.listed(space, LOOK_BACK, kind=config.kind, state="finished", context=study.context)
     known = []
     for run in (Run(row["id"], space.runs / row["id"]) for row in found):
         stages = time_left.durations(run_store.events(run))

@@ -340,7 +340,7 @@ def outdated(run: Run) -> str | None:
     Reads the sentences and cached digests of the models; what was not recorded counts as unchanged.
     """
     from merginguriel.evaluation import predictions
-    from merginguriel.tasks.base import fingerprint
+    from merginguriel.tasks.registry import fingerprint
 
     found, config = result(run), run.config
     study = resolve.study_of(config, run.space)

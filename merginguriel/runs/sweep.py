@@ -99,7 +99,7 @@ class MemberState:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SweepResult:
     """Result of a sweep: runs known before, finished now, and not finished, with the reason."""
 
     known: int
@@ -146,14 +146,16 @@ def plan(space: Workspace, path: Path) -> Sweep:
     return Sweep(space, file.name, digest, file.text, tuple(members.values()), len(found))
 
 
-def config_of(point: sweep_file.Point, file: sweep_file.SweepFile) -> tuple[configs.Config, dict[str, str]]:
+def config_of(
+    point: sweep_file.SweepPoint, file: sweep_file.SweepFile
+) -> tuple[configs.Config, dict[str, str]]:
     """Return the configuration of one point, and where its keys were given."""
     with naming_point(point, file):
         return configs.built(point.table, where=str(file.path), sets=(), folder=file.path.resolve().parent)
 
 
 @contextlib.contextmanager
-def naming_point(point: sweep_file.Point, file: sweep_file.SweepFile) -> Iterator[None]:
+def naming_point(point: sweep_file.SweepPoint, file: sweep_file.SweepFile) -> Iterator[None]:
     """Add the point of the sweep to an error."""
     try:
         yield
@@ -270,7 +272,7 @@ def expected_seconds(sweep: Sweep, found: Sequence[MemberState]) -> float | None
 
 def carry_out(
     sweep: Sweep, executor: Executor, *, at_once: int | None = None, tell: Tell | None = None
-) -> Outcome:
+) -> SweepResult:
     """Carry out every run that has not finished; a failing one does not end the others.
 
     A sweep that was interrupted continues; failed, cancelled and dead runs are tried again.
@@ -326,7 +328,7 @@ def carry_out(
             executor([sweep.run(member) for member in todo.values()], report)
         failed = tuple((todo[id], reason) for id, reason in reasons.items())
         known = len(sweep.members) - len(todo)
-        return Outcome(known, len(todo) - len(failed), failed)
+        return SweepResult(known, len(todo) - len(failed), failed)
 
 
 def make(sweep: Sweep, member: Member) -> None:

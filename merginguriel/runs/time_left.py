@@ -15,7 +15,7 @@ from merginguriel import workspace
 from merginguriel.config.schema import Config
 from merginguriel.errors import MuError
 
-from . import index, run_store
+from . import run_index, run_store
 from .run_store import Run
 
 MODEL = re.compile(r"train \S+ \((\d+) of (\d+)\)")  # the step that trains one model
@@ -94,7 +94,7 @@ def _later(config: Config) -> tuple[str, ...]:
 def _history(root: Path, kind: str, context: str, minute: int) -> tuple[tuple[str, float], ...]:
     """Return (name, median seconds) of the stages of finished runs; `minute` limits the age of the cache."""
     space = workspace.find(explicit=root)
-    found, _ = index.listed(space, LOOK_BACK, kind=kind, state="finished", context=context)
+    found, _ = run_index.listed(space, LOOK_BACK, kind=kind, state="finished", context=context)
     taken: dict[str, list[float]] = {}
     for row in found:
         for name, seconds in durations(run_store.events(Run(row["id"], space.runs / row["id"]))):
@@ -104,7 +104,7 @@ def _history(root: Path, kind: str, context: str, minute: int) -> tuple[tuple[st
 
 def durations(events: Iterable[Mapping[str, Any]]) -> list[tuple[str, float]]:
     """Return (name, seconds) of each stage that ended; `start` is the time before the first step."""
-    from .progress import seconds
+    from .run_progress import seconds
 
     result: list[tuple[str, float]] = []
     open_: tuple[str, float] | None = None

@@ -50,7 +50,7 @@ _LABEL = re.compile(
 
 
 @dataclass(frozen=True)
-class Source:
+class ChosenSource:
     """A chosen source. weight: its share of the merge; reason: why it was chosen, in words."""
 
     name: str
@@ -62,7 +62,7 @@ class Source:
 class Choice:
     """Chosen sources, best first and the target's own model last. notes: how a balancing went."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[ChosenSource, ...]
     notes: tuple[str, ...] = ()
 
     @property
@@ -77,7 +77,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Column:
+class SimilarityColumn:
     """Similarities to one target: source → value of those that are known. notes: how a balancing went."""
 
     values: dict[str, float]
@@ -151,7 +151,7 @@ def choose(
             for rank, name in enumerate(order, 1)
         }
     reason |= dict.fromkeys(own, "the target's own model")
-    return Choice(tuple(Source(name, weight[name], reason[name]) for name in chosen), notes)
+    return Choice(tuple(ChosenSource(name, weight[name], reason[name]) for name in chosen), notes)
 
 
 def weighing(
@@ -289,7 +289,7 @@ def column(
     options: Options = AS_IT_IS,
     *,
     foreign: bool = True,
-) -> Column:
+) -> SimilarityColumn:
     """Return the prepared similarity of each source to the target, without those that it does not know.
 
     Args:
@@ -304,7 +304,9 @@ def column(
         # Without numpy, whose import would take `mu advise` as long as the answer.
         measured = inputs.accuracy([target])
         scores = {source: measured.get(source, {}).get(target, nan) for source in sources}
-        return Column({source: float(value) for source, value in scores.items() if not isnan(value)}, ())
+        return SimilarityColumn(
+            {source: float(value) for source, value in scores.items() if not isnan(value)}, ()
+        )
     import numpy as np
 
     from .select import balanced, read_table
@@ -327,7 +329,7 @@ def column(
         values, note = balanced(
             values, is_own, options.nearest, options.steps if options.sinkhorn else None, foreign
         )
-    return Column(dict(zip(rows, map(float, values[:, 0]), strict=True)), (note,) if note else ())
+    return SimilarityColumn(dict(zip(rows, map(float, values[:, 0]), strict=True)), (note,) if note else ())
 
 
 def values(

@@ -57,7 +57,7 @@ def trained(space: Workspace, context: str) -> frozenset[str]:
 
 def scorable(context: str) -> frozenset[str] | None:
     """Return the locales with enough sentences of the context's task; None if that is unknown."""
-    from merginguriel.tasks.base import find
+    from merginguriel.tasks.registry import find
 
     try:
         task = find(context.partition("/")[0])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from merginguriel.embedding.compose import Plan, Study
+from merginguriel.embedding.compose import CompositionPlan, CompositionStudy
 from merginguriel.evaluation.significance import compare
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.version import measured_by
 
 
-def rows(plan: Plan, study: Study, base_name: str, run: str) -> list[ResultRow]:
+def rows(plan: CompositionPlan, study: CompositionStudy, base_name: str, run: str) -> list[ResultRow]:
     """Return the rows of every model and direction.
 
     The context names the pair and the kind of search; the target is the locale of the queries, and its own model the one
@@ -53,7 +53,7 @@ def rows(plan: Plan, study: Study, base_name: str, run: str) -> list[ResultRow]:
     return found
 
 
-def compared(row: ResultRow, study: Study, kind: str, other: str, direction: str) -> ResultRow:
+def compared(row: ResultRow, study: CompositionStudy, kind: str, other: str, direction: str) -> ResultRow:
     """Return the row with another model as its baseline, paired over queries."""
     name = "base" if row.method == "pretrained" else row.method
     name = f"{name} {dict(row.params)['weight']}" if row.params else name

@@ -16,7 +16,7 @@ from merginguriel.errors import MuError
 OWN = ("ids", "groups")
 
 
-class Stored(NamedTuple):
+class StoredItems(NamedTuple):
     """Stored results per test item.
 
     ids, groups  [n] of the test items
@@ -43,7 +43,7 @@ def write(path: Path, ids: Sequence[str], groups: Sequence[str], arms: Mapping[s
     files.write_bytes(path, buffer.getvalue())
 
 
-def read(path: Path) -> Stored:
+def read(path: Path) -> StoredItems:
     """Return the content of a file. Raises MuError for one that is damaged, or of another form."""
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -57,7 +57,7 @@ def read(path: Path) -> Stored:
         ) from error
     if not ids.size or any(len(one) != len(ids) for one in (groups, *arms.values())):
         raise MuError("the run's items do not fit together.", where=str(path))
-    return Stored(
+    return StoredItems(
         tuple(map(str, ids)),
         tuple(map(str, groups)),
         arms,

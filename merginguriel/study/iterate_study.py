@@ -16,11 +16,11 @@ from merginguriel.files import Progress
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.merging import registry as methods
 from merginguriel.merging.registry import SAW
-from merginguriel.metrics.base import find
+from merginguriel.metrics.registry import find
 from merginguriel.models import build_record
 from merginguriel.similarity import choice, registry
 from merginguriel.similarity.choice import AS_IT_IS, Choice, Options
-from merginguriel.tasks.base import TaskData, digest
+from merginguriel.tasks.registry import TaskData, digest
 from merginguriel.training.settings import IterateSettings, as_table, check_iterate, preset
 from merginguriel.version import measured_by
 

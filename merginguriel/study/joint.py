@@ -13,7 +13,7 @@ from typing import Any
 from merginguriel.errors import UsageError
 from merginguriel.files import Progress, wait_for_writer
 from merginguriel.models.build_record import read
-from merginguriel.tasks.base import Item, TaskData, digest
+from merginguriel.tasks.registry import Item, TaskData, digest
 
 from .study import Study, disk_errors, make_base, patient, waiting
 

@@ -16,7 +16,7 @@ from merginguriel.evaluation import heatmap, nxn
 from merginguriel.evaluation.nxn import Matrix
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.rows import MEASURES, ResultRow, distinct, metric_of
-from merginguriel.metrics import base as metrics
+from merginguriel.metrics import registry as metrics
 from merginguriel.similarity import uriel
 from merginguriel.workspace import Workspace
 
@@ -27,7 +27,7 @@ ORDERS = ("name", "family", "script", "similarity", "value")
 _ENDING = re.compile(r"(?:-s(\d+))?-(test|dev|train)(-bf16)?\Z")
 
 
-class Stored(NamedTuple):
+class StoredMatrix(NamedTuple):
     """A matrix that can be read. split: `test`, `dev`, `s1-test`, `test-bf16`, or `log` (test accuracies of the log)."""
 
     context: str
@@ -40,7 +40,7 @@ class Stored(NamedTuple):
         return f"{self.context} {self.split}"
 
 
-def stored(space: Workspace, knowledge: Knowledge) -> list[Stored]:
+def stored(space: Workspace, knowledge: Knowledge) -> list[StoredMatrix]:
     """Return every matrix of the workspace: files in results/, test first, then the single models of the log."""
     logged = sorted({row.context for row in knowledge.rows if _single(row)})
     known = {
@@ -55,9 +55,9 @@ def stored(space: Workspace, knowledge: Knowledge) -> list[Stored]:
             seed, split, bf16 = ending.groups()
             name = f"{f's{seed}-' if seed else ''}{split}{bf16 or ''}"
             # The file's name has no slash any more; a context of which nothing else is known has it first.
-            found.append(Stored(known.get(flat, flat.replace("-", "/", 1)), name, path))
+            found.append(StoredMatrix(known.get(flat, flat.replace("-", "/", 1)), name, path))
     found.sort(key=lambda one: (one.context, one.split != "test", one.split))
-    return found + [Stored(context, LOG, None) for context in logged]
+    return found + [StoredMatrix(context, LOG, None) for context in logged]
 
 
 def find(
@@ -67,7 +67,7 @@ def find(
     context: str | None = None,
     split: str | None = None,
     target: str | None = None,
-) -> Stored:
+) -> StoredMatrix:
     """Return the matrix of a context and split: of the workspace's context first, and one with the column `target`.
 
     Raises:
@@ -90,7 +90,7 @@ def find(
     )
 
 
-def read(knowledge: Knowledge, one: Stored) -> Matrix:
+def read(knowledge: Knowledge, one: StoredMatrix) -> Matrix:
     """Return the matrix. Raises MuError with file and line for a damaged file."""
     if one.path is not None:
         return nxn.load(one.path)

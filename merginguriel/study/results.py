@@ -19,7 +19,7 @@ from merginguriel.knowledge.parse.rows import BASELINE_KINDS, POLICIES, ResultRo
 from merginguriel.merging import registry
 from merginguriel.merging.card import seen
 from merginguriel.merging.recipe import Recipe, load_recipe, seen_of_target
-from merginguriel.metrics.base import find
+from merginguriel.metrics.registry import find
 from merginguriel.models.build_record import read
 from merginguriel.version import measured_by
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from merginguriel.errors import UnavailableError
 from merginguriel.files import Progress
-from merginguriel.metrics.base import find
+from merginguriel.metrics.registry import find
 from merginguriel.similarity.choice import AS_IT_IS, Options
 from merginguriel.similarity.registry import Inputs
 

@@ -25,9 +25,9 @@ from merginguriel import locales
 from merginguriel.errors import MuError, UnavailableError
 from merginguriel.files import BeingWritten, Progress, os_error, wait_for_writer
 from merginguriel.merging.recipe import Recipe, dump_recipe
-from merginguriel.tasks import base as tasks
 from merginguriel.tasks import named
-from merginguriel.tasks.base import TaskData
+from merginguriel.tasks import registry as tasks
+from merginguriel.tasks.registry import TaskData
 from merginguriel.workspace import Workspace
 
 from . import registered
@@ -142,7 +142,7 @@ def refuse_other_base(study: Study) -> None:
     for e5-small, which is the package's. A folder is the same base if it holds the same config and weights, wherever it is.
     """
     from merginguriel.models import build_record
-    from merginguriel.models.base import E5_SMALL, RECORD, base_files
+    from merginguriel.models.base_models import E5_SMALL, RECORD, base_files
 
     if not (study.root / "pretrained" / RECORD).is_file():
         return
@@ -192,7 +192,7 @@ def patient(make: Callable[Given, Path]) -> Callable[Given, Path]:
 @patient
 def make_base(study: Study, progress: Progress | None = None) -> Path:
     """Return the folder of the base with the task's head; it is made on the first call."""
-    from merginguriel.models.base import base_model
+    from merginguriel.models.base_models import base_model
 
     out = study.root / "base"
     for folder in (study.root / "pretrained", out):

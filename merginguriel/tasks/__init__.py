@@ -1,5 +1,5 @@
 """Tasks that models are trained and scored on, one file each; `base.load` finds them by name."""
 
-from .base import Item, TaskData, load, locales, tasks
+from .registry import Item, TaskData, load, locales, tasks
 
 __all__ = ["Item", "TaskData", "load", "locales", "tasks"]

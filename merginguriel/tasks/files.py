@@ -15,10 +15,10 @@ from pathlib import Path
 
 from merginguriel import locales as known
 from merginguriel.errors import MuError, UnavailableError, UsageError
-from merginguriel.metrics import base as metrics
+from merginguriel.metrics import registry as metrics
 
-from .base import TaskData, digest, make_items, task
-from .tables import CONLL, read
+from .registry import TaskData, digest, make_items, task
+from .row_files import CONLL, read
 
 ENDINGS = (".csv", ".tsv", ".jsonl", *CONLL)
 TABLES = (".parquet", ".arrow")

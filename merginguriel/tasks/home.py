@@ -22,7 +22,7 @@ from types import ModuleType
 
 from merginguriel.errors import UnavailableError, UsageError, missing_extra
 
-from .base import TaskData, digest, make_items, task
+from .registry import TaskData, digest, make_items, task
 
 PACKAGE = "home-assistant-intents"
 # Language codes of the package → locale. A code without a territory gets the one where most speakers live, as

@@ -15,8 +15,8 @@ from typing import Any
 
 from merginguriel.errors import MuError, UnavailableError, missing_extra
 
-from .base import Item, TaskData, task
-from .tables import read
+from .registry import Item, TaskData, task
+from .row_files import read
 
 HUB = "AmazonScience/massive"
 PARQUET = "hf://datasets/AmazonScience/massive@refs%2Fconvert%2Fparquet"

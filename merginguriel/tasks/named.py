@@ -16,7 +16,7 @@ from merginguriel.files import write_text
 from merginguriel.text.suggest import suggest
 from merginguriel.workspace import Workspace
 
-from . import base
+from . import registry
 
 FILE = "tasks.yaml"
 LOADER = "files"  # the registered task that reads a user's own data
@@ -93,13 +93,13 @@ def add(space: Workspace, name: str, folder: Path, options: Mapping[str, str]) -
             where=str(known[name].folder),
             hint=f"Choose another name, or remove it: mu tasks remove {name}",
         )
-    offered = base.locales(LOADER, added.folder)
+    offered = registry.locales(LOADER, added.folder)
     if not offered:
         raise UsageError(
             "no data files in this folder.", where=str(folder), hint="Expected files such as sw-KE.csv."
         )
     for locale in offered:
-        base.load(LOADER, locale, folder=added.folder, **added.options)
+        registry.load(LOADER, locale, folder=added.folder, **added.options)
     write(space, {**known, name: added})
     return added
 
@@ -118,7 +118,7 @@ def reading(space: Workspace, task: str, folder: Path | None) -> Reading:
     Raises:
         UsageError: The task is unknown, or its name is in use for another folder.
     """
-    if task in base.tasks():
+    if task in registry.tasks():
         return Reading(task, folder, {})
     known = read(space)
     if task in known:
@@ -139,7 +139,7 @@ def check_name(name: str) -> None:
     """Raise UsageError for a name that cannot be a task's."""
     if name == LOADER:
         raise unnamed()
-    if name in base.tasks():
+    if name in registry.tasks():
         raise UsageError(f"{name} is a task of the program.", hint="Choose another name.")
     if not NAME.fullmatch(name):
         raise UsageError(
@@ -158,7 +158,7 @@ def unnamed() -> UsageError:
 
 def unknown(name: str, known: Mapping[str, Named]) -> UsageError:
     """Return the error for an unknown task."""
-    names = sorted({*known, *base.tasks()})
+    names = sorted({*known, *registry.tasks()})
     return UsageError(
         f"unknown task {name!r}.",
         hint="\n".join(filter(None, (

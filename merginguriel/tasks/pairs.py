@@ -8,7 +8,7 @@ from pathlib import Path
 
 from merginguriel.errors import MuError
 
-from .tables import table_rows
+from .row_files import table_rows
 
 # Accepted names of a column or key, the first of them preferred.
 QUERY = ("query", "anchor", "question", "sentence1")

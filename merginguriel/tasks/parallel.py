@@ -16,9 +16,9 @@ from merginguriel import locales as known
 from merginguriel.errors import MuError, UsageError
 
 from . import home
-from .base import digest
 from .pairs import Example
-from .tables import table_rows
+from .registry import digest
+from .row_files import table_rows
 
 ENDINGS = (".jsonl", ".tsv", ".csv")
 DRAWS = 30  # sentences of each template, of which those of a meaning in both languages are kept

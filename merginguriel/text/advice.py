@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from .advice_rows import ESSENTIAL, Link, Row, figures, headline, sections, short_ref, verdict
+from .advice_rows import ESSENTIAL, Row, RowLink, figures, headline, sections, short_ref, verdict
 
 if TYPE_CHECKING:
     from merginguriel.decision.advice_types import Advice
 
-__all__ = ["LEGEND", "LINES", "WORDS", "Link", "Row", "lay_out", "render", "short_ref"]
+__all__ = ["LEGEND", "LINES", "WORDS", "Row", "RowLink", "lay_out", "render", "short_ref"]
 
 # Lines of a row of the short form that may have more than one.
 LONGEST = {"sources": 2, "to beat": 2, "why": 2}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from merginguriel.decision.advice_types import MeasuredArm
-from merginguriel.metrics.base import Unit, find
+from merginguriel.metrics.registry import Unit, find
 
 from .numbers import count, interval, p_value, pp, signed
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         Pilot,
         PredictedArm,
     )
-    from merginguriel.decision.arm_types import Baseline, Source
+    from merginguriel.decision.arm_types import AdviceBaseline, ArmSource
 
 # Rows of the short form.
 ESSENTIAL = {
@@ -45,7 +45,7 @@ CLAIMS = {
 }
 
 
-class Link(NamedTuple):
+class RowLink(NamedTuple):
     """What a row refers to: a log entry or row, a skill, a method to ask about, or a command to copy."""
 
     kind: Literal["log", "skills", "ask", "copy"]
@@ -68,7 +68,7 @@ class Row:
     text: str
     figures: str = ""
     ref: str = ""
-    link: Link | None = None
+    link: RowLink | None = None
     hang: bool = False
 
 
@@ -145,7 +145,7 @@ def verdict(a: Advice) -> list[Row]:
     return rows
 
 
-def _baseline(baseline: Baseline, mde: float | None, unit: Unit) -> str:
+def _baseline(baseline: AdviceBaseline, mde: float | None, unit: Unit) -> str:
     kind = BASELINES[baseline.kind]
     if baseline.value is None:
         return f"{kind}, {baseline.how}"
@@ -161,7 +161,7 @@ def _sources(a: Advice) -> list[Row]:
         return []
     recipe = a.recipe
     rows = [
-        Row("sources", _source(source), link=Link("log", source.ref) if source.ref else None)
+        Row("sources", _source(source), link=RowLink("log", source.ref) if source.ref else None)
         for source in recipe.sources
     ]
     if recipe.sources_missing or not recipe.sources:
@@ -193,7 +193,7 @@ def _rests(a: Advice) -> list[Row]:
     return rows
 
 
-def _source(source: Source) -> str:
+def _source(source: ArmSource) -> str:
     """Format a source with its weight, if it has one, and the reason for it."""
     weight = f" {source.weight:.2f}" if source.weight is not None else ""
     reason = source.reason.replace(source.ref, short_ref(source.ref)) if source.ref else source.reason
@@ -214,7 +214,9 @@ def _evidence(a: Advice, every: bool) -> list[Row]:
         )
     for row in a.uncounted:
         text = f"{row.arm.short}: {row.kind}, not counted"
-        rows.append(Row("left out", text, pp(row.gain_pp, 2, unit), short_ref(row.ref), Link("log", row.ref)))
+        rows.append(
+            Row("left out", text, pp(row.gain_pp, 2, unit), short_ref(row.ref), RowLink("log", row.ref))
+        )
     return rows
 
 
@@ -232,14 +234,14 @@ def _measured(label: str, items: Sequence[EvidenceRow], every: bool, unit: str) 
         if not every:
             noise = "within noise, " if item.within_noise else ""
             text = f"{pp(item.gain_pp, 2, unit)}  {item.arm.short}: {noise}{p_value(item.p_value)}"
-            rows.append(Row(label, text, link=Link("log", item.ref)))
+            rows.append(Row(label, text, link=RowLink("log", item.ref)))
             continue
         noise = "within noise at " if item.within_noise else ""
         pair = ", paired" if item.paired else ""
         kind = KINDS.get(item.kind, "")
         text = f"{item.arm.short}: {noise}n = {item.n:,}, {p_value(item.p_value)}{pair}{kind}"
         figures = f"{pp(item.gain_pp, 2, unit):>9s}  part {signed(item.contribution_pp or 0.0, 2)}"
-        rows.append(Row(label, text, figures, short_ref(item.ref), Link("log", item.ref)))
+        rows.append(Row(label, text, figures, short_ref(item.ref), RowLink("log", item.ref)))
     return rows
 
 
@@ -255,7 +257,12 @@ def short_ref(ref: str) -> str:
 def _claims(claims: Sequence[AppliedClaim]) -> list[Row]:
     ordered = sorted(claims, key=lambda c: list(CLAIMS).index(c.predicate))
     return [
-        Row(CLAIMS[c.predicate], f"{c.text} [{c.status}; {c.skill}]", link=Link("skills", c.skill), hang=True)
+        Row(
+            CLAIMS[c.predicate],
+            f"{c.text} [{c.status}; {c.skill}]",
+            link=RowLink("skills", c.skill),
+            hang=True,
+        )
         for c in ordered
     ]
 
@@ -264,7 +271,7 @@ def _alternative(item: PredictedArm | MeasuredArm, unit: Unit) -> Row:
     """Format another arm with its prediction, or a measured arm of the other mode."""
     arm = item.arm
     if isinstance(item, MeasuredArm):
-        link = Link("log", item.ref)
+        link = RowLink("log", item.ref)
         if item.gain_pp is None or item.se_pp is None or item.baseline is None:
             text = f"with {item.needs}: train the target's own model, {unit.show(item.value)}"
         else:
@@ -274,7 +281,7 @@ def _alternative(item: PredictedArm | MeasuredArm, unit: Unit) -> Row:
                 f"{unit.show(item.baseline)} ({kind}), {pp(item.gain_pp, 2, unit.points)} ± {item.se_pp:.2f}"
             )
     else:
-        link = Link("ask", arm.method)
+        link = RowLink("ask", arm.method)
         remarks = [
             *([] if item.measured_here else ["not measured here"]),
             *([] if item.runnable else ["not in this program"]),
@@ -311,5 +318,5 @@ def _next(a: Advice) -> list[Row]:
         rows.append(Row("checked", _checked(a.calibration, _unit(a))))
     for step in a.next:
         remark = f"({step.remark})" if step.command and step.remark else step.remark
-        rows.append(Row("next", remark, link=Link("copy", step.command) if step.command else None))
+        rows.append(Row("next", remark, link=RowLink("copy", step.command) if step.command else None))
     return [*rows, Row("from", f"knowledge {a.knowledge_hash}")]

@@ -8,11 +8,11 @@ from .numbers import count
 from .runs import plan_lines
 
 if TYPE_CHECKING:
-    from merginguriel.loop.pilot import Planned
-    from merginguriel.runs.planning import Plan
+    from merginguriel.loop.pilot import PlannedPilot
+    from merginguriel.runs.planning import RunPlan
 
 
-def before(planned: Planned, work: Plan) -> str:
+def before(planned: PlannedPilot, work: RunPlan) -> str:
     """Return the arms of a pilot, its cost and the gain that it detects."""
     advice = planned.advice
     lines = [f"{advice.target}  advised: {advice.verdict.upper()} {advice.recipe.label}"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from merginguriel.metrics.base import Metric, find
+from merginguriel.metrics.registry import Metric, find
 from merginguriel.training.settings import dev_score
 
 from .numbers import interval, p_value, signed
 from .tables import columns
 
 if TYPE_CHECKING:
-    from merginguriel.runs.planning import Plan
+    from merginguriel.runs.planning import RunPlan
 
 
 def duration(seconds: float) -> str:
@@ -32,7 +32,7 @@ def setting(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def plan_lines(planned: Plan, state: str) -> list[str]:
+def plan_lines(planned: RunPlan, state: str) -> list[str]:
     """Return lines that say what a run would train, merge and score, and the expected time.
 
     Args:

@@ -12,14 +12,14 @@ from .tables import columns
 
 if TYPE_CHECKING:
     from merginguriel.loop.interval_width import Width
-    from merginguriel.loop.ledger import Bucket, LedgerEntry, Scored
+    from merginguriel.loop.ledger import Bucket, LedgerEntry, ScoredAdvice
 
 FEW = 20  # pieces of advice below which the scores say little
 
 
 def as_dict(
     asked: Sequence[LedgerEntry],
-    found: Sequence[Scored],
+    found: Sequence[ScoredAdvice],
     buckets: Sequence[Bucket],
     every: Bucket | None,
     widths: Mapping[str, Width],
@@ -50,7 +50,7 @@ def as_dict(
 
 def render(
     asked: Sequence[LedgerEntry],
-    found: Sequence[Scored],
+    found: Sequence[ScoredAdvice],
     buckets: Sequence[Bucket],
     every: Bucket | None,
     widths: Mapping[str, Width],

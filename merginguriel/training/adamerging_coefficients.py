@@ -28,7 +28,7 @@ MEASURED = 256  # sentences on which the entropy is measured before and after
 
 
 @dataclass(frozen=True)
-class Space:
+class CoefficientSpace:
     """All merges that coefficients can give, in torch.
 
     start    tensor → θ(0)
@@ -109,7 +109,7 @@ def learn(
     return check(replace(recipe, sources=sources, learnt=learnt)), trace
 
 
-def space_of(recipe: Recipe, kept: Kept | None, device: str) -> Space:
+def space_of(recipe: Recipe, kept: Kept | None, device: str) -> CoefficientSpace:
     """Compute the merges that coefficients can give, by the engine: all coefficients 0, and each alone at 1."""
     names = tuple(sorted(source.name for source in recipe.sources))
 
@@ -134,7 +134,7 @@ def space_of(recipe: Recipe, kept: Kept | None, device: str) -> Space:
     # A row for every layer, also for those that nothing moves: the merge asks for each tensor's coefficient.
     ordered = sorted(zero, key=lambda tensor: policies.layer_of(tensor, zero)[0])
     rows = tuple(dict.fromkeys(key_of(tensor, per, zero) for tensor in ordered))
-    return Space(
+    return CoefficientSpace(
         {name: torch.from_numpy(array).to(device) for name, array in zero.items()},
         {name: torch.from_numpy(array).to(device) for name, array in vectors.items()},
         {tensor: rows.index(key) for tensor, key in keys.items()},
@@ -152,7 +152,7 @@ def key_of(tensor: str, per: str, tensors: Mapping[str, Any]) -> str:
 
 def search(
     model: torch.nn.Module,
-    space: Space,
+    space: CoefficientSpace,
     rows: Sequence[Sequence[int]],
     pad: int,
     recipe: Recipe,
@@ -196,7 +196,7 @@ def search(
 
 def measured(
     model: torch.nn.Module,
-    space: Space,
+    space: CoefficientSpace,
     coefficients: torch.Tensor,
     rows: Sequence[Sequence[int]],
     pad: int,

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from transformers import TrainerCallback
 
-from merginguriel.tasks.base import digest
+from merginguriel.tasks.registry import digest
 
 WHOLE = "whole"  # an empty file that is written last
 

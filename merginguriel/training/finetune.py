@@ -26,12 +26,12 @@ from transformers import (
 
 from merginguriel.errors import MuError, UnavailableError, UsageError
 from merginguriel.files import Progress, new_folder
-from merginguriel.metrics.base import find
+from merginguriel.metrics.registry import find
 from merginguriel.models import build_record
-from merginguriel.models.base import model_files
+from merginguriel.models.base_models import model_files
 from merginguriel.models.classifier import copy_tokenizer, load, save
 from merginguriel.models.quiet_transformers import quiet
-from merginguriel.tasks.base import Item, fingerprint
+from merginguriel.tasks.registry import Item, fingerprint
 
 from . import checkpoints, limits, lora
 from .preparation import (
@@ -173,7 +173,7 @@ def prepared(
     if settings.lora_rank:
         model = lora.wrapped(model, settings.lora_rank, settings.lora_alpha)
     wise = settings.patience is not None
-    callbacks: list[TrainerCallback] = [Narrator(on_progress), keeper]
+    callbacks: list[TrainerCallback] = [TrainingNarrator(on_progress), keeper]
     if settings.patience:
         callbacks.append(EarlyStoppingCallback(settings.patience))
     trainer = BucketedTrainer(
@@ -247,11 +247,11 @@ class BucketedTrainer(Trainer):
         lengths = [len(row["input_ids"]) for row in rows]
         sampler: Any = Buckets(lengths, self.args.per_device_train_batch_size, self.args.seed)
         if self.parts > 1:
-            sampler = limits.Parts(sampler, self.parts)
+            sampler = limits.SplitBatches(sampler, self.parts)
         return BucketLoader(rows, batch_sampler=sampler, collate_fn=self.data_collator)
 
 
-class Narrator(TrainerCallback):
+class TrainingNarrator(TrainerCallback):
     """Callback that reports progress, and stops the training if the loss is not finite."""
 
     def __init__(self, on_progress: Progress | None) -> None:

@@ -22,7 +22,7 @@ from merginguriel.models.classifier import copy_tokenizer, save
 
 from .adamerging_coefficients import learn
 from .locale_turn import Room, arrays, enter
-from .round_store import State, Tensors
+from .round_store import ModelState, Tensors
 from .settings import IterateSettings
 
 IN_MEMORY = Path("memory")  # where a recipe's models would lie if they were read
@@ -60,7 +60,7 @@ def recipe_of(settings: IterateSettings, weights: Mapping[str, float]) -> Recipe
 
 def merged(
     recipe: Recipe,
-    states: Mapping[str, State],
+    states: Mapping[str, ModelState],
     anchor: Tensors,
     room: Room,
     base: Path,
@@ -94,7 +94,7 @@ def merged(
 
 def after_reading(
     recipe: Recipe,
-    states: Mapping[str, State],
+    states: Mapping[str, ModelState],
     anchor: Tensors,
     room: Room,
     base: Path,

@@ -19,25 +19,25 @@ import torch
 from merginguriel.errors import MuError, UsageError
 from merginguriel.files import Progress, new_folder, write_text
 from merginguriel.merging import registry
-from merginguriel.metrics.base import Metric, find
+from merginguriel.metrics.registry import Metric, find
 from merginguriel.models import build_record
-from merginguriel.models.base import model_files
+from merginguriel.models.base_models import model_files
 from merginguriel.models.classifier import copy_tokenizer, save
 from merginguriel.similarity import choice
-from merginguriel.tasks.base import TaskData, fingerprint
+from merginguriel.tasks.registry import TaskData, fingerprint
 
 from . import round_store
 from .in_memory_merges import by_similarity, merged, recipe_of
 from .locale_turn import Room, enter, room, score, turn, weights_of
 from .preparation import check_labels, resolved
-from .round_store import State, Tensors, converged, in_words, is_best, last_merge, stopped
+from .round_store import ModelState, Tensors, converged, in_words, is_best, last_merge, stopped
 from .settings import FinetuneSettings, IterateSettings, as_record, as_table, check, check_iterate
 
 RECORD = "iterate.yaml"
 
 
 @dataclass
-class Work:
+class RoundState:
     """Shared state of the rounds.
 
     data    source → its sentences; `target`, if any, is separate
@@ -111,7 +111,7 @@ def train_and_merge(
     with new_folder(out) as folder:
         room_ = room(base, own)
         check_labels(room_.model, [i for d in data.values() for i in (*d.train, *d.dev)], base)
-        work = Work(
+        work = RoundState(
             settings, base, room_, weights_of(room_.model), data, target, given, out.with_name(f"{out.name}-rounds"),
             find(next(iter(data.values())).metric), on_progress or ignore, sum(-(-len(d.train) // own.batch_size) for d in data.values()) * own.epochs,
             failed=dict(failed or {}),
@@ -161,7 +161,7 @@ def made_of(
     }
 
 
-def play(work: Work, history: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], Tensors]:
+def play(work: RoundState, history: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], Tensors]:
     """Run all rounds from the first incomplete one; return their outcomes and the weights of the merge to keep."""
     settings = work.settings
     states, anchor = standing(work, history)
@@ -192,13 +192,13 @@ def play(work: Work, history: list[dict[str, Any]]) -> tuple[list[dict[str, Any]
     return history, anchor
 
 
-def standing(work: Work, history: list[dict[str, Any]]) -> tuple[dict[str, State], Tensors]:
+def standing(work: RoundState, history: list[dict[str, Any]]) -> tuple[dict[str, ModelState], Tensors]:
     """Return the locales' states and the last merge after the completed rounds; the base at the beginning."""
     work.failed |= {name: why for outcome in history for name, why in outcome.get("failed", {}).items()}
     names = [name for name in work.data if name not in work.failed]
     merge = last_merge(history)
     if not history:
-        return {name: State(work.pretrained) for name in names}, work.pretrained
+        return {name: ModelState(work.pretrained) for name in names}, work.pretrained
     folder = round_store.folder(work.root, len(history))
     states = {name: round_store.read_state(folder / f"{name}.safetensors") for name in names}
     work.done = sum(state.step for state in states.values())
@@ -211,7 +211,7 @@ def standing(work: Work, history: list[dict[str, Any]]) -> tuple[dict[str, State
     return states, anchor
 
 
-def take_turn(work: Work, state: State, locale: str, number: int) -> State | None:
+def take_turn(work: RoundState, state: ModelState, locale: str, number: int) -> ModelState | None:
     """Return the state after this round's epochs, from its checkpoint if any; None if the locale failed."""
     settings, data = work.settings, work.data[locale]
     folder = round_store.folder(work.root, number)
@@ -248,7 +248,7 @@ def take_turn(work: Work, state: State, locale: str, number: int) -> State | Non
     return found
 
 
-def need_enough(work: Work, states: Mapping[str, State]) -> None:
+def need_enough(work: RoundState, states: Mapping[str, ModelState]) -> None:
     """Raise MuError if too few locales are left for the method."""
     least = registry.get(work.settings.method).sources[0]
     if len(states) < max(least, min(2, len(work.data))):
@@ -261,8 +261,8 @@ def need_enough(work: Work, states: Mapping[str, State]) -> None:
 
 
 def end_round(
-    work: Work,
-    states: dict[str, State],
+    work: RoundState,
+    states: dict[str, ModelState],
     anchor: Tensors,
     history: list[dict[str, Any]],
     number: int,
@@ -302,7 +302,7 @@ def end_round(
     return outcome, found if taken else None
 
 
-def standard(work: Work, states: Mapping[str, State]) -> tuple[float | None, dict[str, float]]:
+def standard(work: RoundState, states: Mapping[str, ModelState]) -> tuple[float | None, dict[str, float]]:
     """Return the score that the merge must beat, and each source's score on the target where needed.
 
     judge sources: the mean of each model on its own development data; target: the best of them on the target's.
@@ -320,7 +320,7 @@ def standard(work: Work, states: Mapping[str, State]) -> tuple[float | None, dic
     return (float(np.mean(known)) if known else None), on_target
 
 
-def judged(work: Work) -> float | None:
+def judged(work: RoundState) -> float | None:
     """Return the score of the weights in the room on the judge's development data."""
     name = work.metric.name
     if work.settings.judge == "target" and work.target:
@@ -334,7 +334,9 @@ def measures(settings: IterateSettings) -> bool:
     return settings.similarity == "REAL" and by_similarity(settings)
 
 
-def measured(work: Work, states: Mapping[str, State], on_target: Mapping[str, float]) -> dict[str, float]:
+def measured(
+    work: RoundState, states: Mapping[str, ModelState], on_target: Mapping[str, float]
+) -> dict[str, float]:
     """Return source → weight with the sum 1; with REAL similarity by the current score on the target."""
     if work.settings.similarity == "REAL" and not work.settings.weights:
         benefit = {name: work.metric.benefit(value) for name, value in on_target.items()}
@@ -343,7 +345,7 @@ def measured(work: Work, states: Mapping[str, State], on_target: Mapping[str, fl
     return {name: work.shares[name] / total for name in states}
 
 
-def texts_of(work: Work) -> dict[str, list[str]]:
+def texts_of(work: RoundState) -> dict[str, list[str]]:
     """Return source → text for a method that reads some: the target's training text, else the source's own."""
     return {name: [item.text for item in (work.target or data).train] for name, data in work.data.items()}
 
@@ -352,7 +354,7 @@ def ignore(done: float, total: float, text: str) -> None:
     """Ignore progress."""
 
 
-def write_card(folder: Path, work: Work, history: list[dict[str, Any]]) -> None:
+def write_card(folder: Path, work: RoundState, history: list[dict[str, Any]]) -> None:
     """Write the model card."""
     settings = work.settings
     trained = [name for name in work.data if name not in work.failed]

@@ -13,12 +13,12 @@ from transformers import TrainerCallback
 
 from merginguriel.errors import UnavailableError
 from merginguriel.files import Progress
-from merginguriel.tasks.base import Item, digest
+from merginguriel.tasks.registry import Item, digest
 
 Made = TypeVar("Made")
 
 
-class Parts(Sampler[list[int]]):
+class SplitBatches(Sampler[list[int]]):
     """The batches of another sampler, each in up to `parts` parts of about the same size, in order."""
 
     def __init__(self, batches: Any, parts: int) -> None:

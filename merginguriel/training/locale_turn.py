@@ -20,12 +20,12 @@ from transformers import (
 from merginguriel.errors import MuError
 from merginguriel.evaluation.predict import predict_with
 from merginguriel.evaluation.predictions import scored
-from merginguriel.metrics.base import find
+from merginguriel.metrics.registry import find
 from merginguriel.models.classifier import load
-from merginguriel.tasks.base import Item, digest
+from merginguriel.tasks.registry import Item, digest
 
 from .preparation import BucketLoader, Buckets, encoded, freeze, label_names, optimizer, set_dropout
-from .round_store import State, Tensors
+from .round_store import ModelState, Tensors
 from .settings import FinetuneSettings
 
 CLIP = 1.0  # the Trainer's
@@ -72,12 +72,12 @@ def enter(model: PreTrainedModel, weights: Mapping[str, torch.Tensor]) -> None:
 
 def turn(
     room: Room,
-    state: State,
+    state: ModelState,
     items: Sequence[Item],
     locale: str,
     epochs: range,
     tell: Callable[[float], None],
-) -> State:
+) -> ModelState:
     """Train from the state for these epochs (counted from 0) on the items; return the new state.
 
     Random numbers depend on seed, locale and epoch only, so that a turn can be repeated.
@@ -124,14 +124,14 @@ def turn(
     }
     last = losses[-len(buckets) :]
     figures: dict[str, float | None] = {"loss": round(sum(last) / len(last), 6)}
-    return State(weights_of(model), moments, state.step + len(losses), figures)
+    return ModelState(weights_of(model), moments, state.step + len(losses), figures)
 
 
 def resume(
     adam: torch.optim.Optimizer,
     rates: torch.optim.lr_scheduler.LambdaLR,
     named: Mapping[str, torch.nn.Parameter],
-    state: State,
+    state: ModelState,
 ) -> None:
     """Restore the optimizer and the learning rates from the state."""
     for name, pair in state.moments.items():

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from merginguriel.errors import UsageError
 from merginguriel.models.classifier import encode_words
-from merginguriel.tasks.base import Item
+from merginguriel.tasks.registry import Item
 
 from . import lora
 from .settings import FinetuneSettings

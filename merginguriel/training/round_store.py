@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 
 from merginguriel.errors import CheckpointError, MuError
 from merginguriel.files import beside, os_error, write_text
-from merginguriel.metrics.base import Metric
+from merginguriel.metrics.registry import Metric
 
 from .settings import IterateSettings
 
@@ -37,7 +37,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass
-class State:
+class ModelState:
     """State of one locale's model between two turns, on the CPU.
 
     weights  tensor → float32
@@ -82,7 +82,7 @@ def finish(root: Path, number: int, outcome: Mapping[str, Any], *, keep: bool, l
                 path.unlink()
 
 
-def write_state(path: Path, state: State) -> None:
+def write_state(path: Path, state: ModelState) -> None:
     """Write the state of a locale."""
     tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
     for name, pair in state.moments.items():
@@ -90,7 +90,7 @@ def write_state(path: Path, state: State) -> None:
     write_tensors(path, tensors, {"step": state.step, "figures": state.figures})
 
 
-def read_state(path: Path) -> State:
+def read_state(path: Path) -> ModelState:
     """Read the state of a locale. Raises CheckpointError if it is damaged."""
     tensors, more = read_tensors(path)
     parts: dict[str, Tensors] = {"weights": {}, **{kind: {} for kind in MOMENTS}}
@@ -99,7 +99,7 @@ def read_state(path: Path) -> State:
         parts[kind][name] = tensor
     first, second = (parts[kind] for kind in MOMENTS)
     moments = {name: (first[name], second[name]) for name in first}
-    return State(parts["weights"], moments, more["step"], more["figures"])
+    return ModelState(parts["weights"], moments, more["step"], more["figures"])
 
 
 def write_tensors(path: Path, tensors: Tensors, more: Mapping[str, Any] | None = None) -> None:
@@ -139,7 +139,9 @@ def last_merge(history: list[dict[str, Any]]) -> int:
     return max((outcome["round"] for outcome in history if outcome["merge"]["taken"]), default=0)
 
 
-def converged(settings: IterateSettings, states: Mapping[str, State], history: list[dict[str, Any]]) -> bool:
+def converged(
+    settings: IterateSettings, states: Mapping[str, ModelState], history: list[dict[str, Any]]
+) -> bool:
     """Return whether no locale's loss fell by more than the tolerance since the last round, which did not merge."""
     if not history or history[-1]["merge"]["taken"]:
         return False

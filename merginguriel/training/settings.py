@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from merginguriel.errors import UsageError
-from merginguriel.metrics.base import metrics
+from merginguriel.metrics.registry import metrics
 from merginguriel.similarity.choice import parsed
 from merginguriel.similarity.registry import names
 

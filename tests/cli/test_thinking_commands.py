@@ -297,8 +297,10 @@ def test_skills_are_listed_and_shown(mu, study):
     assert result.code == 2 and "Known:" in result.err
 
 
-def test_the_shipped_knowledge_has_no_problems(mu, study):
-    result = mu("lint", "--workspace", study.root)
+def test_lint_says_that_there_are_no_problems(mu, bench):
+    bench.entry(row())
+    bench.skill()
+    result = mu("lint", "--workspace", bench.root)
     assert (result.code, result.out, result.err.splitlines()[0]) == (0, "", "no problems.")
 
 

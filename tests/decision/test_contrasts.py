@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from merginguriel.decision.backtest_policies import Prediction, first
-from merginguriel.decision.contrasts import contrasts, worths
 from merginguriel.decision.estimate import SLOPE, learn, predict
 from merginguriel.decision.evidence import Arm, Observation
+from merginguriel.decision.recipe_contrasts import contrasts, worths
 from merginguriel.knowledge.parse.rows import ResultRow
 
 HERE = "home/e5-small"

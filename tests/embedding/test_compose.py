@@ -147,7 +147,9 @@ def study_with(**values):
         }
         for name in NAMES
     }
-    return compose.Study(("a", "b"), scores, (), "D(abb)", "D(aaa)", (9, 9, 200), ("average 0.50",))
+    return compose.CompositionStudy(
+        ("a", "b"), scores, (), "D(abb)", "D(aaa)", (9, 9, 200), ("average 0.50",)
+    )
 
 
 def test_effects_are_paired_differences_of_the_named_compositions():

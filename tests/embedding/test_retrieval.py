@@ -10,9 +10,9 @@ import torch
 from real_folders import TEXT
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 
-from merginguriel.embedding import architecture, retrieval, token_lengths, train
+from merginguriel.embedding import architecture, retrieval, token_lengths, training
 from merginguriel.embedding.architecture import Shape
-from merginguriel.embedding.train import Settings
+from merginguriel.embedding.training import Settings
 from merginguriel.errors import IncompatibleError, MuError
 from merginguriel.tasks.pairs import Example
 from merginguriel.tasks.parallel import Retrieval
@@ -181,7 +181,7 @@ def test_mteb_scores_a_copy_of_its_data_as_mu_embed_eval_does(mu, base, tmp_path
         "- config_name: queries\n  data_files:\n  - split: queries\n    path: queries.jsonl\n---\n"
     )
     monkeypatch.chdir(tmp_path)
-    model = train.train(
+    model = training.train(
         base,
         [Example(a, b) for a, b in zip(TEXT, reversed(TEXT), strict=True)],
         tmp_path / "m",

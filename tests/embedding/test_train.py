@@ -10,9 +10,9 @@ import torch
 from real_folders import TEXT
 from sentence_transformers import SentenceTransformer
 
-from merginguriel.embedding import architecture, losses, train
+from merginguriel.embedding import architecture, losses, training
 from merginguriel.embedding.architecture import Shape
-from merginguriel.embedding.train import Settings, Window
+from merginguriel.embedding.training import Settings, Window
 from merginguriel.errors import MuError, UsageError
 from merginguriel.tasks.pairs import Example, read
 
@@ -52,7 +52,7 @@ def test_circle_loss_passes_the_gradient_check_with_its_weights_fixed(monkeypatc
 @pytest.mark.parametrize("loss", list(losses.LOSSES))
 def test_every_loss_trains_an_embedder_that_plain_sentence_transformers_loads(base, examples, tmp_path, loss):
     teacher = base if loss in losses.TAUGHT else None
-    made = train.train(
+    made = training.train(
         base, examples, tmp_path / "out", Shape(), Settings(steps=3, batch=4, loss=loss), teacher=teacher
     )
     found = SentenceTransformer(str(made.folder)).encode(TEXT)
@@ -64,7 +64,7 @@ def test_every_loss_trains_an_embedder_that_plain_sentence_transformers_loads(ba
 @pytest.mark.slow
 def test_training_lowers_the_loss(base, examples, tmp_path):
     start, end = (
-        train.train(
+        training.train(
             base,
             examples,
             tmp_path / str(n),
@@ -79,7 +79,7 @@ def test_training_lowers_the_loss(base, examples, tmp_path):
 @pytest.mark.slow
 def test_an_adapter_is_merged_into_the_base_and_written_beside_it(base, examples, tmp_path):
     seen = []
-    made = train.train(
+    made = training.train(
         base, examples, tmp_path / "out", Shape(rank=2, last=1), QUICK, on_parameters=seen.append
     )
     assert seen[0]["adapter"] == (2 * 2 * 2 * 16, 2 * 2 * 2 * 16) and seen[0]["base"][0] == 0
@@ -91,14 +91,14 @@ def test_an_adapter_is_merged_into_the_base_and_written_beside_it(base, examples
 @pytest.mark.slow
 def test_equal_seeds_give_equal_models(base, examples, tmp_path):
     a, b = (
-        train.train(base, examples, tmp_path / n, Shape(head="linear", out=8), QUICK).folder for n in "ab"
+        training.train(base, examples, tmp_path / n, Shape(head="linear", out=8), QUICK).folder for n in "ab"
     )
     assert (a / "model.safetensors").read_bytes() == (b / "model.safetensors").read_bytes()
 
 
 def test_mined_negatives_are_documents_of_other_queries_within_the_window(base, examples):
     model = architecture.load(base)
-    found = train.mine(model, examples, Window(2, 1, 5, None))
+    found = training.mine(model, examples, Window(2, 1, 5, None))
     documents = model.encode([one.positive for one in examples], normalize_embeddings=True)
     for one in found:
         order = np.argsort(-(documents @ model.encode(one.query, normalize_embeddings=True)))
@@ -108,7 +108,7 @@ def test_mined_negatives_are_documents_of_other_queries_within_the_window(base, 
 
 def test_a_window_beyond_the_documents_is_a_clear_error(base, examples):
     with pytest.raises(UsageError, match="8 documents have no ranks 50 to 300"):
-        train.mine(architecture.load(base), examples, Window())
+        training.mine(architecture.load(base), examples, Window())
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ def test_negatives_are_read_from_lists_and_from_columns(tmp_path):
 )
 def test_contradictory_options_are_a_clear_error(base, tmp_path, shape, settings, message):
     with pytest.raises(UsageError, match=message):
-        train.train(base, [Example("light", "music")], tmp_path / "out", shape, settings)
+        training.train(base, [Example("light", "music")], tmp_path / "out", shape, settings)
 
 
 def test_a_script_that_the_router_does_not_know_is_a_clear_error(base, tmp_path):
     with pytest.raises(UsageError, match="no known family"):
-        train.train(base, [Example("ᚠᚢᚦ", "light")], tmp_path / "out", Shape(head="family"), QUICK)
+        training.train(base, [Example("ᚠᚢᚦ", "light")], tmp_path / "out", Shape(head="family"), QUICK)
 
 
 @pytest.mark.slow
@@ -181,4 +181,4 @@ def test_the_command_mines_trains_and_writes_a_model_for_each_family(mu, base, e
 
 def test_a_query_in_no_known_script_has_no_family_adapter():
     with pytest.raises(UsageError, match="in no known script"):
-        train.by_family([Example("ᚠᚢᚦ", "light")])
+        training.by_family([Example("ᚠᚢᚦ", "light")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from merginguriel.tasks.base import Item
+from merginguriel.tasks.registry import Item
 
 LABELS = ("off", "on", "weather")
 TEXTS = [

@@ -8,7 +8,7 @@ import pytest
 from merginguriel.errors import UsageError
 from merginguriel.evaluation.baselines import KINDS, baselines, goal, lacking
 from merginguriel.evaluation.nxn import Matrix
-from merginguriel.tasks.base import Item, TaskData
+from merginguriel.tasks.registry import Item, TaskData
 
 SOURCES = ("de-DE", "en-US", "fr-FR", "sw-KE")
 N = 400

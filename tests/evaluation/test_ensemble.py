@@ -11,7 +11,7 @@ from merginguriel.errors import CheckpointError, IncompatibleError, UnavailableE
 from merginguriel.evaluation import predictions as stored
 from merginguriel.evaluation.ensemble import METHODS, combine, read, softmax
 from merginguriel.evaluation.predictions import Predictions, scored
-from merginguriel.tasks.base import Item
+from merginguriel.tasks.registry import Item
 
 LABELS = ("off", "on", "weather")
 WEIGHTS = {"de-DE": 0.5, "en-US": 0.2, "sw-KE": 0.3}

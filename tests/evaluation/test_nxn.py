@@ -14,7 +14,7 @@ from merginguriel.errors import IncompatibleError, MuError, UsageError
 from merginguriel.evaluation import nxn as grid
 from merginguriel.evaluation.baselines import baselines
 from merginguriel.evaluation.nxn import Matrix
-from merginguriel.tasks.base import TaskData
+from merginguriel.tasks.registry import TaskData
 
 from .conftest import LABELS
 

@@ -13,7 +13,7 @@ from merginguriel.evaluation.nxn import nxn, unanswered
 from merginguriel.evaluation.nxn_workers import Processes
 from merginguriel.evaluation.predictions import cache_path, fingerprint, in_bf16
 from merginguriel.runs.executors import Ray, free_place
-from merginguriel.tasks.base import TaskData
+from merginguriel.tasks.registry import TaskData
 
 from .conftest import LABELS
 

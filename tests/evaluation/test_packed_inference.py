@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from merginguriel.evaluation import nxn as grid
-from merginguriel.tasks.base import TaskData
+from merginguriel.tasks.registry import TaskData
 
 from .conftest import LABELS
 

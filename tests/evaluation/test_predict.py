@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from merginguriel.errors import CheckpointError, IncompatibleError
 from merginguriel.evaluation import predictions as stored
 from merginguriel.evaluation.predictions import Predictions, scored
-from merginguriel.tasks.base import Item
+from merginguriel.tasks.registry import Item
 
 from .conftest import LABELS
 

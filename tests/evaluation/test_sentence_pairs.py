@@ -14,7 +14,7 @@ from scipy import stats as scipy_stats
 from merginguriel import stats
 from merginguriel.errors import MuError, UsageError
 from merginguriel.evaluation import sentence_pairs
-from merginguriel.evaluation.sentence_pairs import Pair
+from merginguriel.evaluation.sentence_pairs import SentencePair
 
 from .conftest import TEXTS
 
@@ -64,7 +64,7 @@ def test_the_arithmetic_is_that_of_sentence_transformers(model_folders):
         mask = batch["attention_mask"].unsqueeze(-1).float()
         return ((hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)).numpy()
 
-    rows = [Pair(TEXTS[i], TEXTS[(3 * i + 1) % 10], float(i % 5)) for i in range(10)]
+    rows = [SentencePair(TEXTS[i], TEXTS[(3 * i + 1) % 10], float(i % 5)) for i in range(10)]
     first, second = mean_pooled([r.first for r in rows]), mean_pooled([r.second for r in rows])
     cosine = [1 - spatial.distance.cosine(x, y) for x, y in zip(first, second, strict=True)]
     expected = scipy_stats.spearmanr([r.score for r in rows], cosine).statistic
@@ -88,7 +88,12 @@ HEAD = "sentence1{0}sentence2{0}score\n"
 def test_three_forms_of_file_hold_the_same_pairs(tmp_path, name, text):
     (tmp_path / name).write_text(text, encoding="utf-8")
     found = sentence_pairs.read(tmp_path / name)
-    assert found == (Pair("one, two", "b", 1), Pair("c", "d", 2), Pair("e", "f", 3), Pair("g", "h", 4))
+    assert found == (
+        SentencePair("one, two", "b", 1),
+        SentencePair("c", "d", 2),
+        SentencePair("e", "f", 3),
+        SentencePair("g", "h", 4),
+    )
 
 
 def test_a_quotation_mark_in_a_tsv_is_a_character(tmp_path):

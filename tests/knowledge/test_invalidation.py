@@ -225,7 +225,7 @@ def test_what_is_kept_between_calls_keeps_the_marks(bench):
     data = pickle.dumps(known.entries, protocol=5)
     import io
 
-    assert parse_cache.Reader(io.BytesIO(data)).load() == known.entries
+    assert parse_cache.KnowledgeUnpickler(io.BytesIO(data)).load() == known.entries
 
 
 def test_without_marks_entries_are_passed_through(bench):

@@ -180,7 +180,7 @@ def test_an_expectation_that_cannot_be_scored_is_refused_with_its_line(bench, ol
 def test_a_picture_has_one_line_of_its_width_for_every_score_and_the_outcome_in_each(found):
     one = Expectation("a/b", "sw-KE", "ExcTar", "ties", "best_single_source")
     made = [
-        plan_scores.Score(
+        plan_scores.ExpectationScore(
             "e", "p", replace(one, low_pp=low, high_pp=max(low, high) if low is not None and high is not None else high),
             actual_pp=actual,
         )

@@ -9,7 +9,7 @@ import pytest
 from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge.lint.runner import problems
 from merginguriel.knowledge.log.entry_json import read
-from merginguriel.knowledge.log.questions import threads, touched_by
+from merginguriel.knowledge.log.question_history import threads, touched_by
 from merginguriel.knowledge.parse.entries import parse_entry
 
 E1, E2, E3 = "2026-01-20-test-00000001", "2026-01-21-other-00000002", "2026-01-22-third-00000003"

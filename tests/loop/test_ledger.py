@@ -112,14 +112,14 @@ def test_the_reliability_figure_is_drawn(bench, mu, tmp_path):
     assert drawn.code == 0 and (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
 
 
-def scored(error_pp: float, number: int, *, sd_pp: float = 2.0, width: float = 1.0) -> ledger.Scored:
+def scored(error_pp: float, number: int, *, sd_pp: float = 2.0, width: float = 1.0) -> ledger.ScoredAdvice:
     """An advice whose arm gained `error_pp` more than expected, measured without noise."""
     half = 1.6449 * sd_pp
     asked = ledger.LedgerEntry(
         f"a{number}", "", {"target": "sw-KE", "context": "home/e5-small", "width": width}, "", {}, 0.0, (-half, half),
         0.5, "pilot", (),
     )  # fmt: skip
-    return ledger.Scored(
+    return ledger.ScoredAdvice(
         asked, error_pp, 0.0, inside90=abs(error_pp) <= half, regret_pp=None, refs=(f"r{number}",)
     )
 

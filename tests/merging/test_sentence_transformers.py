@@ -18,7 +18,7 @@ from merginguriel.errors import CheckpointError, IncompatibleError, MuWarning
 from merginguriel.evaluation import embedding, sentence_pairs
 from merginguriel.merging.engine import merge, merge_tensors, plan
 from merginguriel.merging.recipe import Recipe, Source, load_recipe
-from merginguriel.models.base import base_model, pooling_of
+from merginguriel.models.base_models import base_model, pooling_of
 
 st = pytest.importorskip("sentence_transformers")
 modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
@@ -288,7 +288,7 @@ def test_scores_use_the_pooling_that_the_folder_declares(tmp_path: Path, pooling
     folder = sentence_model(tmp_path / "m", 6, pooling)
     np.testing.assert_allclose(embedding.vectors(folder, SENTENCES), vectors(folder), atol=1e-5)
     pairs = [
-        sentence_pairs.Pair(a, b, i + j / 7)
+        sentence_pairs.SentencePair(a, b, i + j / 7)
         for i, a in enumerate(SENTENCES)
         for j, b in enumerate(SENTENCES)
         if i < j

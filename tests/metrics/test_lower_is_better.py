@@ -13,11 +13,11 @@ from merginguriel.evaluation.baselines import best_single_source, goal
 from merginguriel.evaluation.significance import compare
 from merginguriel.knowledge.parse import row_parser
 from merginguriel.knowledge.parse.rows import COLUMNS, ResultRow, row_cells
-from merginguriel.loop import entry_text
-from merginguriel.metrics import base
-from merginguriel.report import loading, ranking
+from merginguriel.loop import run_entry_text
+from merginguriel.metrics import registry
+from merginguriel.report import method_ranks, scored_arms
 from merginguriel.report.report import build
-from merginguriel.runs import index
+from merginguriel.runs import run_index
 from merginguriel.similarity import choice
 from merginguriel.study import matrix_store, source_choice
 from merginguriel.study.study import Study
@@ -31,18 +31,18 @@ ERRORS = {"de-DE": 0.4, "en-US": 0.5, "nb-NO": 0.1, "sv-SE": 0.2}  # on da-DK
 def error_rate():
     """A metric as one new file would register it."""
 
-    @base.metric("error_rate", doc="share of wrong labels", higher_is_better=False)
+    @registry.metric("error_rate", doc="share of wrong labels", higher_is_better=False)
     def rate(gold, predicted):
         return np.array([a != b for a, b in zip(gold, predicted, strict=True)], dtype=bool)
 
     yield "error_rate"
-    del base._registry["error_rate"]
+    del registry._registry["error_rate"]
 
 
 def test_a_new_metric_is_one_registration(error_rate):
-    assert error_rate in base.metrics()
+    assert error_rate in registry.metrics()
     gold = ["a", "b"] * 50
-    rate = base.find(error_rate)
+    rate = registry.find(error_rate)
     good = rate.statistics(gold, ["a"] * 90 + gold[90:])
     bad = rate.statistics(gold, ["a"] * 100)
     found = compare(good, bad, metric=error_rate)
@@ -81,8 +81,8 @@ def test_a_merge_with_fewer_errors_reaches_its_goal(matrix, error_rate):
 
 def test_methods_rank_by_fewest_errors():
     table = {"a": {"t": 0.1, "u": 0.2}, "b": {"t": 0.3, "u": 0.4}}
-    assert ranking.rank(table).methods == ("b", "a")
-    assert ranking.rank(table, higher_is_better=False).methods == ("a", "b")
+    assert method_ranks.rank(table).methods == ("b", "a")
+    assert method_ranks.rank(table, higher_is_better=False).methods == ("a", "b")
 
 
 def rows_of(error_rate):
@@ -97,12 +97,12 @@ def rows_of(error_rate):
 
 def test_a_report_calls_fewer_errors_the_gain(error_rate):
     arms = [
-        loading.Arm(replace(row, baseline_kind=None, baseline=None, se_pp=None),
+        scored_arms.ScoredArm(replace(row, baseline_kind=None, baseline=None, se_pp=None),
                     {kind: replace(row, baseline_kind=kind, baseline=value)
                      for kind, value in (("best_single_source", 0.40), ("source_mean", 0.45))}, "a run")
         for row in rows_of(error_rate) if row.baseline_kind == "best_single_source"
     ]  # fmt: skip
-    report = build(loading.Evidence(tuple(arms), ("a run",)))
+    report = build(scored_arms.Evidence(tuple(arms), ("a run",)))
     short = "\n".join(report.short)
     assert "reached on 4 of 4 targets" in short and "Lowest mean on 4 targets: ties" in short
     assert "2 interference, 4 synergy" in short and "Goal 1 (ExcTar below the best single source)" in short
@@ -111,8 +111,10 @@ def test_a_report_calls_fewer_errors_the_gain(error_rate):
 
 def test_an_entry_counts_merges_with_fewer_errors_as_gains(error_rate):
     rows = list(rows_of(error_rate))
-    assert "4 scored below the best single source, 4 of them by more than noise" in entry_text.summary(rows)
-    assert "scored 30.00% and the best single source 40.00%: −10.00 pp" in entry_text.sentence(rows[0])
+    assert "4 scored below the best single source, 4 of them by more than noise" in run_entry_text.summary(
+        rows
+    )
+    assert "scored 30.00% and the best single source 40.00%: −10.00 pp" in run_entry_text.sentence(rows[0])
 
 
 def test_the_list_of_runs_puts_the_fewest_errors_first(error_rate, tmp_path):
@@ -133,7 +135,7 @@ def test_the_list_of_runs_puts_the_fewest_errors_first(error_rate, tmp_path):
             if kind == "merge":
                 row = ResultRow("home/e5-small", "da-DK", "ExcTar", "ties", error_rate, values[0], 100)
                 writer.writerow(row_cells(row))
-    listed = index.listed(space, order="best")[0]
+    listed = run_index.listed(space, order="best")[0]
     assert [(one["id"], one["best"]) for one in listed] == [
         ("merge-b", 0.1), ("train-c", 0.2), ("merge-a", 0.4)
     ]  # fmt: skip
@@ -144,7 +146,7 @@ def test_rounds_of_training_take_the_merge_with_fewest_errors_as_the_best(error_
     from merginguriel.training import round_store
     from merginguriel.training.settings import IterateSettings
 
-    metric = base.find(error_rate)
+    metric = registry.find(error_rate)
     history = [{"merge": {"taken": True, "score": value}} for value in (0.5, 0.3, 0.4)]
     assert round_store.is_best(0.2, history, metric) and not round_store.is_best(0.35, history, metric)
     patient = IterateSettings(patience=1)

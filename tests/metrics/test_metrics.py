@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from merginguriel.errors import UsageError
 from merginguriel.evaluation.across_targets import over_seeds, over_targets
 from merginguriel.evaluation.significance import compare, value_interval
-from merginguriel.metrics import base
+from merginguriel.metrics import registry
 
 TAGS = st.lists(
     st.sampled_from(["O", "B-A", "I-A", "E-A", "S-A", "B-B", "I-B", "E-B"]), min_size=1, max_size=9
@@ -18,7 +18,7 @@ TAGS = st.lists(
 
 
 def value(name: str, gold: list[str], predicted: list[str]) -> float:
-    found = base.find(name)
+    found = registry.find(name)
     return found.value(found.statistics(gold, predicted))
 
 
@@ -44,7 +44,7 @@ def test_macro_f1_is_that_of_scikit_learn(pairs):
 def test_spearman_is_that_of_scipy_also_for_items_drawn_twice(pairs):
     scipy_stats = pytest.importorskip("scipy.stats")
     gold, predicted = (np.array(side, dtype=float) for side in zip(*pairs, strict=True))
-    found = base.find("spearman")
+    found = registry.find("spearman")
     statistics = found.statistics([*map(str, gold)], [*map(str, predicted)])
     counts = np.random.default_rng(0).integers(0, 3, size=(1, len(gold)))
     repeated = [np.repeat(side, counts[0]) for side in (gold, predicted)]
@@ -70,7 +70,7 @@ def test_the_standard_error_without_draws_is_that_of_the_bootstrap(name):
     rng = np.random.default_rng(0)
     gold = rng.integers(0, 4, size=250)
     sides = [np.where(rng.random(250) < share, gold, rng.integers(0, 4, size=250)) for share in (0.7, 0.6)]
-    metric = base.find(name)
+    metric = registry.find(name)
     a, b = (metric.statistics([*map(str, gold)], [*map(str, side)]) for side in sides)
     found = compare(a, b, metric=name, draws=0)
 
@@ -90,7 +90,7 @@ def test_the_standard_error_without_draws_is_that_of_the_bootstrap(name):
 def test_seeds_and_targets_are_compared_under_any_metric():
     rng = np.random.default_rng(3)
     gold = rng.random(90)
-    spearman = base.find("spearman")
+    spearman = registry.find("spearman")
 
     def answers(noise):
         return spearman.statistics([*map(str, gold)], [*map(str, gold + noise * rng.normal(size=90))])
@@ -121,7 +121,7 @@ def test_variants_of_one_template_do_not_make_a_macro_f1_more_certain():
     gold = [str(label) for label in rng.integers(0, 4, size=60)] * 5
     right = np.tile(rng.random(60) < 0.6, 5)
     predicted = [label if ok else "0" for label, ok in zip(gold, right, strict=True)]
-    statistics = base.find("macro_f1").statistics(gold, predicted)
+    statistics = registry.find("macro_f1").statistics(gold, predicted)
     groups = [str(i % 60) for i in range(300)]
     low, high = value_interval(statistics, metric="macro_f1")
     wide = value_interval(statistics, groups, metric="macro_f1")
@@ -130,12 +130,12 @@ def test_variants_of_one_template_do_not_make_a_macro_f1_more_certain():
 
 def test_two_arms_that_answer_alike_are_not_told_apart():
     gold = ["B-A I-A O", "O O", "S-B"] * 20
-    statistics = base.find("span_f1").statistics(gold, gold)
+    statistics = registry.find("span_f1").statistics(gold, gold)
     found = compare(statistics, statistics, metric="span_f1")
     assert (found.difference, found.se, found.p, found.wins) == (0, None, 1, None)
 
 
 def test_an_unknown_metric_is_answered_with_the_nearest():
     with pytest.raises(UsageError, match="unknown metric 'span_f2'") as caught:
-        base.find("span_f2")
+        registry.find("span_f2")
     assert "span_f1" in str(caught.value.hint)

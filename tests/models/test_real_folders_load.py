@@ -33,7 +33,7 @@ from safetensors.torch import load_file, save_file
 from merginguriel.errors import CheckpointError, IncompatibleError, MuError
 from merginguriel.evaluation.predict import predict
 from merginguriel.models import classifier, remote_code, tokenizer_files
-from merginguriel.tasks.base import Item
+from merginguriel.tasks.registry import Item
 
 pytestmark = pytest.mark.lab
 
@@ -93,7 +93,7 @@ def test_nothing_else_reads_text_without_a_tokenizer(tmp_path: Path, reader: str
     from merginguriel.evaluation.nxn import nxn
     from merginguriel.merging.statistics import write_statistics
     from merginguriel.merging.task_vector_measures import representations
-    from merginguriel.tasks.base import load
+    from merginguriel.tasks.registry import load
 
     saved = bert(tmp_path / "saved", 1)
     items = {"sw-KE": load("files", "sw-KE", folder=data)}
@@ -190,7 +190,7 @@ def test_the_command_says_whose_tokenizer_a_merge_takes(tmp_path: Path, data: Pa
 
 def test_a_model_whose_labels_are_numbers_says_where_to_name_them(tmp_path: Path, data: Path) -> None:
     from merginguriel.evaluation.nxn import nxn
-    from merginguriel.tasks.base import load
+    from merginguriel.tasks.registry import load
 
     numbers = {i: f"LABEL_{i}" for i in range(3)}
     saved = bert(tmp_path / "a", 1, id2label=numbers, label2id={name: i for i, name in numbers.items()})

@@ -15,7 +15,7 @@ from merginguriel import stats
 from merginguriel.errors import MuError, UsageError
 from merginguriel.evaluation import across_targets, significance
 from merginguriel.knowledge.parse.rows import COLUMNS, ResultRow, row_cells
-from merginguriel.report import comparisons, contrasts, loading, pages
+from merginguriel.report import comparisons, contrasts, pages, scored_arms
 from merginguriel.report.report import build, origins_words
 from merginguriel.study import item_file
 from merginguriel.text import differences, numbers
@@ -63,7 +63,7 @@ def study(space, targets=("da-DK", "fi-FI", "cy-GB", "ro-RO"), gain=0.02):
             vote = replace(row, method="ensemble_soft", similarity=None, value=value - 0.005)
             rows.append(against(vote, value - gain))
             folders.append(run_folder(space, f"merge-{target}-{k}", rows, config="trim_scope: tensor\n"))
-    return loading.from_runs(folders)
+    return scored_arms.from_runs(folders)
 
 
 def text_of(report):
@@ -86,7 +86,10 @@ def test_p_is_counted_over_all_comparisons_before_anything_is_called_above():
     lucky = against(ROW, 0.55, wins=60, losses=40)  # p = 0.057 … 0.02 alone with fewer items apart
     lucky = replace(lucky, wins=45, losses=25)
     rest = [against(replace(ROW, method=f"m{i}"), 0.6, wins=20, losses=20) for i in range(9)]
-    arms = [loading.Arm(replace(r, baseline_kind=None), {r.baseline_kind: r}, "e") for r in (lucky, *rest)]
+    arms = [
+        scored_arms.ScoredArm(replace(r, baseline_kind=None), {r.baseline_kind: r}, "e")
+        for r in (lucky, *rest)
+    ]
     one = comparisons.cells(arms[:1])[0].against["best_single_source"]
     many = next(c for c in comparisons.cells(arms) if c.label.startswith("ties")).against[
         "best_single_source"
@@ -100,7 +103,7 @@ def test_seeds_add_what_they_differ_by_to_the_noise_of_the_items():
         against(replace(ROW, seed=s, value=0.55 + d), 0.55, se_pp=2.0)
         for s, d in enumerate((0.0, 0.04, 0.08))
     ]
-    arms = [loading.Arm(replace(r, baseline_kind=None), {r.baseline_kind: r}, "e") for r in rows]
+    arms = [scored_arms.ScoredArm(replace(r, baseline_kind=None), {r.baseline_kind: r}, "e") for r in rows]
     (cell,) = comparisons.cells(arms)
     found = cell.against["best_single_source"]
     assert found.value == pytest.approx(4.0)
@@ -115,13 +118,13 @@ def test_two_seeds_that_agree_on_the_sign_are_no_proof_however_many_the_items():
         against(replace(ROW, seed=s, n=20_000, value=0.6 + d), 0.6, se_pp=0.2)
         for s, d in enumerate((0.015, 0.025))
     ]
-    arms = [loading.Arm(replace(r, baseline_kind=None), {r.baseline_kind: r}, "e") for r in rows]
+    arms = [scored_arms.ScoredArm(replace(r, baseline_kind=None), {r.baseline_kind: r}, "e") for r in rows]
     found = comparisons.cells(arms)[0].against["best_single_source"]
     assert found.value == pytest.approx(2.0) and found.verdict == differences.NOISE and found.low < 0
 
 
 def arms_of(*rows, origin="e"):
-    return [loading.Arm(replace(r, baseline_kind=None), {r.baseline_kind: r}, origin) for r in rows]
+    return [scored_arms.ScoredArm(replace(r, baseline_kind=None), {r.baseline_kind: r}, origin) for r in rows]
 
 
 def test_a_seed_that_stands_twice_is_never_averaged():
@@ -171,7 +174,7 @@ def test_where_items_were_kept_seeds_and_items_are_both_taken_as_drawn(tmp_path)
         rows = [against(row, float(one.mean()), "best_zero_shot", se_pp=1.0)]
         items = {"merge": merge, "best_zero_shot": one}
         folders.append(run_folder(tmp_path, f"r{seed}", rows, items=items, result=result))
-    (cell,) = comparisons.cells(loading.from_runs(folders).arms)
+    (cell,) = comparisons.cells(scored_arms.from_runs(folders).arms)
     found = cell.against["best_zero_shot"]
     expected = across_targets.over_seeds(*(np.array(side) for side in zip(*rights, strict=True)))
     assert len(cell.arms) == 3 and found.paired
@@ -189,7 +192,7 @@ def test_a_seed_that_only_one_setting_has_does_not_count(tmp_path, seeds, expect
         )
         for name, seed in sides
     ]  # fmt: skip
-    found = contrasts.settings(comparisons.cells(loading.from_runs(folders).arms), "similarity")
+    found = contrasts.settings(comparisons.cells(scored_arms.from_runs(folders).arms), "similarity")
     assert [one.by_target for one in found] == (
         [] if expected is None else [{"home/e5-small da-DK": expected}]
     )
@@ -221,7 +224,7 @@ def test_items_give_paired_noise_where_rows_have_none(tmp_path):
     items = {"merge": merge, "single:de-DE": one, "single:sv-SE": two, "best_zero_shot": one}
     result = {"baselines": {"best_zero_shot": {"value": float(one.mean())}}, "singles": {}}
     folder = run_folder(tmp_path, "r", [against(row, mean, "source_mean")], items=items, result=result)
-    (cell,) = comparisons.cells(loading.from_runs([folder]).arms)
+    (cell,) = comparisons.cells(scored_arms.from_runs([folder]).arms)
     d = merge - (one.astype(float) + two) / 2
     effect = cell.against["source_mean"]
     assert effect.paired and effect.value == pytest.approx(100 * d.mean(), abs=1e-4)
@@ -234,7 +237,7 @@ def test_items_give_paired_noise_where_rows_have_none(tmp_path):
 
 def test_the_report_says_where_a_seed_was_measured_twice(tmp_path):
     rows = [against(replace(ROW, value=v), 0.5) for v in (0.6, 0.7)]
-    report = build(loading.from_runs([run_folder(tmp_path, "r", rows)]))
+    report = build(scored_arms.from_runs([run_folder(tmp_path, "r", rows)]))
     assert "distinguished by their order, not averaged" in text_of(report)
 
 
@@ -282,7 +285,7 @@ def test_every_table_on_the_page_has_rows_or_says_that_there_are_none(tmp_path):
 
 
 def test_one_and_many_are_told_apart(tmp_path):
-    one = build(loading.from_runs([run_folder(tmp_path, "r", [against(ROW, 0.5, wins=60, losses=20)])]))
+    one = build(scored_arms.from_runs([run_folder(tmp_path, "r", [against(ROW, 0.5, wins=60, losses=20)])]))
     assert "1 merge on 1 target, 0 results of single models" in text_of(one)
     assert (
         "From 1 run: r." in text_of(one)
@@ -304,7 +307,7 @@ def test_p_is_that_of_the_run_on_the_same_items(tmp_path):
     folder = run_folder(tmp_path, "r", rows)
     ids = np.array([f"i{i}" for i in range(N)])
     item_file.write(folder / "items.npz", ids, np.array(groups), {"merge": merge, "target_alone": own})
-    (cell,) = comparisons.cells(loading.from_runs([folder]).arms)
+    (cell,) = comparisons.cells(scored_arms.from_runs([folder]).arms)
     found = cell.against["target_alone"]
     assert cell.goal == "target_alone" and found.p == seen.p_groups
     assert (found.value, found.se, found.mde) == pytest.approx((seen.difference, seen.se, seen.mde))
@@ -315,7 +318,7 @@ def test_models_that_answer_alike_are_within_what_so_many_items_exclude(tmp_path
     row = replace(ROW, value=float(right.mean()))
     items = {"merge": right, "average_merge": right}
     folder = run_folder(tmp_path, "r", [against(row, row.value, "average_merge")], items=items)
-    (cell,) = comparisons.cells(loading.from_runs([folder]).arms)
+    (cell,) = comparisons.cells(scored_arms.from_runs([folder]).arms)
     found = cell.against["average_merge"]
     assert (found.value, found.p, found.verdict) == (0.0, 1.0, differences.NOISE)
     assert found.high == -found.low == pytest.approx(100 * (1 - 0.025 ** (1 / N)))
@@ -328,7 +331,7 @@ ODD = 'x"><script>alert(1)</script>|`*_$a$ ‮\x1b[31m\n# head'
 
 def odd_report(tmp_path):
     folder = run_folder(tmp_path, "r", [against(ROW, 0.5, wins=60, losses=20, note=ODD.replace("\n", " "))])
-    return build(loading.from_runs([folder]), title=ODD)
+    return build(scored_arms.from_runs([folder]), title=ODD)
 
 
 def test_the_page_is_well_formed_and_obeys_no_text_from_files(tmp_path):
@@ -357,7 +360,9 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path):
 
 
 def test_one_run_and_single_models_alone_make_a_report(tmp_path):
-    report = build(loading.from_runs([run_folder(tmp_path, "r", [against(ROW, 0.5, wins=60, losses=20)])]))
+    report = build(
+        scored_arms.from_runs([run_folder(tmp_path, "r", [against(ROW, 0.5, wins=60, losses=20)])])
+    )
     assert pages.page(
         replace(report, sections=[replace(s, pictures=()) for s in report.sections], picture=None), tmp_path
     )
@@ -366,14 +371,14 @@ def test_one_run_and_single_models_alone_make_a_report(tmp_path):
         for s in ("da-DK", "sv-SE")
         for t in ("da-DK", "sv-SE")
     ]
-    report = build(loading.from_runs([run_folder(tmp_path, "nxn", singles)]))
+    report = build(scored_arms.from_runs([run_folder(tmp_path, "nxn", singles)]))
     assert len(report.tables()["matrix"].records) == 4
 
 
 def test_nothing_measured_is_an_error(tmp_path):
     (tmp_path / "runs" / "begun").mkdir(parents=True)
     with pytest.raises(MuError, match="no result") as caught:
-        build(loading.from_runs([tmp_path / "runs" / "begun"]))
+        build(scored_arms.from_runs([tmp_path / "runs" / "begun"]))
     assert "no result yet" in caught.value.hint
 
 
@@ -387,7 +392,7 @@ def test_a_setting_that_nothing_differs_in_is_refused_with_those_that_do(tmp_pat
 def test_damaged_items_leave_the_rows_standing_and_are_told(tmp_path):
     folder = run_folder(tmp_path, "r", [against(ROW, 0.5, wins=60, losses=20)])
     (folder / "items.npz").write_bytes(b"PK\x03\x04 torn")
-    evidence = loading.from_runs([folder])
+    evidence = scored_arms.from_runs([folder])
     assert len(evidence.arms) == 1 and "items cannot be read" in evidence.notes[0]
 
 
@@ -462,10 +467,10 @@ def test_an_entry_and_its_runs_give_the_same_answer_where_rows_allow_a_test(tmp_
             against(row, float((one.mean() + two.mean()) / 2), "source_mean"),
         ]
         folders.append(run_folder(tmp_path, target, rows))
-        stripped += loading.from_runs(folders[-1:]).arms
+        stripped += scored_arms.from_runs(folders[-1:]).arms
         named = {"merge": merge, "best_zero_shot": one, "single:de-DE": one, "single:sv-SE": two}
         item_file.write(folders[-1] / "items.npz", ids, groups, named)
-    arms = loading.from_runs(folders).arms
+    arms = scored_arms.from_runs(folders).arms
     by_items, by_rows = (comparisons.cells(each) for each in (arms, stripped))
     for exact, near in zip(by_items, by_rows, strict=True):
         a, b = exact.against["best_zero_shot"], near.against["best_zero_shot"]
@@ -476,9 +481,9 @@ def test_an_entry_and_its_runs_give_the_same_answer_where_rows_allow_a_test(tmp_
             exact.against["source_mean"].verdict,
         )
     assert {c.against["source_mean"].verdict for c in by_items} == {differences.NOISE, differences.ABOVE}
-    short = build(loading.Evidence(tuple(stripped), ("e",))).short
+    short = build(scored_arms.Evidence(tuple(stripped), ("e",))).short
     assert "2 synergy, 0 interference, 2 untested" in short[-1]
-    short = build(loading.Evidence(tuple(stripped[:2]), ("e",))).short
+    short = build(scored_arms.Evidence(tuple(stripped[:2]), ("e",))).short
     assert "untested on each of 2 merges" in short[-1] and "synergy" not in short[-1]
 
 
@@ -495,6 +500,6 @@ def test_the_number_of_ensembles_does_not_change_what_merges_show(tmp_path):
 def test_items_of_another_measurement_are_not_joined(tmp_path):
     right = np.arange(N) % 2 == 0
     folder = run_folder(tmp_path, "r", [against(ROW, 0.5, "target_alone")], items={"merge": right})
-    evidence = loading.from_runs([folder])
+    evidence = scored_arms.from_runs([folder])
     assert evidence.arms[0].right is None
     assert evidence.notes == ("r: merge has 0.500000 in items.npz, 0.600000 in its row.",)

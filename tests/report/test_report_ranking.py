@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merginguriel.report import ranking
+from merginguriel.report import method_ranks
 
 scipy_stats = pytest.importorskip("scipy.stats")
 
@@ -20,7 +20,9 @@ DEMSAR = (1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164)
 @pytest.mark.parametrize(("k", "q"), list(enumerate(DEMSAR, start=2)))
 def test_critical_differences_are_those_of_demsar(k, q):
     targets = 12
-    found = ranking.rank({f"m{i}": {f"t{j}": (i * 7 + j * 3) % 11 for j in range(targets)} for i in range(k)})
+    found = method_ranks.rank(
+        {f"m{i}": {f"t{j}": (i * 7 + j * 3) % 11 for j in range(targets)} for i in range(k)}
+    )
     assert found.critical == pytest.approx(q * np.sqrt(k * (k + 1) / (6 * targets)), rel=6e-4)
 
 
@@ -30,14 +32,14 @@ def test_friedman_with_ties_is_that_of_scipy(targets, methods, seed):
     ranks = scipy_stats.rankdata(-values, axis=1)
     expected = scipy_stats.friedmanchisquare(*values.T) if np.ptp(values, axis=1).any() else None
     if expected is not None:
-        assert ranking.friedman(ranks) == pytest.approx(expected.statistic, abs=1e-9)
+        assert method_ranks.friedman(ranks) == pytest.approx(expected.statistic, abs=1e-9)
 
 
 @given(st.lists(st.integers(-400, 400).filter(bool), min_size=1, max_size=14, unique_by=abs))
 def test_wilcoxon_without_ties_is_that_of_scipy(differences):
     d = np.array(differences) / 100
     expected = scipy_stats.wilcoxon(d, method="exact").pvalue
-    assert ranking.wilcoxon_p(d) == pytest.approx(expected, abs=1e-12)
+    assert method_ranks.wilcoxon_p(d) == pytest.approx(expected, abs=1e-12)
 
 
 def test_wilcoxon_with_ties_counts_every_choice_of_signs():
@@ -45,17 +47,17 @@ def test_wilcoxon_with_ties_counts_every_choice_of_signs():
     ranks = np.array([2.0, 2.0, 2.0, 4.0])
     signs = np.array(np.meshgrid(*[[0, 1]] * 4)).reshape(4, -1).T
     sums = signs @ ranks
-    assert ranking.wilcoxon_p(d) == pytest.approx(min(1.0, 2 * (sums <= 2).mean()))
-    assert ranking.wilcoxon_p(np.zeros(5)) == 1.0
+    assert method_ranks.wilcoxon_p(d) == pytest.approx(min(1.0, 2 * (sums <= 2).mean()))
+    assert method_ranks.wilcoxon_p(np.zeros(5)) == 1.0
 
 
 def test_spearman_is_that_of_scipy_and_its_p_near():
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=12), rng.normal(size=12)
-    rho, p = ranking.spearman(x, y)
+    rho, p = method_ranks.spearman(x, y)
     expected = scipy_stats.spearmanr(x, y)
     assert rho == pytest.approx(expected.statistic) and p == pytest.approx(expected.pvalue, abs=0.02)
-    assert ranking.spearman([1, 1, 1], [1, 2, 3]) == (0.0, 1.0)
+    assert method_ranks.spearman([1, 1, 1], [1, 2, 3]) == (0.0, 1.0)
 
 
 TABLE = {
@@ -66,7 +68,7 @@ TABLE = {
 
 
 def test_mean_ranks_and_the_critical_difference_by_hand():
-    found = ranking.rank(TABLE)
+    found = method_ranks.rank(TABLE)
     # ranks: t1 1 2 3, t2 1.5 1.5 3, t3 1 3 2, t4 1 2 3
     assert found.methods == ("a", "b", "c")
     assert list(found.mean) == pytest.approx([4.5 / 4, 8.5 / 4, 11 / 4])
@@ -80,21 +82,21 @@ def test_mean_ranks_and_the_critical_difference_by_hand():
 
 def test_the_order_of_the_table_does_not_matter():
     other = {name: dict(reversed(TABLE[name].items())) for name in reversed(TABLE)}
-    a, b = ranking.rank(TABLE), ranking.rank(other)
+    a, b = method_ranks.rank(TABLE), method_ranks.rank(other)
     assert a.methods == b.methods and np.array_equal(a.values, b.values) and a.pairs == b.pairs
 
 
 def test_too_little_to_rank_is_no_ranking():
-    assert ranking.rank({}) is None and ranking.rank({"a": {"t": 1.0}}) is None
-    assert ranking.rank({"a": {"t": 1.0}, "b": {"t": 0.5}}) is None
+    assert method_ranks.rank({}) is None and method_ranks.rank({"a": {"t": 1.0}}) is None
+    assert method_ranks.rank({"a": {"t": 1.0}, "b": {"t": 0.5}}) is None
 
 
 def test_methods_that_tie_everywhere_do_not_rank_apart():
-    found = ranking.rank({"a": {"t": 0.5, "u": 0.6}, "b": {"t": 0.5, "u": 0.6}})
+    found = method_ranks.rank({"a": {"t": 0.5, "u": 0.6}, "b": {"t": 0.5, "u": 0.6}})
     assert found.p == 1.0 and found.pairs[0].p_holm == 1.0 and found.cliques("nemenyi") == [(0, 1)]
 
 
 def test_the_complete_part_of_a_table_with_holes_is_the_largest():
     table = {**TABLE, "d": {"t1": 0.5}}
-    assert set(ranking.complete(table)) == {"a", "b", "c"}
-    assert ranking.complete({"a": {"t1": 1.0}, "b": {"t2": 1.0}}) == {}
+    assert set(method_ranks.complete(table)) == {"a", "b", "c"}
+    assert method_ranks.complete({"a": {"t1": 1.0}, "b": {"t2": 1.0}}) == {}

@@ -15,7 +15,7 @@ import pytest
 from merginguriel.config import run_config as configs
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.parse.rows import COLUMNS, ResultRow, row_cells
-from merginguriel.runs import archive, gc, index, run_store
+from merginguriel.runs import archive, gc, run_index, run_store
 
 TABLE = {"kind": "merge", "method": "ties", "similarity": "REAL", "candidates": ["de-DE", "sv-SE"], "k": 2}
 
@@ -46,7 +46,7 @@ def finish(run, target, value, **more):
 
 
 def states(space):
-    return {row["target"]: row["state"] for row in index.listed(space)[0]}
+    return {row["target"]: row["state"] for row in run_index.listed(space)[0]}
 
 
 def test_the_index_says_what_the_folders_say_when_they_change(stored):
@@ -55,7 +55,7 @@ def test_the_index_says_what_the_folders_say_when_they_change(stored):
     run_store.request(waiting, "cancel")
     shutil.rmtree(next(run for run in run_store.listed(stored) if run.config.target == "da-DK").folder)
     assert states(stored) == {"nb-NO": "finished", "sw-KE": "cancelled"}
-    assert index.query(stored, "select count(*) from rows")[1] == [(1,)]
+    assert run_index.query(stored, "select count(*) from rows")[1] == [(1,)]
 
 
 def test_a_run_is_alive_while_its_lock_is_held_and_dead_after(stored):
@@ -68,8 +68,8 @@ def test_a_run_is_alive_while_its_lock_is_held_and_dead_after(stored):
 
 @pytest.mark.parametrize("damage", ["removed", "cut", "noise", "other version"])
 def test_a_lost_or_damaged_index_is_built_anew(stored, damage):
-    before = index.listed(stored)
-    path = index.path(stored)
+    before = run_index.listed(stored)
+    path = run_index.path(stored)
     if damage == "removed":
         path.unlink()
     elif damage == "other version":
@@ -83,11 +83,15 @@ def test_a_lost_or_damaged_index_is_built_anew(stored, damage):
     else:
         data = path.read_bytes()
         path.write_bytes(data[: len(data) // 2] if damage == "cut" else b"noise" * 5000)
-    assert index.listed(stored) == before and index.query(stored, "select count(*) from rows")[1] == [(2,)]
+    assert run_index.listed(stored) == before and run_index.query(stored, "select count(*) from rows")[1] == [
+        (2,)
+    ]
 
 
 def test_numbers_are_numbers_and_what_is_not_known_is_null(stored):
-    names, found = index.query(stored, "select value, n, se, gain_pp, wins, target from rows order by target")
+    names, found = run_index.query(
+        stored, "select value, n, se, gain_pp, wins, target from rows order by target"
+    )
     assert names == ["value", "n", "se", "gain_pp", "wins", "target"]
     assert found == [(0.5, 40, 2.5, -10.0, None, "da-DK"), (0.75, 40, 2.5, 15.0, None, "nb-NO")]
 
@@ -100,10 +104,10 @@ def test_numbers_are_numbers_and_what_is_not_known_is_null(stored):
 )  # fmt: skip
 def test_sql_reads_and_does_nothing_else(stored, mu, query, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    before = index.listed(stored)
+    before = run_index.listed(stored)
     result = mu("runs", "sql", query, "--workspace", stored.root)
     assert result.code == 2 and result.out == "" and "Tables and columns" in result.err
-    assert index.listed(stored) == before and not list(tmp_path.glob("*.sqlite"))
+    assert run_index.listed(stored) == before and not list(tmp_path.glob("*.sqlite"))
 
 
 def test_list_shows_the_newest_first_and_filters(stored, mu):
@@ -244,8 +248,8 @@ def test_the_gain_of_a_merge_with_the_targets_own_model_is_over_that_model(store
     lines = (run.folder / "rows.csv").read_text().splitlines()
     over_own = lines[1].replace("best_single_source,0.4000", "target_alone,0.7000")
     (run.folder / "rows.csv").write_text("\n".join([*lines, over_own]) + "\n")
-    index.listed(stored)
-    (gain,) = index.gains(stored, [run.id]).values()
+    run_index.listed(stored)
+    (gain,) = run_index.gains(stored, [run.id]).values()
     assert (gain.kind, gain.pp) == ("target_alone", -20.0)
 
 
@@ -261,9 +265,9 @@ def test_the_mode_and_the_items_of_every_kind_of_run_are_those_of_its_rows(store
     table = {"kind": "iterate", "target": "da-DK", "method": "average", "sources": ["de-DE", "sv-SE"]}
     run = run_store.create(stored, configs.from_table(table))
     query = "select mode, n, method, k, sources from runs where kind = 'iterate'"
-    assert index.query(stored, query)[1] == [("ExcTar", None, "average", None, "de-DE sv-SE")]
+    assert run_index.query(stored, query)[1] == [("ExcTar", None, "average", None, "de-DE sv-SE")]
     finish(run, "da-DK", 0.5, method="iterate_average")
-    assert index.query(stored, query)[1] == [("ExcTar", 40, "iterate_average", 2, "de-DE sv-SE")]
+    assert run_index.query(stored, query)[1] == [("ExcTar", 40, "iterate_average", 2, "de-DE sv-SE")]
 
 
 def test_a_workspace_without_runs_says_how_to_begin_one(bench, mu):

@@ -15,9 +15,9 @@ from merginguriel.errors import UsageError
 from merginguriel.evaluation.significance import compare
 from merginguriel.runs import run_store, worker
 from merginguriel.runs.kinds import pilot_arms
-from merginguriel.runs.kinds.pilot import Trial, order_of, sizes_of, standing, updated
+from merginguriel.runs.kinds.pilot import ArmItems, order_of, sizes_of, standing, updated
 from merginguriel.similarity.choice import Choice
-from merginguriel.tasks.base import Item
+from merginguriel.tasks.registry import Item
 
 NUMBERS = {"mean_pp": 1.0, "sd_pp": 3.0, "price_pp": 0.0}
 NAMED = {"sources": ["de-DE", "en-US"]}
@@ -66,17 +66,17 @@ def test_variants_of_a_template_stay_in_one_round():
 
 def test_the_standing_lies_between_the_prior_and_what_was_measured():
     pilot = configs.from_table({"kind": "pilot", "target": "sv-SE", "arms": ARMS})
-    trial = Trial(pilot_arms.arms_of(pilot)[0], Choice(()), None)
+    trial = ArmItems(pilot_arms.arms_of(pilot)[0], Choice(()), None)
     updated(trial, np.array([0.0, -1.0, 0.0, 0.0, -1.0] * 10), 0.05)
     assert -40 < trial.mean_pp < 1.0 and trial.sd_pp < 3.0
-    weak = Trial(pilot_arms.arms_of(pilot)[0], Choice(()), None)
+    weak = ArmItems(pilot_arms.arms_of(pilot)[0], Choice(()), None)
     updated(weak, np.array([0.0, -1.0, 0.0, 0.0, -1.0] * 10), 0.05, labels=False)
     assert trial.mean_pp < weak.mean_pp < 1.0 and trial.sd_pp < weak.sd_pp < 3.0
 
 
 def test_the_advised_arm_stays_first_unless_another_is_surely_better():
     pilot = configs.from_table({"kind": "pilot", "target": "sv-SE", "arms": ARMS})
-    advised, other = (Trial(arm, Choice(()), None) for arm in pilot_arms.arms_of(pilot)[:2])
+    advised, other = (ArmItems(arm, Choice(()), None) for arm in pilot_arms.arms_of(pilot)[:2])
     groups = [str(i) for i in range(60)]
     advised.right = np.arange(60) % 2 == 0
 

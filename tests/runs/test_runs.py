@@ -15,7 +15,7 @@ import yaml
 from run_files import QUICK, config_file, made_run, names, only_run
 
 from merginguriel.merging.recipe import Recipe, Source, check, dump_recipe, load_recipe
-from merginguriel.report import loading
+from merginguriel.report import scored_arms
 from merginguriel.runs import run_store, worker
 from merginguriel.study import merge_store
 
@@ -48,7 +48,7 @@ def test_a_run_from_nothing_trains_merges_and_compares_with_every_baseline(lab):
     assert together == {f"ensemble_{name}": round(v, 6) for name, v in found["ensembles"].items()}
     # The similarity that chose the sources chose the ensembles' too, by labels of the target.
     assert {(row["similarity"], row["saw"]) for row in rows} == {("REAL", "labels")}
-    output = loading.from_runs([run.folder])
+    output = scored_arms.from_runs([run.folder])
     assert not output.notes and all(
         arm.right is not None for arm in output.arms if arm.row.method != "single"
     )

@@ -260,8 +260,8 @@ def test_a_prepared_choice_is_marked_in_the_recipe_and_in_the_rows_of_runs(last)
     ran = last.mu("merge", "--method", "linear", "--target", "sv-SE", *flags, "--dry-run")
     assert yaml.safe_load(ran.out)["similarity"] == "URIEL+sinkhorn"
     by_run(last, flags, "linear")
-    from merginguriel.runs import index
+    from merginguriel.runs import run_index
     from merginguriel.workspace import find
 
     query = "select distinct similarity from rows where method = 'similarity'"
-    assert ("URIEL+sinkhorn",) in index.query(find(last.space), query)[1]
+    assert ("URIEL+sinkhorn",) in run_index.query(find(last.space), query)[1]

@@ -15,7 +15,7 @@ from merginguriel import locales
 from merginguriel.cli.main import run
 from merginguriel.errors import UsageError
 from merginguriel.similarity import select, uriel
-from merginguriel.tasks.base import locales as task_locales
+from merginguriel.tasks.registry import locales as task_locales
 
 
 def test_every_locale_of_massive_has_all_features():

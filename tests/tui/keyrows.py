@@ -15,7 +15,7 @@ from merginguriel_tui.screens.ledger import LedgerScreen
 from merginguriel_tui.screens.pilot import PilotScreen
 from merginguriel_tui.screens.run import RunScreen
 from merginguriel_tui.screens.why import WhyTree
-from merginguriel_tui.widgets.choice import Choice, Pick
+from merginguriel_tui.widgets.choice import ChoiceLine, Pick
 from merginguriel_tui.widgets.heat import Heat
 from merginguriel_tui.widgets.paged import PagedTable
 from textual.widgets import Input, OptionList, TabbedContent
@@ -290,9 +290,9 @@ ROWS: dict[str, dict[str, Row]] = {
     },
     "log": {
         **TABLE, "table.open": focus("entry"), "leave": focus("timeline", ("slash",)), "log.find": focus("find"),
-        "log.type": becomes(value("type", Choice), "Plan"),
+        "log.type": becomes(value("type", ChoiceLine), "Plan"),
         "log.open": becomes(lambda app: app.screen.only, True), "log.new": opens(Pick),
-        "log.clear": becomes(value("type", Choice), "", ("f",)), "log.swap": focus("entry"),
+        "log.clear": becomes(value("type", ChoiceLine), "", ("f",)), "log.swap": focus("entry"),
         "log.back": Row(lambda app: app.screen.here, lambda b, a: b != a, lambda app: app.screen.open(app.screen.found[3].id)),
     },
     "log, the entry": {

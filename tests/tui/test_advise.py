@@ -10,7 +10,7 @@ import time
 import pytest
 from looking import SIZES, notes, press, settled, shipped_copy, text_of
 from merginguriel_tui.advice_view import scale
-from merginguriel_tui.widgets.choice import Choice
+from merginguriel_tui.widgets.choice import ChoiceLine
 from pilot import play
 from textual.widgets import Input, OptionList
 
@@ -52,9 +52,9 @@ def test_what_if_answers_with_the_command_that_asks_the_same(space, mu):
     async def script(app, pilot):
         await settled(app, pilot)
         await press(app, pilot, "m")
-        assert app.screen.query_one("#mode", Choice).value == "IncTar"
+        assert app.screen.query_one("#mode", ChoiceLine).value == "IncTar"
         await press(app, pilot, "m", "w", "tab")
-        assert app.focused is app.screen.query_one("#method", Choice)
+        assert app.focused is app.screen.query_one("#method", ChoiceLine)
         await press(app, pilot, "enter", *"slerp", "enter", "tab", "right", "right")
         await press(app, pilot, "tab", "2", "tab", *["backspace", "0", ".", "5"], "tab", "1")
         app.screen.query_one("#min_gain", Input)

@@ -18,7 +18,7 @@ from places import EVIL, each, furnished, ready, whats
 from run_screens import until, waiting
 
 from merginguriel.knowledge.log import drafts
-from merginguriel.runs import index, run_store
+from merginguriel.runs import run_index, run_store
 
 
 def result(text):
@@ -162,7 +162,7 @@ def test_the_list_stays_right_while_others_write_the_store(bench):
             assert app.screen.NAME == "runs" and app.is_running
 
     play(space, script, screen="runs")
-    rows, count = index.listed(space, 100)
+    rows, count = run_index.listed(space, 100)
     assert count == len(rows) == 35
 
 

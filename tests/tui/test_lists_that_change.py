@@ -53,7 +53,7 @@ def test_the_cursor_stays_at_its_run_when_others_are_begun(space, place):
 
 def test_a_look_at_the_runs_that_fails_is_told_once_and_tried_again(space, monkeypatch):
     from merginguriel.errors import MuError
-    from merginguriel.runs.progress import Watch
+    from merginguriel.runs.run_progress import Watch
 
     run, look, looks = waiting(space, "sw-KE"), Watch.look, []
 

@@ -8,7 +8,7 @@ from looking import notes, press, settled, shipped_copy, text_of
 from merginguriel_tui.screens.compose_entry import ComposeScreen
 from merginguriel_tui.screens.landing import LandedScreen
 from merginguriel_tui.screens.log import LogScreen
-from merginguriel_tui.widgets.choice import Choice, Pick
+from merginguriel_tui.widgets.choice import ChoiceLine, Pick
 from pilot import play
 from run_screens import finished, until
 from textual.widgets import Input
@@ -52,7 +52,7 @@ def test_filters_narrow_the_timeline_as_the_command_does(shared, mu):
         steps = [
             ("target", "sw-KE"), ("method", "ties"), ("since", "2026-01-01"), ("until", "2026-01-21"), ("find", "ties"),
         ]  # fmt: skip
-        screen.query_one("#type", Choice).take("Retrospective")
+        screen.query_one("#type", ChoiceLine).take("Retrospective")
         for name, value in steps:
             screen.query_one(f"#{name}", Input).value = value
             await settled(app, pilot)
@@ -78,7 +78,7 @@ def test_every_key_of_the_screen(shared, mu):
         assert screen.focused.id == "entry" and screen.command == f"mu log show {screen.here}"
         assert of_cli(screen.command, shared).out.split("\n")[1].startswith(screen.found[1].title)
         await press(app, pilot, "w", "enter", "escape", "f")
-        assert screen.query_one("#type", Choice).value == "Plan"
+        assert screen.query_one("#type", ChoiceLine).value == "Plan"
         assert {one.type for one in screen.found} == {"Plan"}
         await press(app, pilot, "x", "o")
         result = of_cli(screen.command, shared, "--json").json

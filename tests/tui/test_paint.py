@@ -254,7 +254,7 @@ def test_pages_passed_while_one_is_drawn_are_not_drawn(bench, monkeypatch):
 
     async def script(app, pilot):
         await settled(app, pilot)
-        page = app.screen.query_one("#page", pages.Page)
+        page = app.screen.query_one("#page", pages.MarkdownPage)
         monkeypatch.setattr(pages, "draw", slow)
         for number in range(20):
             page.read(f"page {number}", {})

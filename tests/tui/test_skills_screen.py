@@ -11,7 +11,7 @@ import pytest
 from beside import of_cli, ready
 from looking import SIZES, notes, press, shipped_copy, text_of
 from merginguriel_tui.screens.why import WhyTree
-from merginguriel_tui.widgets.page import Page, draw
+from merginguriel_tui.widgets.page import MarkdownPage, draw
 from pilot import play
 from textual.widgets import Input, OptionList
 
@@ -120,7 +120,7 @@ def test_links_lead_to_skills_and_entries_and_back_again(space):
     async def script(app, pilot):
         await ready(app, pilot)
         screen = app.screen
-        page = screen.query_one("#page", Page)
+        page = screen.query_one("#page", MarkdownPage)
         hrefs = [link.href for link in page.drawn.links]
         other = next(i for i, h in enumerate(hrefs) if h.startswith("skills:") and SKILL not in h)
         page.focus()
@@ -161,7 +161,9 @@ def test_history_and_diff_are_those_of_git(tmp_path, mu):
         await press(app, pilot, "down", "enter")
         assert screen.pane == "diff"
         changes = of_cli(screen.command, space, "--json").json
-        assert changes and all(one["kind"] in screen.query_one("#changes", Page).text for one in changes)
+        assert changes and all(
+            one["kind"] in screen.query_one("#changes", MarkdownPage).text for one in changes
+        )
 
     play(space, script, size=(120, 40), screen="skills", what=(SKILL,))
 
@@ -204,7 +206,7 @@ def test_a_skill_is_edited_in_the_users_editor_and_read_again(tmp_path, monkeypa
         assert "cannot open an editor" in notes(app)  # this terminal is no real one
         app.suspend = contextlib.nullcontext
         await press(app, pilot, "e")
-        assert "version 9.9." in app.screen.query_one("#page", Page).text
+        assert "version 9.9." in app.screen.query_one("#page", MarkdownPage).text
 
     play(space, script, screen="skills", what=("advise",))
 

@@ -22,7 +22,7 @@ from textual.widgets import Label
 from merginguriel import workspace
 from merginguriel.config import run_config
 from merginguriel.runs import run_store as runs
-from merginguriel.runs.progress import EndWatch
+from merginguriel.runs.run_progress import EndWatch
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from run_screens import finished, until, waiting
 
 from merginguriel.config import run_config as configs
 from merginguriel.runs import run_store, time_left
-from merginguriel.runs.progress import Watch
+from merginguriel.runs.run_progress import Watch
 from merginguriel.runs.time_left import Expected, whole
 
 MERGE = ("score", "merge", "compare")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from textual.command import Provider
 
     from merginguriel.knowledge.problems import Problem
-    from merginguriel.runs.progress import EndWatch
+    from merginguriel.runs.run_progress import EndWatch
 
 SWITCH = 0.001  # thread switch interval in seconds: a reading thread delays drawing at most so long (default 0.005)
 EVERY = 2.0  # seconds between two checks for runs that have ended
@@ -229,7 +229,7 @@ class MuApp(Client):
 
     def _ended(self) -> None:
         from merginguriel.runs import run_store
-        from merginguriel.runs.progress import EndWatch
+        from merginguriel.runs.run_progress import EndWatch
         from merginguriel.runs.run_store import Run
 
         if self.watch_runs is None:

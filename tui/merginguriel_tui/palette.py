@@ -18,7 +18,7 @@ MOST = 1000  # newest runs and entries each
 BATCH = 200  # names between two pauses, so that typing never waits
 
 
-class Place(NamedTuple):
+class PaletteItem(NamedTuple):
     """A name, what it is, and where it leads: a screen and what to open there."""
 
     name: str
@@ -26,31 +26,33 @@ class Place(NamedTuple):
     leads: tuple[str, ...]
 
 
-def places(space: Workspace) -> list[Place]:
+def places(space: Workspace) -> list[PaletteItem]:
     """Return every place of a workspace."""
     from merginguriel import locales
     from merginguriel.knowledge.base import load_readable
-    from merginguriel.runs import index
+    from merginguriel.runs import run_index
 
     knowledge = load_readable(space)
     found = [
-        Place(f"{item.tag} {item.name}", "target: ask for advice", ("advise", item.tag))
+        PaletteItem(f"{item.tag} {item.name}", "target: ask for advice", ("advise", item.tag))
         for item in locales.table().values()
     ]
-    for row in index.listed(space, MOST)[0]:
-        found.append(Place(row["id"], f"run, {row['state']}", ("runs", row["id"])))
+    for row in run_index.listed(space, MOST)[0]:
+        found.append(PaletteItem(row["id"], f"run, {row['state']}", ("runs", row["id"])))
     for entry in knowledge.entries[-MOST:][::-1]:
-        found.append(Place(f"{entry.id[:10]} {entry.title}", f"entry, {entry.type}", ("log", entry.id)))
+        found.append(PaletteItem(f"{entry.id[:10]} {entry.title}", f"entry, {entry.type}", ("log", entry.id)))
     for skill in knowledge.skills:
-        found.append(Place(skill.name, "skill", ("skills", skill.name)))
-        found += [Place(claim.id, f"claim of {skill.name}", ("skills", claim.id)) for claim in skill.claims]
+        found.append(PaletteItem(skill.name, "skill", ("skills", skill.name)))
+        found += [
+            PaletteItem(claim.id, f"claim of {skill.name}", ("skills", claim.id)) for claim in skill.claims
+        ]
     return [one._replace(name=plain(one.name)) for one in found]
 
 
 class Places(Provider):
     """Locales, runs, entries, skills and claims of the workspace."""
 
-    found: list[Place]
+    found: list[PaletteItem]
 
     async def startup(self) -> None:
         """Read the names in a thread."""
@@ -76,7 +78,7 @@ class Places(Provider):
             if (score := matcher.match(place.name)) > 0:
                 yield Hit(score, matcher.highlight(place.name), self.going(place), help=place.help)
 
-    def going(self, place: Place) -> partial[None]:
+    def going(self, place: PaletteItem) -> partial[None]:
         """Return the call that goes to a place."""
         assert isinstance(self.app, Client)
         return partial(self.app.action_go, *place.leads)

@@ -13,7 +13,7 @@ from merginguriel.files import write_text
 from merginguriel.workspace import MARKER, Workspace
 
 
-class Look(NamedTuple):
+class TuiSettings(NamedTuple):
     """The [tui] settings: theme, keys by binding id, and errors in them."""
 
     theme: str | None
@@ -21,7 +21,7 @@ class Look(NamedTuple):
     wrong: list[MuError]
 
 
-def look(space: Workspace) -> Look:
+def look(space: Workspace) -> TuiSettings:
     """Read [tui] of mu.toml. Invalid settings become errors, not exceptions."""
     settings = space.settings.get("tui")
     table: dict[str, Any] = settings if isinstance(settings, dict) else {}
@@ -41,7 +41,9 @@ def look(space: Workspace) -> Look:
     for name, key in keys.items():
         if not isinstance(key, str) or not key:
             errors.append(MuError(f"tui.keys.{name} must name a key, got {key!r}.", where=where))
-    return Look(theme, {name: key for name, key in keys.items() if isinstance(key, str) and key}, errors)
+    return TuiSettings(
+        theme, {name: key for name, key in keys.items() if isinstance(key, str) and key}, errors
+    )
 
 
 def path(space: Workspace) -> Path:

@@ -24,7 +24,7 @@ DOUBTFUL = ("contested", "invalidated")  # a row's status: as it was written, or
 
 
 @dataclass(frozen=True)
-class Standing:
+class ClaimStanding:
     """A claim's derived status, and why.
 
     `mean_pp` and `se_pp` are the pooled difference of its rows, where there is one.
@@ -39,7 +39,7 @@ class Standing:
 
 def standing(
     claim: Claim, cited: Sequence[ResultRow], every: Sequence[ResultRow], corrected: Mapping[str, str]
-) -> Standing:
+) -> ClaimStanding:
     """Derive the status of a claim.
 
     Args:
@@ -49,27 +49,27 @@ def standing(
         corrected: Cited entries that a later entry supersedes without being cited → that entry's id.
     """
     if claim.superseded_by:
-        return Standing("superseded", f"replaced by {claim.superseded_by}")
+        return ClaimStanding("superseded", f"replaced by {claim.superseded_by}")
     doubtful = [row for row in cited if row.status in DOUBTFUL and in_scope(row, claim.scope)]
     if doubtful:
         refs = ", ".join(row.ref for row in doubtful[:3])
-        return Standing("contested", f"rests on {doubtful[0].status} rows: {refs}", rows=tuple(doubtful))
+        return ClaimStanding("contested", f"rests on {doubtful[0].status} rows: {refs}", rows=tuple(doubtful))
     if corrected:
         old, new = next(iter(corrected.items()))
-        return Standing("contested", f"{old} was corrected by {new}, which the claim does not cite")
+        return ClaimStanding("contested", f"{old} was corrected by {new}, which the claim does not cite")
     if (
         claim.predicate == "no_signal"
         and (correlation_status := conditional_claims.correlation(claim, cited)) is not None
     ):
         status, summary = conditional_claims.no_correlation(correlation_status)
-        return Standing(status, summary, rows=correlation_status.rows)
+        return ClaimStanding(status, summary, rows=correlation_status.rows)
     conditional = claim.predicate in ("requires", "no_signal")
     compare = conditional_claims.compared if conditional else differences
     result = compare(claim, cited)
     if not result and conditional:
-        return Standing("under noise", UNTESTED[claim.predicate], rows=tuple(cited))
+        return ClaimStanding("under noise", UNTESTED[claim.predicate], rows=tuple(cited))
     if not result:
-        return Standing("contested", NOTHING_COMPARED)
+        return ClaimStanding("contested", NOTHING_COMPARED)
     pool = pooled(result)
     rows = tuple({row.ref: row for _, _, pair in result for row in pair}.values())
     direction = 1 if claim.predicate in ("beats", "prefers", "requires") else -1
@@ -90,7 +90,7 @@ def standing(
         status = "supported" if p is not None and p < 0.05 else "under noise"
     else:
         status = "refuted" if p is not None and p < 0.05 else "contested"
-    return Standing(status, summary, pool.mean, pool.se, rows)
+    return ClaimStanding(status, summary, pool.mean, pool.se, rows)
 
 
 def _said(pool: Pool, comparisons: int, unit: str) -> str:

@@ -22,7 +22,7 @@ from merginguriel.knowledge.parse.skills import Skill
 from merginguriel.knowledge.parse.yaml_lines import Mapping, read_text, read_yaml
 from merginguriel.text.suggest import did_you_mean, suggest
 
-from .claim_status import NOT_TESTED, Standing
+from .claim_status import NOT_TESTED, ClaimStanding
 from .grading import grade
 
 SURE = 1.96  # standard errors beyond which a difference is outside noise
@@ -234,7 +234,7 @@ def prose(skill: Skill) -> Iterator[Passage]:
         yield from passages(section)
 
 
-def would_change(claim: Claim, now: Standing) -> str:
+def would_change(claim: Claim, now: ClaimStanding) -> str:
     """Return what evidence would give the claim another status."""
     if now.status == "superseded":
         return f"nothing; see mu why {claim.superseded_by}"

@@ -16,7 +16,7 @@ from merginguriel.knowledge.parse.claims import Claim
 from merginguriel.knowledge.parse.rows import ResultRow
 
 from . import conditional_claims
-from .claim_status import NOT_TESTED, Standing
+from .claim_status import NOT_TESTED, ClaimStanding
 from .pooling import Difference, differences, pooled
 
 LEVELS = ("very low", "low", "moderate", "high")
@@ -91,7 +91,7 @@ def grade(claim: Claim, knowledge: Knowledge, *, context: str | None = None) -> 
     return Grade(LEVELS[max(0, len(LEVELS) - 1 - steps)], tuple(reasons))
 
 
-def _precision(now: Standing, result: Sequence[Difference]) -> list[Reason]:
+def _precision(now: ClaimStanding, result: Sequence[Difference]) -> list[Reason]:
     """Lower the grade for weak significance, from n and pairing."""
     if now.mean_pp is None or not now.se_pp:
         return [Reason("precision", "no row gives n, so its noise is unknown", 2)]
@@ -134,7 +134,7 @@ def _replication_of_rows(rows: Sequence[ResultRow]) -> list[Reason]:
     return [] if rows else [Reason("replication", "its entries have no rows")]
 
 
-def _consistency(claim: Claim, now: Standing, result: Sequence[Difference]) -> list[Reason]:
+def _consistency(claim: Claim, now: ClaimStanding, result: Sequence[Difference]) -> list[Reason]:
     """Lower the grade where targets differ in sign, or in size beyond their noise."""
     by_target: dict[tuple[str, str], list[Difference]] = {}
     for difference in result:

@@ -9,7 +9,7 @@ from math import sqrt
 from merginguriel import stats
 from merginguriel.knowledge.parse.claims import Claim, in_scope
 from merginguriel.knowledge.parse.rows import MEASURES, ResultRow, distinct
-from merginguriel.metrics import base as metrics
+from merginguriel.metrics import registry as metrics
 
 # In points of a hundred and their square; no variance where n is not given.
 Difference = tuple[float, float | None, tuple[ResultRow, ...]]

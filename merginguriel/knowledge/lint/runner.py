@@ -20,7 +20,7 @@ from pathlib import Path
 from merginguriel import __version__, cache
 from merginguriel.errors import MuError
 from merginguriel.knowledge.base import MOST_BYTES, load_readable
-from merginguriel.knowledge.log.vocabulary import Program
+from merginguriel.knowledge.log.known_names import Program
 from merginguriel.knowledge.parse.entries import entry_paths
 from merginguriel.knowledge.parse.file_stamps import FOLDER, NO_FILE, is_settled, stamp, stamps
 from merginguriel.knowledge.parse.prose_numbers import NAME_THE_UNIT, bare_differences

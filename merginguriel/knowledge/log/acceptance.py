@@ -19,7 +19,7 @@ from merginguriel.knowledge.parse.row_parser import CellError, is_future
 from merginguriel.text.suggest import suggest
 from merginguriel.workspace import Workspace
 
-from . import append, commits, prior_attempts, takes_back, vocabulary
+from . import append, commits, known_names, prior_attempts, takes_back
 
 Ordered = Callable[[Knowledge, Expectation], bool]
 EXPECTED = """\
@@ -31,7 +31,7 @@ EXPECTED = """\
 
 
 @dataclass(frozen=True)
-class Source:
+class EntrySource:
     """The text of a proposed entry.
 
     Attributes:
@@ -66,20 +66,20 @@ class Source:
         return f"{key}.{error.column}{'_pp' if in_pp else ''}"
 
 
-def source_of(space: Workspace, text: str) -> Source:
+def source_of(space: Workspace, text: str) -> EntrySource:
     """Return a proposed entry's text with its Markdown.
 
     Raises:
         UsageError: The text is JSON of another form than `mu schema entry` prints; `where` is the key.
     """
     if not text.lstrip().startswith("{"):
-        return Source(text, text)
+        return EntrySource(text, text)
     from . import entry_json
 
     markdown, keys = entry_json.read(
         text, today=date.today().isoformat(), context=str(space.settings["context"])
     )
-    return Source(text, markdown, keys)
+    return EntrySource(text, markdown, keys)
 
 
 def preview(
@@ -89,7 +89,7 @@ def preview(
     file: Path | None = None,
     anyway: bool = False,
     knowledge: Knowledge | None = None,
-    program: vocabulary.Program | None = None,
+    program: known_names.Program | None = None,
     repository: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
     verdicts: takes_back.Verdicts | None = None,
@@ -119,7 +119,7 @@ def accept(
     beside: Path | None = None,
     draft: Path | None = None,
     anyway: bool = False,
-    program: vocabulary.Program | None = None,
+    program: known_names.Program | None = None,
     repository: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
     verdicts: takes_back.Verdicts | None = None,
@@ -206,7 +206,7 @@ def check(
     *,
     anyway: bool = False,
     knowledge: Knowledge | None = None,
-    program: vocabulary.Program | None = None,
+    program: known_names.Program | None = None,
     tell: Callable[[str], None] = lambda text: None,
     verdicts: takes_back.Verdicts | None = None,
     ordered: Ordered | None = None,
@@ -241,7 +241,7 @@ def check(
             "or, if nothing will be measured: --anyway",
         )
     knowledge = knowledge or load_readable(space)
-    new = vocabulary.unknown(knowledge, program or {}, entry)
+    new = known_names.unknown(knowledge, program or {}, entry)
     for item in new:
         if item.near and not anyway:
             raise KnowledgeError(

@@ -16,7 +16,7 @@ from merginguriel.workspace import Workspace
 
 from . import acceptance
 from .append import row_files
-from .vocabulary import Program
+from .known_names import Program
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ Expected: Any = create_model(
 )
 
 
-class Settled(_Model):
+class AnsweredQuestion(_Model):
     """A question of another entry, and what was found."""
 
     question: str = Field(description="Name of the question: <entry id>#q<n>, as mu log questions prints it.")
@@ -130,8 +130,10 @@ class EntryModel(_Model):
         "or p_positive, or both.",
     )
     questions: list[str] = Field([], description="Questions that this entry opens.")
-    narrows: list[Settled] = Field([], description="Questions of other entries that this one narrows.")
-    closes: list[Settled] = Field([], description="Questions of other entries that this one closes.")
+    narrows: list[AnsweredQuestion] = Field(
+        [], description="Questions of other entries that this one narrows."
+    )
+    closes: list[AnsweredQuestion] = Field([], description="Questions of other entries that this one closes.")
 
 
 class _Untitled(GenerateJsonSchema):

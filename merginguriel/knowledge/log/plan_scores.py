@@ -19,7 +19,7 @@ ROUNDING = 0.005  # pp: two accuracies of four decimals leave their difference s
 
 
 @dataclass(frozen=True)
-class Score:
+class ExpectationScore:
     """An expectation and its outcome.
 
     Attributes:
@@ -66,7 +66,7 @@ class PlanState:
     age_days: int
     answered_by: tuple[str, ...]
     waits_for: tuple[str, ...]
-    scores: tuple[Score, ...]
+    scores: tuple[ExpectationScore, ...]
     lost: tuple[tuple[str, str], ...] = ()
 
     def as_dict(self) -> dict[str, object]:
@@ -140,7 +140,7 @@ def _line(knowledge: Knowledge, id: str) -> list[Entry]:
     return [knowledge.by_entry[item] for item in result]
 
 
-def scores(knowledge: Knowledge) -> list[Score]:
+def scores(knowledge: Knowledge) -> list[ExpectationScore]:
     """Score every expectation of every plan that is not superseded, in order of date."""
     result = []
     for entry in knowledge.entries:
@@ -153,7 +153,7 @@ def scores(knowledge: Knowledge) -> list[Score]:
     return result
 
 
-def _score(knowledge: Knowledge, ref: str, plan: Entry, expectation: Expectation) -> Score:
+def _score(knowledge: Knowledge, ref: str, plan: Entry, expectation: Expectation) -> ExpectationScore:
     rows = distinct(
         row
         for entry in retrospectives(knowledge, plan)
@@ -163,11 +163,11 @@ def _score(knowledge: Knowledge, ref: str, plan: Entry, expectation: Expectation
     return scored(ref, plan, expectation, rows)
 
 
-def scored(ref: str, plan: Entry, expectation: Expectation, rows: Sequence[ResultRow]) -> Score:
+def scored(ref: str, plan: Entry, expectation: Expectation, rows: Sequence[ResultRow]) -> ExpectationScore:
     """Score an expectation against rows that measured it."""
     rows = [row for row in rows if expectation.covers(row) and _difference(row, expectation) is not None]
     if not rows:
-        return Score(ref, plan.id, expectation, restated=bool(expectation.plan))
+        return ExpectationScore(ref, plan.id, expectation, restated=bool(expectation.plan))
     differences = [d for row in rows if (d := _difference(row, expectation)) is not None]
     actual = sum(differences) / len(differences)
     variances = [row.variance_pp for row in rows]
@@ -179,7 +179,7 @@ def scored(ref: str, plan: Entry, expectation: Expectation, rows: Sequence[Resul
         above = max(0.0, actual - high) if high is not None else 0.0
         inside = max(below, above) <= ROUNDING
         error = actual - (low + high) / 2 if low is not None and high is not None else above - below
-    return Score(
+    return ExpectationScore(
         ref, plan.id, expectation, tuple(rows), actual,
         se_pp=sqrt(sum(known) / len(known)) if len(known) == len(rows) else None,
         inside=inside, error_pp=error,
@@ -195,7 +195,7 @@ def _difference(row: ResultRow, expectation: Expectation) -> float | None:
     return row.difference_pp if row.baseline_kind == expectation.over else None
 
 
-def summary(result: list[Score]) -> Summary:
+def summary(result: list[ExpectationScore]) -> Summary:
     """Summarise scores."""
     measured = [score for score in result if score.actual_pp is not None]
     intervals = [score for score in measured if score.inside is not None]
@@ -223,7 +223,7 @@ def _mean(values: list[float]) -> float | None:
 
 def plans(knowledge: Knowledge, today: str) -> list[PlanState]:
     """Return the state of every plan in order of date; ages count up to `today` (YYYY-MM-DD)."""
-    by_plan: dict[str, list[Score]] = {}
+    by_plan: dict[str, list[ExpectationScore]] = {}
     for score in scores(knowledge):
         by_plan.setdefault(score.plan, []).append(score)
     result = []
@@ -248,7 +248,7 @@ def plans(knowledge: Knowledge, today: str) -> list[PlanState]:
     return result
 
 
-def picture(result: list[Score], width: int = 44) -> list[str]:
+def picture(result: list[ExpectationScore], width: int = 44) -> list[str]:
     """Draw each score as one line of `width` characters, all on one scale of pp.
 
     `├──┤` is what was expected, `●` what came, `┆` zero; an end without a bar is open.

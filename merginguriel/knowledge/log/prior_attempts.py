@@ -120,7 +120,7 @@ def _matches(rows: Iterable[ResultRow], query: Wanted) -> list[Match]:
 
 
 @dataclass(frozen=True)
-class Planned:
+class OpenExpectation:
     """An expectation of an open plan about the merge in question."""
 
     plan: str
@@ -135,14 +135,14 @@ class Planned:
         return f"planned: {self.plan} {self.expected.label()} on {self.expected.context}"
 
 
-def planned(knowledge: Knowledge, query: Wanted) -> list[Planned]:
+def planned(knowledge: Knowledge, query: Wanted) -> list[OpenExpectation]:
     """Return unmeasured expectations of open plans about the same merge, newest first."""
     result = []
     for state in plan_scores.plans(knowledge, "9999-12-31"):
         if state.state not in ("open", "partly answered"):
             continue
         result += [
-            Planned(state.plan.id, score.expected)
+            OpenExpectation(state.plan.id, score.expected)
             for score in state.scores
             if score.actual_pp is None and _matches_plan(score.expected, query)
         ]

@@ -14,7 +14,7 @@ from merginguriel.errors import KnowledgeError
 
 from . import expectations, invalidation, markdown, questions, rows, troubleshooting
 from .expectations import Expectation
-from .questions import OpenQuestion, Settled
+from .questions import OpenQuestion, QuestionSettlement
 from .row_parser import parse_row, read_csv
 from .troubleshooting import Trouble
 from .yaml_lines import Mapping, line_of, need_text, read_front_matter, read_text
@@ -51,7 +51,7 @@ class Entry:
     rows: tuple[rows.ResultRow, ...] = ()
     expected: tuple[Expectation, ...] = ()
     questions: tuple[OpenQuestion, ...] = ()
-    settles: tuple[Settled, ...] = ()  # questions of other entries that this one narrows or closes
+    settles: tuple[QuestionSettlement, ...] = ()  # questions of other entries that this one narrows or closes
     trouble: Trouble | None = None  # of an entry of type Troubleshooting
     files: tuple[Path, ...] = field(default=())  # row files that the entry names
     marks: tuple[invalidation.Mark, ...] = ()  # what it says of rows of other entries
@@ -102,7 +102,7 @@ def parse_entry(text: str, path: Path) -> Entry:
     files: list[Path] = []
     expected: list[Expectation] = []
     own_questions: list[OpenQuestion] = []
-    settled: list[Settled] = []
+    settled: list[QuestionSettlement] = []
     marks: list[invalidation.Mark] = []
     sections = markdown.sections(body, body_line)
     for section in sections:

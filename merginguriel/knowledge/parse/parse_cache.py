@@ -32,7 +32,7 @@ ALLOWED = {
 WORKSPACES = 32  # number of cached workspaces; the least recently used is removed
 
 
-class Reader(pickle.Unpickler):
+class KnowledgeUnpickler(pickle.Unpickler):
     """Unpickler for the classes of parsed knowledge only."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -71,7 +71,7 @@ def recall(root: Path, key: str, kind: str = "knowledge") -> Any:
     if data is None:
         return None
     try:
-        result = Reader(io.BytesIO(data)).load()
+        result = KnowledgeUnpickler(io.BytesIO(data)).load()
     except (ValueError, EOFError, ArithmeticError, pickle.UnpicklingError):
         return None
     except (AttributeError, ImportError, IndexError, KeyError, TypeError):

@@ -33,7 +33,7 @@ class OpenQuestion:
 
 
 @dataclass(frozen=True)
-class Settled:
+class QuestionSettlement:
     """What an entry says about a question of another: `<entry id>#q<n>` is narrowed or closed."""
 
     question: str
@@ -46,10 +46,10 @@ class Settled:
         return {"question": self.question, "state": self.state, "text": self.text}
 
 
-def parse(section: Section, path: Path) -> tuple[list[OpenQuestion], list[Settled]]:
+def parse(section: Section, path: Path) -> tuple[list[OpenQuestion], list[QuestionSettlement]]:
     """Return the questions that an entry asks, and those of others that it settles."""
     questions: list[OpenQuestion] = []
-    settled: list[Settled] = []
+    settled: list[QuestionSettlement] = []
     for number, text in section.lines:
         item = markdown.item(text)
         if item is None:
@@ -63,7 +63,7 @@ def parse(section: Section, path: Path) -> tuple[list[OpenQuestion], list[Settle
                     where=f"{path}:{number}",
                     hint=f"[{settles[1]} ENTRY-ID#q1] and what was found; see their names: mu log questions",
                 )
-            settled.append(Settled(ref, _DONE[settles[1]], settles[3].strip(), number))
+            settled.append(QuestionSettlement(ref, _DONE[settles[1]], settles[3].strip(), number))
         elif not state:
             raise KnowledgeError(
                 "an open question starts with its state.",

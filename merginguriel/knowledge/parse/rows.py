@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from merginguriel import stats
 from merginguriel.errors import UsageError
-from merginguriel.metrics import base as metrics
+from merginguriel.metrics import registry as metrics
 
 MODES = ("ExcTar", "IncTar", "-")
 STATUSES = ("current", "contested", "invalidated")  # what a cell may say

@@ -41,7 +41,7 @@ class Mapping(dict):
     flow: bool = False
 
 
-class Items(list):
+class LinedList(list):
     """A YAML list with the line it starts on."""
 
     line: int = 0
@@ -114,7 +114,7 @@ def _value(event: yaml.Event, events: Iterator[yaml.Event], path: str, first_lin
     if isinstance(event, yaml.ScalarEvent):
         return Text.at(event.value, line, bare=not event.style)
     if isinstance(event, yaml.SequenceStartEvent):
-        items = Items()
+        items = LinedList()
         items.line = line
         while not isinstance(item := next(events), yaml.SequenceEndEvent):
             items.append(_value(item, events, path, first_line, depth + 1))

@@ -141,4 +141,4 @@ def _of(connection: sqlite3.Connection, query: str, wanted: Iterable[str]) -> li
 
 
 def _read(data: bytes) -> Any:
-    return parse_cache.Reader(io.BytesIO(data)).load()
+    return parse_cache.KnowledgeUnpickler(io.BytesIO(data)).load()

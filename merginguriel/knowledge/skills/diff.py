@@ -12,7 +12,7 @@ from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge import git
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.claims import row_status
-from merginguriel.knowledge.claims.claim_status import Standing
+from merginguriel.knowledge.claims.claim_status import ClaimStanding
 from merginguriel.knowledge.claims.pooling import differences
 from merginguriel.knowledge.parse.claims import Claim
 from merginguriel.knowledge.parse.entries import Entry, parse_entry
@@ -174,7 +174,7 @@ def _shown(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)
 
 
-def strength(before: Standing, now: Standing) -> str | None:
+def strength(before: ClaimStanding, now: ClaimStanding) -> str | None:
     """Return `strengthened`, `weakened` or None: by status, then by difference in standard errors from 1% on."""
     a, b = RANK.get(before.status, -1), RANK.get(now.status, -1)
     if a == b and before.mean_pp is not None and now.mean_pp is not None and before.se_pp and now.se_pp:

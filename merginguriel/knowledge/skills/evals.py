@@ -21,7 +21,7 @@ TIMEOUT = 600  # seconds for one answer of an agent
 
 
 @dataclass(frozen=True)
-class Question:
+class EvalQuestion:
     """A question and the texts that a right answer contains (case is ignored)."""
 
     skill: str
@@ -49,13 +49,13 @@ class Result:
         return dict(vars(self))
 
 
-def questions(knowledge: Knowledge, name: str | None = None) -> list[Question]:
+def questions(knowledge: Knowledge, name: str | None = None) -> list[EvalQuestion]:
     """Return the questions of all skills, or of one; raise KnowledgeError with file and line."""
     skills = [knowledge.skill(name)] if name else knowledge.skills
     return [question for skill in skills for question in _of(skill)]
 
 
-def _of(skill: Skill) -> list[Question]:
+def _of(skill: Skill) -> list[EvalQuestion]:
     path = skill.path.parent / "evals" / "questions.yaml"
     if not path.is_file():
         return []
@@ -68,11 +68,11 @@ def _of(skill: Skill) -> list[Question]:
         answer = item["answer"]
         texts = answer if isinstance(answer, list) else [answer]
         answers = tuple(need_text(text, "answer", where) for text in texts)
-        result.append(Question(skill.name, need_text(item["question"], "question", where), answers))
+        result.append(EvalQuestion(skill.name, need_text(item["question"], "question", where), answers))
     return result
 
 
-def check(asked: Sequence[Question], knowledge: Knowledge) -> list[Result]:
+def check(asked: Sequence[EvalQuestion], knowledge: Knowledge) -> list[Result]:
     """Check that search finds the skill of each question, and that its text contains the answer."""
     result = []
     for question in asked:
@@ -87,7 +87,7 @@ def check(asked: Sequence[Question], knowledge: Knowledge) -> list[Result]:
     return result
 
 
-def ask(asked: Sequence[Question], agent: str, knowledge: Knowledge) -> list[Result]:
+def ask(asked: Sequence[EvalQuestion], agent: str, knowledge: Knowledge) -> list[Result]:
     """Ask an agent each question with and without the text of the skill, and score both answers."""
     result = []
     for question in asked:

@@ -14,7 +14,7 @@ from .diff import meaning_changes
 
 
 @dataclass(frozen=True)
-class State:
+class SkillVersion:
     """A skill after one commit.
 
     `commit` is empty for uncommitted changes, `version` for a state that cannot be read.
@@ -39,7 +39,7 @@ class State:
         }
 
 
-def history(space: Workspace, name: str) -> list[State]:
+def history(space: Workspace, name: str) -> list[SkillVersion]:
     """Return the states of a skill, newest first.
 
     Raises:
@@ -57,7 +57,7 @@ def history(space: Workspace, name: str) -> list[State]:
         raise UsageError(f"unknown skill {name!r} here or in git.", hint="See: mu skills list")
     files = [f"skills/{name}/SKILL.md", f"skills/{name}/claims.yaml"]
     texts = git.texts(space.root, [(commit, file) for commit, _, _ in commits for file in files])
-    states: list[State] = []
+    states: list[SkillVersion] = []
     before: Skill | None = None
     for i in reversed(range(len(commits))):
         commit, date, subject = commits[i]
@@ -84,11 +84,11 @@ def _read(text: str | None, claims: str | None, folder: Path) -> tuple[Skill | N
 
 def _state(
     commit: str, date: str, subject: str, before: Skill | None, now: Skill | None, trouble: str
-) -> State:
+) -> SkillVersion:
     if now is None:
         changes = [trouble]
     elif before is None:
         changes = [f"first state: {len(now.claims)} claim{'s' * (len(now.claims) != 1)}"]
     else:
         changes = meaning_changes(before, now)
-    return State(commit, date, subject, now.version if now else "", tuple(changes))
+    return SkillVersion(commit, date, subject, now.version if now else "", tuple(changes))

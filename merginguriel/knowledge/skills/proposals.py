@@ -32,8 +32,8 @@ from merginguriel.workspace import Workspace
 
 from . import restate
 from .catalogue import freshness
+from .generated_tables import refresh
 from .restate import Edit
-from .tables import refresh
 
 GOALS = ("best_single_source", "best_zero_shot", "target_alone")
 FEWEST = 3  # targets of a comparison that is proposed

@@ -8,7 +8,7 @@ from math import isfinite
 import numpy as np
 
 from merginguriel.errors import UsageError
-from merginguriel.merging.registry import Method, Param, Place, method
+from merginguriel.merging.registry import Method, Param, TensorPlace, method
 
 from .averaging import added, weighted_sum
 
@@ -33,7 +33,7 @@ def layer_swap(
     bottom: int,
     top: int,
     blend: int,
-    place: Place,
+    place: TensorPlace,
 ) -> np.ndarray:
     """Take the outer layers from one source and the middle ones from the other.
 
@@ -75,7 +75,13 @@ def layer_swap(
     last=Param(1.0, doc="factor on their sum in the last layer; the paper's α + β"),
 )
 def lines(
-    base: np.ndarray, deltas: np.ndarray, weights: np.ndarray, *, first: float, last: float, place: Place
+    base: np.ndarray,
+    deltas: np.ndarray,
+    weights: np.ndarray,
+    *,
+    first: float,
+    last: float,
+    place: TensorPlace,
 ) -> np.ndarray:
     """Add the task vectors with a factor that grows linearly from the first layer to the last.
 

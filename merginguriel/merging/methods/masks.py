@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from merginguriel.errors import UsageError
-from merginguriel.merging.registry import Param, Place, method
+from merginguriel.merging.registry import Param, TensorPlace, method
 
 PAPER = "Wang et al. 2024, arXiv:2405.07813"
 STRICTNESS = Param(
@@ -63,7 +63,7 @@ def localise(
     *,
     strictness: float,
     scale: float,
-    place: Place,
+    place: TensorPlace,
 ) -> np.ndarray:
     """Add the sum of the task vectors where the target's own model claims the entry; elsewhere keep the base.
 

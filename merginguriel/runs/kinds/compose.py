@@ -8,10 +8,10 @@ from pathlib import Path
 from merginguriel.config.schema import Config
 from merginguriel.embedding import compose, compose_report
 from merginguriel.embedding.architecture import Shape
-from merginguriel.embedding.train import Settings, Window, ranks
+from merginguriel.embedding.training import Settings, Window, ranks
 from merginguriel.errors import UsageError
 from merginguriel.merging import registry
-from merginguriel.models.base import embedder_base
+from merginguriel.models.base_models import embedder_base
 from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Outcome, Tell
 from merginguriel.study import composition_rows
@@ -60,7 +60,7 @@ def text_of(config: Config) -> parallel.Parallel:
     return parallel.load(config.data or "home", *config.locales, seed=config.seed, size=config.compose.size)
 
 
-def plan_of(config: Config, text: parallel.Parallel, space: Workspace, out: Path) -> compose.Plan:
+def plan_of(config: Config, text: parallel.Parallel, space: Workspace, out: Path) -> compose.CompositionPlan:
     """Return the plan of a study, with its base written into the workspace."""
     given = config.compose
     window = Window(given.negatives, *ranks(given.mine_ranks))
@@ -71,7 +71,7 @@ def plan_of(config: Config, text: parallel.Parallel, space: Workspace, out: Path
         loss=given.loss, epochs=given.epochs, steps=given.steps, batch=given.batch_size,
         learning_rate=given.learning_rate, max_tokens=given.max_tokens, seed=config.seed,
     )  # fmt: skip
-    return compose.Plan(
+    return compose.CompositionPlan(
         text, embedder_base(str(config.base), space, texts), out, Shape(pooling=given.pooling, rank=given.lora_rank),
         settings, window, given.methods,
     )  # fmt: skip

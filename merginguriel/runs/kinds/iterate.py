@@ -10,7 +10,7 @@ from merginguriel.config.run_config import settings_of, training_settings
 from merginguriel.config.schema import Config, Finetuning
 from merginguriel.evaluation.nxn import Matrix, nxn
 from merginguriel.merging.recipe import Recipe, Source, check
-from merginguriel.metrics.base import find
+from merginguriel.metrics.registry import find
 from merginguriel.models import build_record
 from merginguriel.runs.resolve import options_of, study_of
 from merginguriel.runs.run_store import Run
@@ -22,8 +22,8 @@ from merginguriel.study.study import Study
 from merginguriel.training.settings import IterateSettings
 from merginguriel.workspace import Workspace
 
-from .common import half, make_models, outcome
 from .merge import all_baselines, right_of
+from .shared_steps import half, make_models, outcome
 
 # Keys of `training` that rounds do not use: `iterate` has its own epochs and patience.
 NOT_OF_ROUNDS = (

@@ -20,7 +20,7 @@ from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.merging import engine
 from merginguriel.merging.inplace import merge_into
 from merginguriel.merging.recipe import Recipe, Source, check, dump_recipe
-from merginguriel.metrics.base import find
+from merginguriel.metrics.registry import find
 from merginguriel.models.build_record import text_hash
 from merginguriel.runs.resolve import options_of, study_of
 from merginguriel.runs.run_store import Run
@@ -33,10 +33,10 @@ from merginguriel.study import study as studies
 from merginguriel.study.results import merge_row
 from merginguriel.study.statistics_file import read_for
 from merginguriel.study.study import Study
-from merginguriel.tasks.base import Item, TaskData
+from merginguriel.tasks.registry import Item, TaskData
 from merginguriel.workspace import Workspace
 
-from .common import goal_dict, half, make_models, outcome
+from .shared_steps import goal_dict, half, make_models, outcome
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:

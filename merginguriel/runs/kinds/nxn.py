@@ -16,7 +16,7 @@ from merginguriel.study.results import matrix_rows
 from merginguriel.version import measured_by
 from merginguriel.workspace import Workspace
 
-from .common import make_models
+from .shared_steps import make_models
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:

@@ -27,7 +27,7 @@ from merginguriel.evaluation.nxn import Matrix, nxn
 from merginguriel.evaluation.significance import Comparison
 from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.merging.recipe import Recipe
-from merginguriel.metrics.base import find
+from merginguriel.metrics.registry import find
 from merginguriel.runs.planning import models_of
 from merginguriel.runs.resolve import options_of, study_of
 from merginguriel.runs.run_store import Run
@@ -39,14 +39,14 @@ from merginguriel.similarity.registry import sees_labels
 from merginguriel.study import source_choice
 from merginguriel.study.results import compare_all, compared_rows, logged_params, merge_rows
 from merginguriel.study.study import Study
-from merginguriel.tasks.base import Item, TaskData
+from merginguriel.tasks.registry import Item, TaskData
 from merginguriel.version import measured_by
 from merginguriel.workspace import Workspace
 
 from . import merge, pilot_unlabelled
-from .common import arms_of as item_arms
-from .common import make_models, scored_result
 from .pilot_arms import PilotArm, arms_of
+from .shared_steps import arms_of as item_arms
+from .shared_steps import make_models, scored_result
 
 NOTHING = Bounds(-100.0, 100.0, 0.0, 0)
 ALPHA = 0.05  # of all arms together, on development items
@@ -54,7 +54,7 @@ FEWEST = 20  # groups of variants in the first round
 
 
 @dataclass
-class Trial:
+class ArmItems:
     """An arm during the pilot. right: bool, of the items so far, in their order."""
 
     arm: PilotArm
@@ -104,11 +104,11 @@ def best_single(dev: Matrix, target: str, mode: str) -> str:
     return others[int((find(dev.metric).sign * dev.column(target, others)).argmax())]
 
 
-def prepared(study: Study, arm: PilotArm, models: Mapping[str, Any], dev: Matrix, tell: Tell) -> Trial:
+def prepared(study: Study, arm: PilotArm, models: Mapping[str, Any], dev: Matrix, tell: Tell) -> ArmItems:
     """Return an arm with its sources chosen, and its recipe unless it is an ensemble."""
     chosen = merge.choose(study, arm.config, models, dev, tell)
     recipe = None if arm.together else merge.recipe_of(study, arm.config, chosen, tell)
-    return Trial(arm, chosen, recipe, mean_pp=arm.mean_pp, sd_pp=arm.sd_pp)
+    return ArmItems(arm, chosen, recipe, mean_pp=arm.mean_pp, sd_pp=arm.sd_pp)
 
 
 def order_of(items: Sequence[Item], seed: int) -> list[list[int]]:
@@ -128,8 +128,8 @@ def sizes_of(units: int, arms: int) -> list[int]:
 
 
 def halving(
-    study: Study, trials: Sequence[Trial], data: TaskData, base: np.ndarray, config: Config, tell: Tell
-) -> Trial:
+    study: Study, trials: Sequence[ArmItems], data: TaskData, base: np.ndarray, config: Config, tell: Tell
+) -> ArmItems:
     """Try the arms on development items, half as many in each round, and return the best.
 
     Args:
@@ -160,7 +160,7 @@ def halving(
     return alive[0]
 
 
-def updated(trial: Trial, differences: np.ndarray, alpha: float, *, labels: bool = True) -> None:
+def updated(trial: ArmItems, differences: np.ndarray, alpha: float, *, labels: bool = True) -> None:
     """Combine the prior of an arm with its paired differences [units], each from −1 to 1, of accuracy or agreement."""
     trial.seen = bounds(differences, alpha)
     noise = noise_of(differences) + (0.0 if labels else AGREEMENT_SD**2)
@@ -176,7 +176,7 @@ def noise_of(differences: np.ndarray) -> float:
     return 1e4 * (float(((differences - differences.mean()) ** 2).sum()) + 1) / (n + 1) / n
 
 
-def standing(trial: Trial, first: Trial, groups: Sequence[str], *, labels: bool) -> float:
+def standing(trial: ArmItems, first: ArmItems, groups: Sequence[str], *, labels: bool) -> float:
     """Return how far an arm is ahead of the first, pp: surely, with labels; without, by their expected gains alone."""
     price = trial.arm.price_pp - first.arm.price_pp
     if trial is first or not labels:
@@ -188,7 +188,7 @@ def standing(trial: Trial, first: Trial, groups: Sequence[str], *, labels: bool)
 
 def right_of(
     study: Study,
-    trial: Trial,
+    trial: ArmItems,
     items: Sequence[Item],
     every: Sequence[Item],
     index: Sequence[int],
@@ -202,7 +202,7 @@ def right_of(
     return together(study, trial, every, metric)[list(index)]
 
 
-def together(study: Study, trial: Trial, items: Sequence[Item], metric: str) -> np.ndarray:
+def together(study: Study, trial: ArmItems, items: Sequence[Item], metric: str) -> np.ndarray:
     """Return which items an ensemble answers correctly, from the cached predictions of its sources."""
     names = trial.chosen.names
     method = ensemble.METHODS[trial.arm.ensemble]
@@ -224,8 +224,8 @@ def together(study: Study, trial: Trial, items: Sequence[Item], metric: str) -> 
 def confirmed(
     run: Run,
     study: Study,
-    trials: Sequence[Trial],
-    winner: Trial,
+    trials: Sequence[ArmItems],
+    winner: ArmItems,
     models: Mapping[str, Any],
     reference: str,
     dev: Matrix,
@@ -274,7 +274,7 @@ def outcome_of(found: Comparison, margin_pp: float) -> Outcome:
 
 
 def rows_of(
-    winner: Trial,
+    winner: ArmItems,
     right: np.ndarray,
     beat: dict[str, Baseline],
     compared: dict[str, Comparison],
@@ -298,7 +298,7 @@ def rows_of(
     return compared_rows(row, beat, compared)
 
 
-def described(trial: Trial, won: bool, margin_pp: float) -> dict[str, Any]:
+def described(trial: ArmItems, won: bool, margin_pp: float) -> dict[str, Any]:
     """Return an arm of the pilot as JSON data."""
     arm = trial.arm
     params = dict(logged_params(trial.recipe)) if trial.recipe is not None else {}

@@ -25,12 +25,12 @@ from merginguriel.runs.worker import Outcome as Done
 from merginguriel.runs.worker import Tell
 from merginguriel.study.results import comparison_dict, merge_rows
 from merginguriel.study.study import Study
-from merginguriel.tasks.base import TaskData
+from merginguriel.tasks.registry import TaskData
 
 from . import merge
 
 if TYPE_CHECKING:
-    from .pilot import Trial
+    from .pilot import ArmItems
 
 
 def voted(study: Study, models: Mapping[str, Path], data: TaskData, tell: Tell) -> TaskData:
@@ -45,7 +45,7 @@ def voted(study: Study, models: Mapping[str, Path], data: TaskData, tell: Tell) 
 
 
 def agreed(
-    run: Run, study: Study, winner: Trial, reference: str, dev: Matrix, data: TaskData, tell: Tell
+    run: Run, study: Study, winner: ArmItems, reference: str, dev: Matrix, data: TaskData, tell: Tell
 ) -> Done:
     """Compare the winner's agreement and entropy with those of the best single model, on all items.
 
@@ -73,7 +73,7 @@ def agreed(
 
 
 def rows_of(
-    row: ResultRow, winner: Trial, found: Comparison, entropies: tuple[float, float], models: int
+    row: ResultRow, winner: ArmItems, found: Comparison, entropies: tuple[float, float], models: int
 ) -> list[ResultRow]:
     """Return the rows of agreement and entropy from that of a comparison."""
     agreement = replace(

@@ -10,7 +10,7 @@ from merginguriel.runs.worker import Outcome, Tell
 from merginguriel.training.settings import dev_score
 from merginguriel.workspace import Workspace
 
-from .common import make_models
+from .shared_steps import make_models
 
 
 def run(run: Run, space: Workspace, tell: Tell) -> Outcome:

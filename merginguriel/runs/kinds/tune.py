@@ -21,19 +21,19 @@ from merginguriel.merging import tune
 from merginguriel.merging.engine import Kept
 from merginguriel.merging.inplace import merge_into
 from merginguriel.merging.recipe import Recipe, check, dump_recipe
-from merginguriel.merging.tune import RUNGS, Evaluation, Score, Space
-from merginguriel.metrics.base import find
+from merginguriel.merging.tune import RUNGS, Evaluation, RecipeSpace, Score
+from merginguriel.metrics.registry import find
 from merginguriel.runs.resolve import study_of
 from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Outcome, Tell
 from merginguriel.study import merge_store
 from merginguriel.study.results import merge_row
-from merginguriel.tasks.base import Item, TaskData
-from merginguriel.tasks.base import fingerprint as items_fingerprint
+from merginguriel.tasks.registry import Item, TaskData
+from merginguriel.tasks.registry import fingerprint as items_fingerprint
 from merginguriel.workspace import Workspace
 
-from .common import goal_dict, make_models, outcome
 from .merge import all_baselines, choose, fingerprint, recipe_of, right_of
+from .shared_steps import goal_dict, make_models, outcome
 
 JOURNAL = "evaluations.jsonl"  # of the run's folder: what an interrupted search has done
 UNTUNED = "untuned_merge"
@@ -94,14 +94,14 @@ def ranges_of(settings: Tune) -> dict[str, tuple[float, float]]:
     return found
 
 
-def names(space: Space) -> str:
+def names(space: RecipeSpace) -> str:
     """Return what is searched: `weights, scale`."""
     first = space.weights[:1]
     kinds = [tune.WEIGHTS if one.knot is None else tune.LAYERS for one in first]
     return ", ".join([*kinds, *(axis.what for axis in space.params)])
 
 
-def searched(run: Run, space: Space, data: TaskData, tell: Tell) -> list[Evaluation]:
+def searched(run: Run, space: RecipeSpace, data: TaskData, tell: Tell) -> list[Evaluation]:
     """Return the evaluations of the search; each is written to the journal, from which an interrupted run goes on."""
     settings, metric = run.config.tune, find(data.metric)
     items = shuffled(data.dev, run.config.seed)
@@ -195,7 +195,7 @@ def log_probabilities(found: stored.Predictions, items: Sequence[Item]) -> np.nd
     return logits[np.arange(len(gold)), gold] - np.log(np.exp(logits).sum(axis=1))
 
 
-def tuned(space: Space, done: Sequence[Evaluation], data: TaskData) -> Recipe:
+def tuned(space: RecipeSpace, done: Sequence[Evaluation], data: TaskData) -> Recipe:
     """Return the best recipe, with the record of the search in `learnt`. The recipe before the search may be the best."""
     best, metric = tune.best_of(done), find(data.metric)
     record: dict[str, Any] = {

@@ -16,7 +16,7 @@ from merginguriel.errors import MuError, UsageError
 from merginguriel_tui.advice_view import Scale
 from merginguriel_tui.base import MuScreen
 from merginguriel_tui.registry import create
-from merginguriel_tui.widgets.choice import Choice
+from merginguriel_tui.widgets.choice import ChoiceLine
 from merginguriel_tui.widgets.whatif import MODES, WhatIf, numbers_of
 
 from . import advise_data, recipe
@@ -126,8 +126,8 @@ class AdviseScreen(MuScreen):
         first = not self.open
         self.knowledge, contexts, methods, self.counts = result
         self.mu.note_problems(self.knowledge)
-        self.query_one("#method", Choice).options = ["", *methods]
-        context = self.query_one("#context", Choice)
+        self.query_one("#method", ChoiceLine).options = ["", *methods]
+        context = self.query_one("#context", ChoiceLine)
         context.options = contexts
         self.open = {
             "mode": MODES[0], "method": "", "similarity": "", "k": "", "budget": "", "context": contexts[0],
@@ -277,7 +277,7 @@ class AdviseScreen(MuScreen):
             self._load_advice()
             self.action_leave()
 
-    def on_choice_changed(self, event: Choice.Changed) -> None:
+    def on_choice_line_changed(self, event: ChoiceLine.Changed) -> None:
         """Load the advice for another choice."""
         if event.choice.id == "context":
             self._list()
@@ -297,7 +297,7 @@ class AdviseScreen(MuScreen):
             return
         where, value = row.link
         if where == "ask":
-            self.query_one("#method", Choice).take(value)
+            self.query_one("#method", ChoiceLine).take(value)
         elif where == "copy":
             command = self.mu.anywhere(value)
             self.app.copy_to_clipboard(command)
@@ -309,7 +309,7 @@ class AdviseScreen(MuScreen):
 
     def action_mode(self) -> None:
         """Switch between ExcTar and IncTar."""
-        self.query_one("#mode", Choice).action_step(1)
+        self.query_one("#mode", ChoiceLine).action_step(1)
 
     def action_open(self) -> None:
         """Reset all controls."""

@@ -21,7 +21,7 @@ from merginguriel.errors import USER_ERRORS, MuError, as_mu_error
 from merginguriel.text.tables import plain
 from merginguriel_tui import session
 from merginguriel_tui.base import MuScreen
-from merginguriel_tui.widgets.page import Page
+from merginguriel_tui.widgets.page import MarkdownPage
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
@@ -99,7 +99,7 @@ class ComposeScreen(MuScreen):
         """Yield the text, the preview and the result of the check."""
         with Horizontal(id="writing"):
             yield self.area
-            yield Page(id="preview")
+            yield MarkdownPage(id="preview")
         yield Static(id="checked")
 
     @property
@@ -185,7 +185,7 @@ class ComposeScreen(MuScreen):
         if entry is not None and knowledge is not None and self.query_one("#preview").display:
             self.load(
                 lambda: (entry_page(entry, knowledge), names(knowledge)),
-                lambda result: self.query_one("#preview", Page).read(*result),
+                lambda result: self.query_one("#preview", MarkdownPage).read(*result),
                 group="preview",
             )
 

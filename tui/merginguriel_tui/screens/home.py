@@ -26,7 +26,7 @@ LETTERS = "abcdefhilmnoprstuvwxz"  # without the keys of all screens: g, j, k, q
 EVERY = 5.0  # seconds between two looks at runs at work
 
 
-class Lines(OptionList):
+class HomeLines(OptionList):
     """A list that begins with a heading: moving above it leads to the first line, not out of the list."""
 
     def validate_highlighted(self, highlighted: int | None) -> int | None:
@@ -53,7 +53,9 @@ class HomeScreen(MuScreen):
 
     def body(self) -> ComposeResult:
         """Yield the list."""
-        yield Lines(Option(Text("Loading …", "dim"), disabled=True), id="lines", markup=False, compact=True)
+        yield HomeLines(
+            Option(Text("Loading …", "dim"), disabled=True), id="lines", markup=False, compact=True
+        )
 
     def on_mount(self) -> None:
         """Look at runs again at intervals."""

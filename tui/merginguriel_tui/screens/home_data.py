@@ -58,14 +58,14 @@ def lines(space: Workspace) -> tuple[Knowledge, list[Line]]:
 
 
 def _running(space: Workspace) -> Iterator[Line]:
-    from merginguriel.runs import index
-    from merginguriel.runs.progress import Watch
+    from merginguriel.runs import run_index
+    from merginguriel.runs.run_progress import Watch
     from merginguriel.runs.run_store import Run
 
     from .runs_data import short
 
     for state in ("running", "queued", "paused"):
-        for row in index.listed(space, MOST, state=state, look=state == "running")[0]:
+        for row in run_index.listed(space, MOST, state=state, look=state == "running")[0]:
             text = f"{row['id']}  {state}"
             if state == "running" and (whole := Watch(Run(row["id"], space.runs / row["id"])).look().whole):
                 text += f" {100 * whole.share:.0f}%"
@@ -75,16 +75,16 @@ def _running(space: Workspace) -> Iterator[Line]:
 
 def _ended(space: Workspace, knowledge: Knowledge) -> Iterator[Line]:
     """Yield runs that failed, and finished merges without an entry."""
-    from merginguriel.runs import index, run_store
+    from merginguriel.runs import run_index, run_store
 
     from . import answer
 
     for state in ("failed", "dead"):
-        for row in index.listed(space, 2, state=state, look=False)[0]:
+        for row in run_index.listed(space, 2, state=state, look=False)[0]:
             why = (row["error"] or row["step"] or "").partition("\n")[0]
             yield Line("failed", f"{row['id']}  {state}: {why}", ("go", "runs", row["id"]))
     logged = {row.run for row in knowledge.rows}
-    recent = index.listed(space, LOOK_BACK, state="finished", look=False)[0]
+    recent = run_index.listed(space, LOOK_BACK, state="finished", look=False)[0]
     missing = [row["id"] for row in recent if row["n"] and row["id"] not in logged]
     for name in missing[:MOST]:
         said = answer.sentence(run_store.result(run_store.get(space, name))).partition(", 95%")[0]
@@ -104,7 +104,7 @@ def _drafts(space: Workspace) -> Iterator[Line]:
 
 
 def _open(knowledge: Knowledge) -> Iterator[Line]:
-    from merginguriel.knowledge.log.questions import threads, unfinished
+    from merginguriel.knowledge.log.question_history import threads, unfinished
 
     waiting = unfinished(knowledge, date.today().isoformat())
     asked = {one.opened_by: one.text for one in reversed(threads(knowledge.entries)) if one.state != "closed"}

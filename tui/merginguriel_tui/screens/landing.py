@@ -18,10 +18,10 @@ from merginguriel_tui.registry import create
 from . import log_data
 
 if TYPE_CHECKING:
-    from merginguriel.loop.entry_effect import Effect
+    from merginguriel.loop.entry_effect import EntryEffect
     from merginguriel.workspace import Workspace
 
-    Found = tuple[list[Effect], int, list[tuple[str, str]]]
+    Found = tuple[list[EntryEffect], int, list[tuple[str, str]]]
 
 
 def write(screen: MuScreen, kind: str, source: str, then: Callable[[str | None], Any]) -> None:

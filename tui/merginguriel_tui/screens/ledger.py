@@ -15,7 +15,7 @@ from merginguriel_tui.base import MuScreen, table_as
 from merginguriel_tui.widgets.plots import bar
 
 if TYPE_CHECKING:
-    from merginguriel.loop.ledger import LedgerEntry, Scored
+    from merginguriel.loop.ledger import LedgerEntry, ScoredAdvice
 
 HEADS = ("asked", "target", "verdict", "expected", "90%", "P", "measured", "in 90%", "regret")
 CELLS = 30  # of a bar from P = 0 to 1
@@ -47,7 +47,7 @@ class LedgerScreen(MuScreen):
         """Read the ledger and score it in a thread."""
         self.command, space = "mu advise score", self.mu.space
 
-        def work() -> tuple[list[LedgerEntry], list[Scored]]:
+        def work() -> tuple[list[LedgerEntry], list[ScoredAdvice]]:
             from merginguriel.knowledge.base import load
             from merginguriel.loop import ledger
 
@@ -55,7 +55,7 @@ class LedgerScreen(MuScreen):
 
         self.load(work, lambda found: self.fill(*found))
 
-    def fill(self, asked: list[LedgerEntry], scored: list[Scored]) -> None:
+    def fill(self, asked: list[LedgerEntry], scored: list[ScoredAdvice]) -> None:
         """Show the table and the reliability."""
         self.asked, measured = asked, {one.entry.id: one for one in scored}
         self.rows = [row_of(one, measured.get(one.id)) for one in asked]
@@ -76,7 +76,7 @@ class LedgerScreen(MuScreen):
         return table_as(how, [list(HEADS), *self.rows])
 
 
-def row_of(asked: LedgerEntry, scored: Scored | None) -> list[str]:
+def row_of(asked: LedgerEntry, scored: ScoredAdvice | None) -> list[str]:
     """Return the cells of an advice; the last three are empty until its arm is measured."""
     cells = [
         asked.time[:10], str(asked.question["target"]), asked.verdict, pp(asked.mean_pp), interval(*asked.ci90_pp),
@@ -89,7 +89,7 @@ def row_of(asked: LedgerEntry, scored: Scored | None) -> list[str]:
     return [*cells, f"{signed(scored.gain_pp)} ± {scored.se_pp:.1f}", held, regret]
 
 
-def reliability(asked: int, scored: list[Scored]) -> Text:
+def reliability(asked: int, scored: list[ScoredAdvice]) -> Text:
     """Draw for each range of P the share that gained as a bar, and the mean P as ◆ on it."""
     from merginguriel.loop import ledger
     from merginguriel.text.scores import FEW

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from merginguriel_tui.widgets.page import Page, escaped
+from merginguriel_tui.widgets.page import MarkdownPage, escaped
 
 if TYPE_CHECKING:
     from merginguriel.errors import MuError
@@ -40,7 +40,7 @@ def place(href: str, known: dict[str, str]) -> tuple[str, str] | None:
 
 
 def follow(
-    screen: MuScreen, event: Page.Followed, known: dict[str, str], open_here: Callable[[str], None]
+    screen: MuScreen, event: MarkdownPage.Followed, known: dict[str, str], open_here: Callable[[str], None]
 ) -> None:
     """Follow a link of a page. A web address is shown and copied, not opened."""
     href = event.href

@@ -15,8 +15,8 @@ from textual.widgets import Input, Static
 from merginguriel.errors import UsageError
 from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen, table_as
-from merginguriel_tui.widgets.choice import Choice, Pick
-from merginguriel_tui.widgets.page import Page
+from merginguriel_tui.widgets.choice import ChoiceLine, Pick
+from merginguriel_tui.widgets.page import MarkdownPage
 from merginguriel_tui.widgets.paged import PAGE, PagedTable
 
 from . import landing, links, log_data
@@ -75,14 +75,14 @@ class LogScreen(MuScreen):
         """Yield the filters, the list and the entry."""
         with Container(id="filters"):
             yield Input(id="find", placeholder="text in entries", compact=True)
-            yield Choice("type", TYPES, "", id="type")
+            yield ChoiceLine("type", TYPES, "", id="type")
             for name in ("target", "method", "since", "until"):
                 hint = f"{name} (date)" if name in ("since", "until") else name
                 yield Input(id=name, placeholder=hint, compact=True)
             yield Static(id="counts")
         with Horizontal(id="both"):
             yield PagedTable(log_data.columns(), id="timeline")
-            yield Page(id="entry")
+            yield MarkdownPage(id="entry")
 
     def on_mount(self) -> None:
         """Follow the cursor of the list."""
@@ -95,9 +95,9 @@ class LogScreen(MuScreen):
         return self.query_one("#timeline", PagedTable)
 
     @property
-    def page(self) -> Page:
+    def page(self) -> MarkdownPage:
         """The entry."""
-        return self.query_one("#entry", Page)
+        return self.query_one("#entry", MarkdownPage)
 
     # Content
 
@@ -111,7 +111,7 @@ class LogScreen(MuScreen):
         def work() -> Any:
             from merginguriel.knowledge.base import load
             from merginguriel.knowledge.log.drafts import folder
-            from merginguriel.knowledge.log.questions import unfinished
+            from merginguriel.knowledge.log.question_history import unfinished
 
             knowledge = load(space)
             marks = unfinished(knowledge, date.today().isoformat())
@@ -143,7 +143,7 @@ class LogScreen(MuScreen):
         filters = saved.get("filters")
         for name, value in filters.items() if isinstance(filters, dict) else ():
             if name == "type" and value in TYPES:
-                self.query_one("#type", Choice).set_reactive(Choice.value, str(value))
+                self.query_one("#type", ChoiceLine).set_reactive(ChoiceLine.value, str(value))
             elif name in FIELDS or name == "text":
                 field = self.query_one("#find" if name == "text" else f"#{name}", Input)
                 with field.prevent(Input.Changed):
@@ -152,7 +152,7 @@ class LogScreen(MuScreen):
 
     def filter(self) -> dict[str, str]:
         """Return the filters: option of `mu log list` → value."""
-        values = {"type": self.query_one("#type", Choice).value}
+        values = {"type": self.query_one("#type", ChoiceLine).value}
         values |= {name: self.query_one(f"#{name}", Input).value.strip() for name in FIELDS}
         values["text"] = self.query_one("#find", Input).value.strip()
         return {name: value for name, value in values.items() if value}
@@ -263,7 +263,7 @@ class LogScreen(MuScreen):
         if self.knowledge is not None:
             self.set_timer(WAIT, self.select)
 
-    def on_choice_changed(self) -> None:
+    def on_choice_line_changed(self) -> None:
         """Apply the filters."""
         self.select()
 
@@ -275,13 +275,13 @@ class LogScreen(MuScreen):
         """Focus the entry."""
         self.page.focus()
 
-    def on_page_followed(self, event: Page.Followed) -> None:
+    def on_markdown_page_followed(self, event: MarkdownPage.Followed) -> None:
         """Follow a link within the log here, any other on its screen."""
         links.follow(self, event, self.names, self.open)
 
     def action_kind(self) -> None:
         """Take the next type of entry."""
-        self.query_one("#type", Choice).action_step(1)
+        self.query_one("#type", ChoiceLine).action_step(1)
 
     def action_only_open(self) -> None:
         """Show only plans without a result and entries with open questions, or all."""
@@ -293,7 +293,7 @@ class LogScreen(MuScreen):
         self.only = False
         for name in (*FIELDS, "find"):
             self.query_one(f"#{name}", Input).value = ""
-        self.query_one("#type", Choice).value = ""
+        self.query_one("#type", ChoiceLine).value = ""
         self.select()
 
     def action_swap(self) -> None:

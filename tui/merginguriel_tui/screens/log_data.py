@@ -12,7 +12,7 @@ from rich.text import Text
 
 from merginguriel.errors import UsageError
 from merginguriel.text.tables import plain
-from merginguriel_tui.widgets.paged import Column
+from merginguriel_tui.widgets.paged import TableColumn
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.parse.entries import Entry
@@ -23,14 +23,14 @@ SHORT = {"Observation": "Observ.", "Retrospective": "Retro", "Troubleshooting": 
 RUNS = 200  # finished runs offered for a new entry, newest first
 
 
-def columns() -> list[Column]:
+def columns() -> list[TableColumn]:
     """Return the columns of the list."""
     return [
-        Column("date", 10, lambda row: Text(row["date"])),
-        Column("type", 7, lambda row: Text(SHORT.get(str(row["type"]), str(row["type"]))), gives=1),
-        Column("open", 9, lambda row: Text(row["open"], "bold"), gives=2),
-        Column("title", 0, lambda row: Text(row["title"])),
-        Column("rows", 4, lambda row: Text(row["rows"]), gives=3, right=True),
+        TableColumn("date", 10, lambda row: Text(row["date"])),
+        TableColumn("type", 7, lambda row: Text(SHORT.get(str(row["type"]), str(row["type"]))), gives=1),
+        TableColumn("open", 9, lambda row: Text(row["open"], "bold"), gives=2),
+        TableColumn("title", 0, lambda row: Text(row["title"])),
+        TableColumn("rows", 4, lambda row: Text(row["rows"]), gives=3, right=True),
     ]
 
 
@@ -72,7 +72,7 @@ def beginnings(space: Workspace) -> dict[str, tuple[str, str]]:
     """Return label → (kind, id) of the drafts, finished runs and empty forms that an entry can begin from."""
     from merginguriel.knowledge.log import drafts
     from merginguriel.merging.registry import parameters
-    from merginguriel.runs import index
+    from merginguriel.runs import run_index
     from merginguriel.workspace import writable
 
     writable(space)
@@ -80,7 +80,7 @@ def beginnings(space: Workspace) -> dict[str, tuple[str, str]]:
     for item in drafts.listed(space, parameters()):
         label = f"{item.title or 'no title'}: {item.problem or 'valid'}"
         offers[plain(f"draft  {item.id}  {item.saved}  {label}")] = ("draft", item.id)
-    for row in index.listed(space, RUNS, state="finished")[0]:
+    for row in run_index.listed(space, RUNS, state="finished")[0]:
         offers[plain(f"run  {row['id']}  {row['target'] or ''} {row['method'] or ''}")] = ("run", row["id"])
     forms = sorted(TYPES, key=lambda kind: kind != "Retrospective")
     return offers | {f"empty  {kind}": ("empty", kind) for kind in forms}

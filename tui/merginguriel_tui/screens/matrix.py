@@ -17,7 +17,7 @@ from merginguriel_tui.base import MuScreen
 from merginguriel_tui.widgets.heat import Heat
 
 from . import matrix_data
-from .matrix_data import NEEDS_TARGET, ORDERS, Look, Wish, chosen, look, wish_of
+from .matrix_data import NEEDS_TARGET, ORDERS, MatrixView, Wish, chosen, look, wish_of
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -62,7 +62,7 @@ class MatrixScreen(MuScreen):
     def __init__(self) -> None:
         super().__init__()
         self.wish: Wish | None = None
-        self.seen: Look | None = None
+        self.seen: MatrixView | None = None
         self.picked: dict[str, Chosen] = {}  # target → chosen sources, for the current matrix
         self.asking: str | None = None  # the target that a thread works on
         self.shown_choice: tuple[str, bool] | None = None  # (target, known) of the choices shown
@@ -116,7 +116,7 @@ class MatrixScreen(MuScreen):
         self.wish = Wish(**words)
         space, wish = self.mu.space, self.wish
 
-        def work() -> Look:
+        def work() -> MatrixView:
             from merginguriel.errors import UsageError
 
             try:
@@ -148,7 +148,7 @@ class MatrixScreen(MuScreen):
         knowledge = self.seen.knowledge if self.seen else None
         self.load(lambda: look(self.mu.space, wish, knowledge), self.took)
 
-    def took(self, seen: Look) -> None:
+    def took(self, seen: MatrixView) -> None:
         """Show a loaded matrix."""
         if self.seen is None or (seen.one, seen.knowledge) != (self.seen.one, self.seen.knowledge):
             self.picked = {}

@@ -12,16 +12,16 @@ from rich.cells import set_cell_size
 from rich.text import Text
 
 from merginguriel.errors import UsageError
-from merginguriel.metrics.base import find
+from merginguriel.metrics.registry import find
 from merginguriel.text.tables import plain
 from merginguriel.workspace import Workspace
-from merginguriel_tui.widgets.heat import STEPS, Picture
+from merginguriel_tui.widgets.heat import STEPS, HeatMap
 
 if TYPE_CHECKING:
     from merginguriel.evaluation.nxn import Matrix
     from merginguriel.knowledge.base import Knowledge
     from merginguriel.loop.matrix_choice import Chosen
-    from merginguriel.study.matrix_store import Stored
+    from merginguriel.study.matrix_store import StoredMatrix
 
 # The orders of study.matrix_store, which is imported later.
 ORDERS = ("name", "family", "script", "similarity", "value")
@@ -48,16 +48,16 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Look:
+class MatrixView:
     """A matrix as shown, with its copies (how → text)."""
 
     wish: Wish
-    one: Stored
-    there: tuple[Stored, ...]
+    one: StoredMatrix
+    there: tuple[StoredMatrix, ...]
     knowledge: Knowledge
     whole: Matrix
     shown: Matrix
-    picture: Picture
+    picture: HeatMap
     commonest: Mapping[str, float]
     copies: Mapping[str, str]
 
@@ -81,7 +81,7 @@ def wish_of(words: tuple[str, ...]) -> Wish:
     return Wish(**given)
 
 
-def look(space: Workspace, wish: Wish, knowledge: Knowledge | None = None) -> Look:
+def look(space: Workspace, wish: Wish, knowledge: Knowledge | None = None) -> MatrixView:
     """Read a matrix.
 
     Raises:
@@ -102,7 +102,7 @@ def look(space: Workspace, wish: Wish, knowledge: Knowledge | None = None) -> Lo
     about = (wish.about or wish.target or whole.targets[0]) if wish.order in NEEDS_TARGET else None
     shown = matrix_store.ordered(whole, wish.order, about)
     asked = Wish(one.context, one.split, wish.order, wish.target, about)
-    return Look(
+    return MatrixView(
         asked,
         one,
         tuple(matrix_store.stored(space, knowledge)),
@@ -115,14 +115,14 @@ def look(space: Workspace, wish: Wish, knowledge: Knowledge | None = None) -> Lo
     )
 
 
-def chosen(space: Workspace, seen: Look, target: str) -> Chosen:
+def chosen(space: Workspace, seen: MatrixView, target: str) -> Chosen:
     """Return the sources that each method would choose for the target."""
     from merginguriel.loop import matrix_choice
 
     return matrix_choice.chosen(space, seen.knowledge, seen.one, seen.whole, target)
 
 
-def picture(shown: Matrix) -> Picture:
+def picture(shown: Matrix) -> HeatMap:
     """Return every cell's text and shade, so that drawing a line computes nothing."""
     import numpy as np
 
@@ -140,7 +140,7 @@ def picture(shown: Matrix) -> Picture:
         )
         for source, row in zip(shown.sources, shown.scores, strict=True)
     )
-    return Picture(
+    return HeatMap(
         shown.sources,
         shown.targets,
         tuple(map(one_line, shown.sources)),

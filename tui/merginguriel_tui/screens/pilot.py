@@ -18,10 +18,10 @@ from merginguriel_tui.base import MuScreen
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
-    from merginguriel.loop.pilot import Planned
-    from merginguriel.runs.planning import Plan
+    from merginguriel.loop.pilot import PlannedPilot
+    from merginguriel.runs.planning import RunPlan
 
-    Plans = dict[str, tuple[Planned, Plan] | MuError]
+    Plans = dict[str, tuple[PlannedPilot, RunPlan] | MuError]
 
 
 class PilotScreen(MuScreen):
@@ -152,7 +152,7 @@ class PilotScreen(MuScreen):
         self.text = text
         self.query_one("#planned", Static).update(text)
 
-    def ready(self) -> list[Planned]:
+    def ready(self) -> list[PlannedPilot]:
         """Return the pilots that can be launched."""
         plans = [self.plans.get(target) for target in self.chosen]
         return [plan[0] for plan in plans if isinstance(plan, tuple)]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from merginguriel.workspace import Workspace
 
 
-class Proposal(NamedTuple):
+class LaunchProposal(NamedTuple):
     """A run that can be launched: its id, its description, its configuration, and the row that has its result."""
 
     name: str
@@ -47,7 +47,7 @@ def same_seed(rows: list[ResultRow], seed: int) -> ResultRow | None:
     return next((row for row in rows if row.seed in (None, seed)), None)
 
 
-def proposal(space: Workspace, advice: Advice, knowledge: Knowledge) -> Proposal:
+def proposal(space: Workspace, advice: Advice, knowledge: Knowledge) -> LaunchProposal:
     """Return the run of the recipe, checked as `mu run --dry-run` checks it; with the next seed if it was measured.
 
     Raises:
@@ -78,7 +78,7 @@ def proposal(space: Workspace, advice: Advice, knowledge: Knowledge) -> Proposal
     state = run_store.state(run_store.get(space, name)) if exists else "new"
     planned = "\n".join(plan_lines(planning.plan(space, configuration), state))
     dumped = config.dump_table(config.as_table(configuration))
-    return Proposal(name, plain(f"{text}{planned}\n\n{dumped}"), configuration, row)
+    return LaunchProposal(name, plain(f"{text}{planned}\n\n{dumped}"), configuration, row)
 
 
 def save(screen: MuScreen, advice: Advice) -> None:
@@ -108,7 +108,7 @@ def propose(screen: MuScreen, advice: Advice, knowledge: Knowledge) -> None:
         screen.mu.follow_run(name)
         screen.mu.action_go("runs", name)
 
-    def proposed(found: Proposal) -> None:
+    def proposed(found: LaunchProposal) -> None:
         def work() -> tuple[str, int | None]:
             from merginguriel.runs import worker
 

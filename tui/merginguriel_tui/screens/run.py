@@ -13,7 +13,7 @@ from textual.containers import Horizontal, ScrollableContainer, Vertical, Vertic
 from textual.widgets import Input, Log, Static, TabbedContent, TabPane
 
 from merginguriel.errors import MuError
-from merginguriel.metrics.base import find
+from merginguriel.metrics.registry import find
 from merginguriel.text.tables import plain, true_minus
 from merginguriel_tui.widgets.plots import CurvePlot, bar
 
@@ -23,7 +23,7 @@ from .run_keys import RunKeys
 from .runs_data import short, state_text
 
 if TYPE_CHECKING:
-    from merginguriel.runs.progress import Watch
+    from merginguriel.runs.run_progress import Watch
 
 # Terminal width → class for the stylesheet.
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
@@ -115,7 +115,7 @@ class RunScreen(RunKeys):
         """Load the run, its configuration and provenance."""
         from merginguriel.config import run_config as configs
         from merginguriel.runs import run_store
-        from merginguriel.runs.progress import Watch
+        from merginguriel.runs.run_progress import Watch
 
         space, requested = self.mu.space, self.asked
 

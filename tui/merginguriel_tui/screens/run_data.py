@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.cells import chop_cells
 from rich.text import Text
 
-from merginguriel.metrics.base import find, named_in
+from merginguriel.metrics.registry import find, named_in
 from merginguriel.text.tables import plain
 from merginguriel_tui.widgets.plots import bar
 
 from .runs_data import reason
 
 if TYPE_CHECKING:
-    from merginguriel.runs.progress import Standing, Watch
+    from merginguriel.runs.run_progress import RunProgress, Watch
     from merginguriel.runs.run_store import Run
 
 MOST = 5000  # log lines in memory; `mu runs logs` prints all
@@ -37,7 +37,7 @@ class Metrics(NamedTuple):
 class Facts(NamedTuple):
     """Result of a check."""
 
-    standing: Standing  # state and progress
+    standing: RunProgress  # state and progress
     lines: list[str]  # new lines of the log
     place: int  # position in the log file after them
     events: str  # text of the events pane
@@ -71,7 +71,7 @@ def wrapped(lines: list[str], width: int) -> list[str]:
 def looked(still: Still, watch: Watch, position: int, before: Facts | None, width: int) -> Facts:
     """Read new events and log lines, and the result of a finished run. Called in a worker."""
     from merginguriel.runs import run_store
-    from merginguriel.runs.progress import TAIL, read_on
+    from merginguriel.runs.run_progress import TAIL, read_on
     from merginguriel.text.runs import event_line
 
     from .answer import lines as answer_lines

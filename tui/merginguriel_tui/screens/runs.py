@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
     from merginguriel.errors import MuError
-    from merginguriel.runs.progress import Standing, Watch
+    from merginguriel.runs.run_progress import RunProgress, Watch
 
 # Terminal width → class for the stylesheet.
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-beside"), (168, "-wide")]
@@ -76,7 +76,7 @@ class RunsScreen(RunKeys):
         super().__init__()
         self.text, self.order = "", NEWEST
         self.watches: dict[str, Watch] = {}
-        self.standings: dict[str, Standing] = {}
+        self.standings: dict[str, RunProgress] = {}
         self.live: list[str] = []
         self.waiting = 0
         self.looked = 0  # modification time of runs/ when it was last read
@@ -129,7 +129,7 @@ class RunsScreen(RunKeys):
 
     def read(self) -> None:
         """Update the index and show its first page."""
-        from merginguriel.runs import index
+        from merginguriel.runs import run_index
 
         space, text, order = self.mu.space, self.text, self.order
         here, cursor = self.table.here, self.table.cursor
@@ -139,9 +139,9 @@ class RunsScreen(RunKeys):
         self.command = shlex.join(words + (["--order", order] if order != NEWEST else []))
 
         def work() -> Any:
-            rows, count = with_gains(space, index.listed(space, PAGE, text=text, order=order))
-            live, _ = index.listed(space, MANY, state="running", look=False)
-            waiting = index.listed(space, 1, state="queued", look=False)[1] if count else 0
+            rows, count = with_gains(space, run_index.listed(space, PAGE, text=text, order=order))
+            live, _ = run_index.listed(space, MANY, state="running", look=False)
+            waiting = run_index.listed(space, 1, state="queued", look=False)[1] if count else 0
             looked = space.runs.stat().st_mtime_ns if space.runs.is_dir() else 0
             near = {} if not name else pages_around(space, name, cursor, text=text, order=order)
             heads = groups(space, text, order) if order in GROUPED else {}
@@ -217,7 +217,7 @@ class RunsScreen(RunKeys):
 
     def on_paged_table_wanted(self, event: PagedTable.Wanted) -> None:
         """Load the rows in view."""
-        from merginguriel.runs import index
+        from merginguriel.runs import run_index
 
         first, space, text, order = event.first, self.mu.space, self.text, self.order
         pages = self.table.pages
@@ -229,7 +229,7 @@ class RunsScreen(RunKeys):
 
         self.load(
             lambda: with_gains(
-                space, index.listed(space, PAGE, offset=first, text=text, order=order, look=False)
+                space, run_index.listed(space, PAGE, offset=first, text=text, order=order, look=False)
             ),
             put,
             group=f"page{first}",
@@ -241,7 +241,7 @@ class RunsScreen(RunKeys):
         """Check live runs and unfinished rows in view; read the index again if runs were added."""
         if self.busy:
             return
-        from merginguriel.runs.progress import Watch
+        from merginguriel.runs.run_progress import Watch
         from merginguriel.runs.run_store import Run
 
         space = self.mu.space

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from merginguriel.metrics.base import find
+from merginguriel.metrics.registry import find
 from merginguriel.text.tables import plain
-from merginguriel_tui.widgets.paged import Column, Row
+from merginguriel_tui.widgets.paged import Row, TableColumn
 from merginguriel_tui.widgets.plots import bar
 
 from .runs_data import gain_text, short, state_text
 
 if TYPE_CHECKING:
-    from merginguriel.runs.progress import Standing
+    from merginguriel.runs.run_progress import RunProgress
 
-    Cell = Callable[[Row, Standing | None], Text]
+    Cell = Callable[[Row, RunProgress | None], Text]
 
 # request → shown until it is answered
 REQUESTED = {"pause": "pausing", "cancel": "cancelling", "resume": "resuming"}
@@ -26,7 +26,7 @@ USUAL = ("state", "run", "progress or gain", "over", "left", "best", "k", "sim."
 NAME = "run"  # the column that is always shown
 
 
-def columns(names: Collection[str], standing: Callable[[str], Standing | None]) -> list[Column]:
+def columns(names: Collection[str], standing: Callable[[str], RunProgress | None]) -> list[TableColumn]:
     """Return the columns with these names, in the order of COLUMNS.
 
     Args:
@@ -38,18 +38,18 @@ def columns(names: Collection[str], standing: Callable[[str], Standing | None]) 
         return lambda row: cell(row, standing(str(row["id"])))
 
     return [
-        Column(name, width, of(cell), **more)
+        TableColumn(name, width, of(cell), **more)
         for name, (width, cell, more) in COLUMNS.items()
         if name in names or name == NAME
     ]
 
 
-def state(row: Row, standing: Standing | None) -> str:
+def state(row: Row, standing: RunProgress | None) -> str:
     """Return the current state of a row."""
     return standing.state if standing else str(row["state"])
 
 
-def _progress(row: Row, standing: Standing | None) -> Text:
+def _progress(row: Row, standing: RunProgress | None) -> Text:
     """Return a bar for live runs, else gain with its interval, time taken, error or last step."""
     if standing is None or not standing.live:
         if row.get("gain"):
@@ -63,15 +63,15 @@ def _progress(row: Row, standing: Standing | None) -> Text:
     return Text(f"{bar(standing.whole.share, 5)}▕{100 * standing.whole.share:3.0f}% {step}")
 
 
-def _best(row: Row, standing: Standing | None) -> Text:
+def _best(row: Row, standing: RunProgress | None) -> Text:
     value, metric = row["best"], row["metric"]
     if standing and standing.best is not None:
         value, metric = standing.best, standing.metric
     return Text("" if value is None else find(str(metric)).unit.show(value))
 
 
-def _age(row: Row, _: Standing | None) -> Text:
-    from merginguriel.runs.progress import seconds
+def _age(row: Row, _: RunProgress | None) -> Text:
+    from merginguriel.runs.run_progress import seconds
 
     began = seconds(row["created"])
     return Text("" if began is None else short(time.time() - began))

@@ -12,7 +12,7 @@ from merginguriel.text.tables import columns, plain, true_minus
 from merginguriel_tui.widgets.paged import PAGE
 
 if TYPE_CHECKING:
-    from merginguriel.runs.index import Gain
+    from merginguriel.runs.run_index import RunGain
     from merginguriel.workspace import Workspace
 
 STATES = {
@@ -57,11 +57,11 @@ def pages_around(space: Workspace, name: str, was: int, **how: str) -> dict[int,
     Returns:
         Page number → rows; empty if the run is not in the list.
     """
-    from merginguriel.runs import index
+    from merginguriel.runs import run_index
 
     first = max(was // PAGE - 1, 0) * PAGE
     for offset, most in ((first, 3 * PAGE), (0, None)):
-        rows, _ = with_gains(space, index.listed(space, most, offset=offset, look=False, **how))
+        rows, _ = with_gains(space, run_index.listed(space, most, offset=offset, look=False, **how))
         if any(row["id"] == name for row in rows):
             break
     else:
@@ -74,25 +74,25 @@ def pages_around(space: Workspace, name: str, was: int, **how: str) -> dict[int,
 
 def with_gains(space: Workspace, found: tuple[list[dict[str, Any]], int]) -> tuple[list[dict[str, Any]], int]:
     """Return a page of the list with the gain of each run under `gain`, where it has one."""
-    from merginguriel.runs import index
+    from merginguriel.runs import run_index
 
     rows, count = found
-    gains = index.gains(space, [row["id"] for row in rows]) if rows else {}
+    gains = run_index.gains(space, [row["id"] for row in rows]) if rows else {}
     return [{**row, "gain": gains.get(row["id"])} for row in rows], count
 
 
 def groups(space: Workspace, text: str, order: str) -> dict[int, str]:
     """Return the heading of each group of a list, by the number of its first row."""
-    from merginguriel.runs import index
+    from merginguriel.runs import run_index
 
     found, first = {}, 0
-    for value, count in index.groups(space, text, order):
+    for value, count in run_index.groups(space, text, order):
         found[first] = f"{order} {plain(value or 'none')}  {count:,} run{'s' * (count != 1)}"
         first += count
     return found
 
 
-def gain_text(gain: Gain) -> Text:
+def gain_text(gain: RunGain) -> Text:
     """Return a gain with its sign and 95% interval: `▲ +3.2  +0.4 … +6.1`."""
     sign = "≈" if not gain.sure else "▲" if gain.pp > 0 else "▼"
     text = f"{sign} {signed(gain.pp)}"

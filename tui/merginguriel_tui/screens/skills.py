@@ -17,7 +17,7 @@ from merginguriel import workspace
 from merginguriel.errors import MuError, UsageError
 from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen, table_as
-from merginguriel_tui.widgets.page import Page
+from merginguriel_tui.widgets.page import MarkdownPage
 
 from . import links, skills_data
 from .why import WhyTree, claim_rows
@@ -83,14 +83,14 @@ class SkillsScreen(MuScreen):
                 yield OptionList(id="skills", markup=False, compact=True)
             with TabbedContent(id="panes", initial="text"):
                 with TabPane("text", id="text"), Horizontal():
-                    yield Page(id="page")
+                    yield MarkdownPage(id="page")
                     yield OptionList(id="contents", markup=False, compact=True)
                 with TabPane("claims", id="claims"):
                     yield WhyTree(id="why")
                 with TabPane("history", id="history"):
                     yield OptionList(id="states", markup=False, compact=True)
                 with TabPane("diff", id="diff"):
-                    yield Page(id="changes")
+                    yield MarkdownPage(id="changes")
 
     @property
     def pane(self) -> str:
@@ -153,7 +153,7 @@ class SkillsScreen(MuScreen):
         if changed:
             self.since = ""
         grade, says, fresh = self.grades[skill.name]
-        self.query_one("#page", Page).read(links.skill_page(skill, grade, says, fresh), self.names)
+        self.query_one("#page", MarkdownPage).read(links.skill_page(skill, grade, says, fresh), self.names)
         knowledge, chosen = self.knowledge, self.claim
         self.load(
             lambda: claim_rows(skill, knowledge),
@@ -221,9 +221,9 @@ class SkillsScreen(MuScreen):
 
     def _changes(self, result: list[Any], error: MuError | None = None) -> None:
         text = links.changes_page(self.name_, self.since, result, error)
-        self.query_one("#changes", Page).read(text, self.names)
+        self.query_one("#changes", MarkdownPage).read(text, self.names)
 
-    def on_page_redrawn(self, event: Page.Redrawn) -> None:
+    def on_markdown_page_redrawn(self, event: MarkdownPage.Redrawn) -> None:
         """List the headings of the text."""
         if event.page.id == "page":
             headings = event.page.drawn.headings
@@ -252,7 +252,7 @@ class SkillsScreen(MuScreen):
             self.claim = self.query_one(WhyTree).claim
             self.set_command()
 
-    def on_page_followed(self, event: Page.Followed) -> None:
+    def on_markdown_page_followed(self, event: MarkdownPage.Followed) -> None:
         """Follow a link to a skill here, any other on its screen."""
         links.follow(self, event, self.names, lambda name: self.open(name.partition("#")[0]))
 
@@ -292,7 +292,7 @@ class SkillsScreen(MuScreen):
             self.open(self.listed[event.option_index])
             self.query_one(f"#{FIRST[self.pane]}").focus()
         elif event.option_list.id == "contents":
-            page = self.query_one("#page", Page)
+            page = self.query_one("#page", MarkdownPage)
             page.to_line(page.drawn.headings[event.option_index].line)
             page.focus()
         elif event.option_list.id == "states" and self.commits:

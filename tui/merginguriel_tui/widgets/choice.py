@@ -20,7 +20,7 @@ from merginguriel_tui.base import Dialog
 ANY = "any"  # shown for an empty value
 
 
-class Choice(Widget, can_focus=True):
+class ChoiceLine(Widget, can_focus=True):
     """One line, `label ‹ value ›`: the arrow keys change the value, Enter shows all. An empty value means any."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -33,14 +33,14 @@ class Choice(Widget, can_focus=True):
     class Changed(Message):
         """The user changed the value."""
 
-        def __init__(self, choice: Choice) -> None:
+        def __init__(self, choice: ChoiceLine) -> None:
             super().__init__()
             self.choice = choice
 
     def __init__(self, label: str, options: Sequence[str], value: str, *, id: str) -> None:
         super().__init__(id=id, classes="choice")
         self.label, self.options = label, list(options)
-        self.set_reactive(Choice.value, value)
+        self.set_reactive(ChoiceLine.value, value)
 
     def render(self) -> Text:
         """Draw the line."""

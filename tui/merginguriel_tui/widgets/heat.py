@@ -31,7 +31,7 @@ HERE = Style(underline=True, bold=True)
 
 
 @dataclass(frozen=True)
-class Picture:
+class HeatMap:
     """A matrix ready to draw."""
 
     rows: tuple[str, ...] = ()  # names of rows; `row_labels` as displayed
@@ -84,7 +84,7 @@ class Heat(ScrollView, can_focus=True):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.picture = Picture()
+        self.picture = HeatMap()
         self.marks: Mapping[str, str] = {}  # name of a row → letters beside it
         self.row = self.column = 0
         self.left = 0  # characters of the names of rows
@@ -105,7 +105,7 @@ class Heat(ScrollView, can_focus=True):
         """Name of the row under the cursor."""
         return self.picture.rows[self.row] if self.picture.rows else None
 
-    def show(self, picture: Picture, *, source: str | None = None, target: str | None = None) -> None:
+    def show(self, picture: HeatMap, *, source: str | None = None, target: str | None = None) -> None:
         """Draw a matrix.
 
         Args:

@@ -45,7 +45,7 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class Link:
+class LinkCells:
     """A link target and its cells: (line, first column, end column)."""
 
     href: str
@@ -58,7 +58,7 @@ class Drawn:
 
     lines: tuple[Strip, ...]
     headings: tuple[Heading, ...]
-    links: tuple[Link, ...]
+    links: tuple[LinkCells, ...]
     width: int
 
 
@@ -102,7 +102,7 @@ def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) 
                 else:
                     yield table
 
-    class Page(Markdown):
+    class MarkdownPage(Markdown):
         elements: ClassVar[Any] = {**Markdown.elements, "heading_open": Head, "table_open": Table}
 
     width = max(width, 10)
@@ -110,7 +110,7 @@ def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) 
         file=io.StringIO(), width=width, theme=Theme(STYLES), color_system="truecolor", force_terminal=True,
         legacy_windows=False,
     )  # fmt: skip
-    page = Page(plain(text), code_theme="ansi_dark" if dark else "ansi_light")
+    page = MarkdownPage(plain(text), code_theme="ansi_dark" if dark else "ansi_light")
     page.parsed = [linked(token, names) for token in page.parsed]
     segments = console.render(page, console.options.update(width=width))
     lines: list[Strip] = []
@@ -136,7 +136,7 @@ def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) 
         lines.pop(0)
         headings = [Heading(one.level, one.text, one.line - 1) for one in headings]
         links = {k: (href, [(a - 1, b, c) for a, b, c in at]) for k, (href, at) in links.items()}
-    result = tuple(Link(href, tuple(at)) for href, at in links.values())
+    result = tuple(LinkCells(href, tuple(at)) for href, at in links.values())
     return Drawn(tuple(lines), tuple(headings), result, max((line.cell_length for line in lines), default=0))
 
 
@@ -179,13 +179,13 @@ def linked(token: Token, names: Mapping[str, str]) -> Token:
     return token
 
 
-class Page(ScrollView, can_focus=True):
+class MarkdownPage(ScrollView, can_focus=True):
     """A Markdown page. Posts `Redrawn` when it is drawn and `Followed` when a link is followed."""
 
     DEFAULT_CSS = """
-    Page { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
-    Page > .page--link { color: $text-accent; }
-    Page > .page--here { background: $accent; color: $text; text-style: bold underline; }
+    MarkdownPage { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
+    MarkdownPage > .page--link { color: $text-accent; }
+    MarkdownPage > .page--here { background: $accent; color: $text; text-style: bold underline; }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"page--link", "page--here"}
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -197,19 +197,19 @@ class Page(ScrollView, can_focus=True):
     class Redrawn(Message):
         """The page was drawn: its headings are known."""
 
-        def __init__(self, page: Page) -> None:
+        def __init__(self, page: MarkdownPage) -> None:
             super().__init__()
             self.page = page
 
         @property
-        def control(self) -> Page:
+        def control(self) -> MarkdownPage:
             """The page, for handlers that select by widget."""
             return self.page
 
     class Followed(Message):
         """A link was followed. href: as in the text or in `names`."""
 
-        def __init__(self, page: Page, href: str) -> None:
+        def __init__(self, page: MarkdownPage, href: str) -> None:
             super().__init__()
             self.page, self.href = page, href
 

@@ -23,7 +23,7 @@ GUTTER = 2  # cells for the cursor and the mark
 Row = dict[str, Any]
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """A column of the table."""
 
     name: str  # heading
@@ -77,7 +77,7 @@ class PagedTable(ScrollView, can_focus=True):
             super().__init__()
             self.row = row
 
-    def __init__(self, columns: list[Column], *, id: str) -> None:
+    def __init__(self, columns: list[TableColumn], *, id: str) -> None:
         super().__init__(id=id)
         self.columns = columns
         self.count = 0
@@ -155,7 +155,7 @@ class PagedTable(ScrollView, can_focus=True):
 
     # Drawing
 
-    def shown(self, width: int) -> list[tuple[Column, int]]:
+    def shown(self, width: int) -> list[tuple[TableColumn, int]]:
         """Return the columns that fit, each with its width."""
         chosen = list(self.columns)
         for column in sorted(self.columns, key=lambda c: -c.gives):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from merginguriel.metrics.base import find
+from merginguriel.metrics.registry import find
 from merginguriel.text.runs import setting
 from merginguriel.text.tables import plain
 
@@ -15,7 +15,7 @@ from .plots import bar, span
 
 if TYPE_CHECKING:
     from merginguriel.report.flipped import Flip, LabelCount
-    from merginguriel.report.run_comparison import Against, Bar, Seeds
+    from merginguriel.report.run_comparison import Against, LocaleScore, Seeds
 
 MOST = 40  # sentences and labels shown
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -96,7 +96,7 @@ def paired(result: Sequence[Against], width: int) -> Text:
 def locales(result: Sequence[Against], width: int) -> Text:
     """Draw a bar for every run on every locale, with the 95% interval of its value."""
     out = heading("By locale")
-    by: dict[str, list[tuple[int, Bar]]] = {}
+    by: dict[str, list[tuple[int, LocaleScore]]] = {}
     for place, one in enumerate(result):
         for each in one.bars:
             by.setdefault(each.locale, []).append((place, each))

@@ -11,7 +11,7 @@ from textual.widgets import Input, Static
 
 from merginguriel.similarity import registry
 
-from .choice import Choice
+from .choice import ChoiceLine
 
 MODES = ("ExcTar", "IncTar")
 FIELDS = ("k", "min_gain", "budget")
@@ -33,10 +33,10 @@ class WhatIf(Container):
 
     def compose(self) -> ComposeResult:
         """Yield the controls."""
-        yield Choice("mode", MODES, MODES[0], id="mode")
-        yield Choice("method", ("",), "", id="method")
+        yield ChoiceLine("mode", MODES, MODES[0], id="mode")
+        yield ChoiceLine("method", ("",), "", id="method")
         similarities = ("", *registry.names(models=False, products=False))
-        yield Choice("similarity", similarities, "", id="similarity")
+        yield ChoiceLine("similarity", similarities, "", id="similarity")
         with Horizontal(classes="field"):
             yield Static("k ", classes="label")
             yield Input(placeholder="any", type="integer", id="k", compact=True)
@@ -46,13 +46,13 @@ class WhatIf(Container):
         with Horizontal(classes="field"):
             yield Static("budget ", classes="label")
             yield Input(placeholder="any", type="integer", id="budget", compact=True)
-        yield Choice("context", ("",), "", id="context")
+        yield ChoiceLine("context", ("",), "", id="context")
 
     def given(self) -> dict[str, str]:
         """Return the values of the controls."""
         fields = {name: self.query_one(f"#{name}", Input).value.strip() for name in FIELDS}
         picked = {
-            name: self.query_one(f"#{name}", Choice).value
+            name: self.query_one(f"#{name}", ChoiceLine).value
             for name in ("mode", "method", "similarity", "context")
         }
         return {**picked, **fields}
@@ -77,7 +77,7 @@ class WhatIf(Container):
     def put(self, values: Mapping[str, Any]) -> None:
         """Set the controls; ignore values that are not among their options."""
         for name in ("mode", "method", "similarity", "context"):
-            choice = self.query_one(f"#{name}", Choice)
+            choice = self.query_one(f"#{name}", ChoiceLine)
             if values.get(name) in choice.options:
                 choice.value = str(values[name])
         for name in FIELDS:

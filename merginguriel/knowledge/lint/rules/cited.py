@@ -16,7 +16,7 @@ from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse import markdown
 from merginguriel.knowledge.parse.prose_numbers import BRACKETS, passages
 from merginguriel.knowledge.parse.skills import Skill
-from merginguriel.knowledge.skills.tables import blocks, pages
+from merginguriel.knowledge.skills.generated_tables import blocks, pages
 
 UNCITED = ("When to Apply", "Configuration", "References")  # sections without findings
 STRONG = re.compile(

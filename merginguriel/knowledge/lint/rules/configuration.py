@@ -15,7 +15,7 @@ from merginguriel.knowledge.claims.contradictions import (
 )
 from merginguriel.knowledge.claims.sentence_match import NUMBERS
 from merginguriel.knowledge.lint.rules import Problem
-from merginguriel.knowledge.log.vocabulary import known
+from merginguriel.knowledge.log.known_names import known
 from merginguriel.knowledge.parse import markdown
 from merginguriel.knowledge.parse.claims import both
 from merginguriel.knowledge.parse.rows import MODES, ResultRow

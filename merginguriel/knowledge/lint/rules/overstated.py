@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from merginguriel.knowledge.base import Knowledge
-from merginguriel.knowledge.claims.claim_status import Standing
+from merginguriel.knowledge.claims.claim_status import ClaimStanding
 from merginguriel.knowledge.lint.rules import Problem
 from merginguriel.knowledge.parse.claims import STRONG_WORDS, Claim
 
@@ -52,7 +52,7 @@ def _turned(claim: Claim) -> list[Problem]:
                     "Let text, value and predicate say the same; a loss is `fails`.")]  # fmt: skip
 
 
-def shows_claimed_size(claim: Claim, now: Standing) -> bool:
+def shows_claimed_size(claim: Claim, now: ClaimStanding) -> bool:
     """Return whether a claim's rows, pooled, show the size that it names, to half a unit of its last digit.
 
     A size may be written without its sign, as the predicate says the direction. `accuracy` names a level and not

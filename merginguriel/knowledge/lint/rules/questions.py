@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.lint.rules import Problem
-from merginguriel.knowledge.log.questions import threads
+from merginguriel.knowledge.log.question_history import threads
 from merginguriel.knowledge.parse.entries import Entry
 
 

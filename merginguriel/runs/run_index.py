@@ -20,7 +20,7 @@ from merginguriel import stats
 from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.parse.row_parser import read_csv
 from merginguriel.knowledge.parse.rows import COLUMNS, ResultRow, row_cells
-from merginguriel.metrics import base as metrics
+from merginguriel.metrics import registry as metrics
 from merginguriel.workspace import Workspace
 
 from . import run_store
@@ -316,7 +316,7 @@ def groups(space: Workspace, text: str, order: str) -> list[tuple[str | None, in
         return [(None if value is None else str(value), n) for value, n in connection.execute(query, values)]
 
 
-class Gain(NamedTuple):
+class RunGain(NamedTuple):
     """Gain of a run over the baseline that decides: pp, its standard error where known, and the model it beats."""
 
     pp: float
@@ -330,10 +330,10 @@ class Gain(NamedTuple):
         return self.se_pp is not None and abs(self.pp) > 1.96 * self.se_pp
 
 
-def gains(space: Workspace, ids: Sequence[str]) -> dict[str, Gain]:
+def gains(space: Workspace, ids: Sequence[str]) -> dict[str, RunGain]:
     """Return the gains of those of the runs that have one; the index is used as it is."""
     marks = ", ".join("?" * len(ids))
-    found: dict[str, Gain] = {}
+    found: dict[str, RunGain] = {}
     with opened(space, look=False) as connection:
         rows = connection.execute(
             "SELECT run, mode, baseline_kind, gain_pp, wins, losses, n, se, note FROM rows "
@@ -345,7 +345,7 @@ def gains(space: Workspace, ids: Sequence[str]) -> dict[str, Gain]:
             for row in rows:
                 if (row["mode"], row["baseline_kind"]) == (mode, kind) and row["run"] not in found:
                     model = str(row["note"] or "").partition(",")[0] if kind == "best_single_source" else ""
-                    found[row["run"]] = Gain(row["gain_pp"], _se_pp(row), kind, model)
+                    found[row["run"]] = RunGain(row["gain_pp"], _se_pp(row), kind, model)
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from .base import metric
+from .registry import metric
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from statistics import median
 from typing import NamedTuple, Protocol
 
 from .estimate import SLOPE, Estimate, Learned
-from .evidence import Arm, Recipe
+from .evidence import Arm, Combination
 
 CAUTION = (
     0.5  # standard deviations taken off where arms are ranked: the best of many estimates is overestimated
@@ -22,10 +22,10 @@ PASS_PRICE = (
 )
 SMALLEST_SHARE = 0.05  # of the noise, the least variance of effects within a method
 ROUNDS, CLOSE = 50, 0.01  # of the fit at most; pp that effects move by in the last one
-Key = tuple[object, Recipe]  # test set, recipe
+Key = tuple[object, Combination]  # test set, recipe
 
 
-class Contrast(NamedTuple):
+class RecipeContrast(NamedTuple):
     """Effect of a recipe at lead 0, and its usual lead; both over the mean of its context's test sets, pp."""
 
     effect_pp: float
@@ -42,10 +42,10 @@ class Ranked(Protocol):
     @property
     def lead_pp(self) -> float | None: ...  # noqa: D102
     @property
-    def contrast(self) -> Contrast | None: ...  # noqa: D102
+    def contrast(self) -> RecipeContrast | None: ...  # noqa: D102
 
 
-def contrasts(learned: Learned, context: str, target: str) -> dict[Recipe, Contrast]:
+def contrasts(learned: Learned, context: str, target: str) -> dict[Combination, RecipeContrast]:
     """Return the contrasts of a context's recipes, from every target but one."""
     cells: dict[Key, list[tuple[float, float | None]]] = {}
     for o in learned.found:
@@ -58,7 +58,7 @@ def contrasts(learned: Learned, context: str, target: str) -> dict[Recipe, Contr
     leads = {key: _mean([lead or 0.0 for _, lead in found]) for key, found in cells.items()}
     gains = {key: _mean([g - SLOPE * (lead or 0.0) for g, lead in found]) for key, found in cells.items()}
     usual = _effects(leads, rounds=1)[0]  # needed only where a lead is unknown
-    return {recipe: Contrast(effect, usual[recipe]) for recipe, effect in _shrunk(gains).items()}
+    return {recipe: RecipeContrast(effect, usual[recipe]) for recipe, effect in _shrunk(gains).items()}
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -68,9 +68,9 @@ def _mean(values: Iterable[float]) -> float:
 
 def _effects(
     cells: Mapping[Key, float], *, rounds: int = ROUNDS
-) -> tuple[dict[Recipe, float], dict[object, float]]:
+) -> tuple[dict[Combination, float], dict[object, float]]:
     """Return the effects of recipes and the levels of test sets, by alternating least squares."""
-    places: tuple[dict[object, int], dict[Recipe, int]] = {}, {}
+    places: tuple[dict[object, int], dict[Combination, int]] = {}, {}
     for where, recipe in cells:
         places[0].setdefault(where, len(places[0]))
         places[1].setdefault(recipe, len(places[1]))
@@ -90,7 +90,7 @@ def _effects(
     return dict(zip(places[1], effects, strict=True)), dict(zip(places[0], levels, strict=True))
 
 
-def _shrunk(cells: Mapping[Key, float]) -> dict[Recipe, float]:
+def _shrunk(cells: Mapping[Key, float]) -> dict[Combination, float]:
     """Return the effects of recipes, each shrunk towards its method's mean.
 
     The variance within methods is that of a one-way layout with random effects (Searle 1971, ch. 11); the noise is the median of the
@@ -103,7 +103,7 @@ def _shrunk(cells: Mapping[Key, float]) -> dict[Recipe, float]:
     counts = dict.fromkeys(effects, 0)
     for _, recipe in cells:
         counts[recipe] += 1
-    methods: dict[str, list[Recipe]] = {}
+    methods: dict[str, list[Combination]] = {}
     for recipe in effects:
         methods.setdefault(recipe.method, []).append(recipe)
     means, between, weight = {}, 0.0, 0.0
@@ -132,7 +132,7 @@ def expected(ones: Sequence[Ranked], min_gain_pp: float) -> list[tuple[float, fl
     ahead = [one.lead_pp - one.contrast.lead_pp for one in ones if one.contrast and one.lead_pp is not None]
     usual = _mean(ahead) if ahead else 0.0  # where a lead is unknown
 
-    def even(one: Ranked, contrast: Contrast) -> float:
+    def even(one: Ranked, contrast: RecipeContrast) -> float:
         lead = contrast.lead_pp + usual if one.lead_pp is None else one.lead_pp
         return contrast.effect_pp + SLOPE * lead
 

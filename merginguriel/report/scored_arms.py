@@ -26,11 +26,11 @@ from merginguriel.knowledge.parse.rows import (
     items_cell,
 )
 from merginguriel.knowledge.parse.yaml_lines import read_text
-from merginguriel.metrics import base as metrics
+from merginguriel.metrics import registry as metrics
 from merginguriel.study import item_file
 
 SINGLE, ENSEMBLE, MERGE = "single", "ensemble", "merge"
-NOTHING = item_file.Stored((), (), {})
+NOTHING = item_file.StoredItems((), (), {})
 # Keys of a run's configuration that are columns of a row, that name the run, or that do not change what is measured.
 NOT_SETTINGS = (
     "kind", "task", "base", "data", "options", "target", "seed", "sources", "candidates", "mode", "method", "params",
@@ -39,7 +39,7 @@ NOT_SETTINGS = (
 
 
 @dataclass(frozen=True)
-class Arm:
+class ScoredArm:
     """A merge, an ensemble or a single model, scored on one target.
 
     Attributes:
@@ -91,7 +91,7 @@ class Evidence:
         singles: (context, source, target) → score of the model of one locale.
     """
 
-    arms: tuple[Arm, ...]
+    arms: tuple[ScoredArm, ...]
     origins: tuple[str, ...]
     notes: tuple[str, ...] = ()
     singles: Mapping[tuple[str, str, str], Single] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Items:
+class ItemStatistics:
     """Statistics of a run's arms per test item.
 
     Attributes:
@@ -112,7 +112,7 @@ class Items:
     """
 
     run: str = ""
-    stored: item_file.Stored = NOTHING
+    stored: item_file.StoredItems = NOTHING
     problems: list[str] = field(default_factory=list)
 
     def of(self, name: str, row: ResultRow, value: float | None) -> tuple[np.ndarray, ...]:
@@ -173,7 +173,8 @@ def from_entries(knowledge: Knowledge, prefixes: Sequence[str]) -> Evidence:
     runs = dict.fromkeys(row.run for row in unique if row.run and Path(row.run).name == row.run)
     items = {run: _items(knowledge.space.run_folder(run), notes) for run in runs}
     arms = _gathered(
-        ((row, row.ref.partition("#")[0], {}, items.get(row.run or "", Items())) for row in unique), {}
+        ((row, row.ref.partition("#")[0], {}, items.get(row.run or "", ItemStatistics())) for row in unique),
+        {},
     )
     notes += [problem for each in items.values() for problem in each.problems]
     return Evidence(arms, tuple(entry.id for entry in entries), tuple(notes), _singles(arms))
@@ -205,7 +206,7 @@ def rows_of(folders: Sequence[Path]) -> list[ResultRow]:
     return list(reversed(kept.values()))
 
 
-def _items_of(row: ResultRow, stored: item_file.Stored) -> str | None:
+def _items_of(row: ResultRow, stored: item_file.StoredItems) -> str | None:
     """Return the cell `items` of a row with wins and losses; None where its run did not store them."""
     arm, baseline = stored.arms.get(arm_name(row)), stored.arms.get(row.baseline_kind or "")
     if row.wins is None or arm is None or baseline is None or arm.dtype != bool:
@@ -226,7 +227,7 @@ def _code(path: Path) -> str | None:
 
 def from_runs(folders: Sequence[Path]) -> Evidence:
     """Load the rows, configuration and items of finished runs; the notes name runs without a result."""
-    arms: list[Arm] = []
+    arms: list[ScoredArm] = []
     singles: dict[tuple[str, str, str], Single] = {}
     notes: list[str] = []
     origins = []
@@ -269,7 +270,7 @@ def joined(parts: Sequence[Evidence]) -> Evidence:
     )
 
 
-def _singles(arms: Iterable[Arm]) -> dict[tuple[str, str, str], Single]:
+def _singles(arms: Iterable[ScoredArm]) -> dict[tuple[str, str, str], Single]:
     return {
         (row.context, row.sources[0], row.target): Single(row.value, row.n or 0, row.metric)
         for arm in arms
@@ -287,15 +288,15 @@ def _more_singles(result: Mapping[str, Any], row: ResultRow) -> dict[tuple[str, 
     }
 
 
-def _items(folder: Path, notes: list[str]) -> Items:
+def _items(folder: Path, notes: list[str]) -> ItemStatistics:
     """Read a run's items.npz; without it, or where it is damaged, a report uses the rows alone."""
     if not (folder / "items.npz").is_file():
-        return Items()
+        return ItemStatistics()
     try:
-        return Items(folder.name, item_file.read(folder / "items.npz"))
+        return ItemStatistics(folder.name, item_file.read(folder / "items.npz"))
     except MuError as error:
         notes.append(f"{folder.name}: {error.what} The rows alone are used.")
-        return Items()
+        return ItemStatistics()
 
 
 def _extras(path: Path) -> dict[str, str]:
@@ -342,10 +343,10 @@ def _more_baselines(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 # A row, its origin, settings without a column, and the items of its run.
-Source = tuple[ResultRow, str, Mapping[str, str], Items]
+Source = tuple[ResultRow, str, Mapping[str, str], ItemStatistics]
 
 
-def _gathered(rows: Iterable[Source], more: Mapping[str, float]) -> tuple[Arm, ...]:
+def _gathered(rows: Iterable[Source], more: Mapping[str, float]) -> tuple[ScoredArm, ...]:
     """Gather rows of registered metrics into arms: rows that differ in the baseline only are one arm.
 
     Items are joined by the id of the run and the name of the arm. more: kind → value of further baselines.
@@ -373,14 +374,16 @@ def _gathered(rows: Iterable[Source], more: Mapping[str, float]) -> tuple[Arm, .
         known = {kind: found for kind, found in rights.items() if found}
         stored = items.stored
         arms.append(
-            Arm(plain, compared, origin, extras, next(iter(right), None), stored.ids, stored.groups, known)
+            ScoredArm(
+                plain, compared, origin, extras, next(iter(right), None), stored.ids, stored.groups, known
+            )
         )
     return tuple(arms)
 
 
-def _distinct(arms: Sequence[Arm]) -> list[Arm]:
+def _distinct(arms: Sequence[ScoredArm]) -> list[ScoredArm]:
     """Keep each measurement under the same settings once: many runs share the ensembles of one set of sources."""
-    kept: dict[object, Arm] = {}
+    kept: dict[object, ScoredArm] = {}
     for arm in arms:
         same = (arm.row.measurement(), tuple(sorted(arm.extras.items())))
         held = kept.get(same)
@@ -393,7 +396,7 @@ def _distinct(arms: Sequence[Arm]) -> list[Arm]:
     return list(kept.values())
 
 
-def kinds_in(arms: Iterable[Arm]) -> list[str]:
+def kinds_in(arms: Iterable[ScoredArm]) -> list[str]:
     """Return the kinds of baselines that occur, those of the row format first and in its order."""
     found = {kind for arm in arms for kind in arm.against}
     return [k for k in BASELINE_KINDS if k in found] + sorted(found - set(BASELINE_KINDS))

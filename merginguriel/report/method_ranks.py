@@ -16,7 +16,7 @@ from merginguriel.evaluation.significance import sign_flip_p
 
 
 @dataclass(frozen=True)
-class Pair:
+class MethodPair:
     """Two methods and the tests of their difference.
 
     Attributes:
@@ -60,7 +60,7 @@ class Ranking:
     p_f: float
     critical: float
     alpha: float
-    pairs: tuple[Pair, ...]
+    pairs: tuple[MethodPair, ...]
 
     def cliques(self, test: str) -> list[tuple[int, int]]:
         """Return the longest runs (first, last) of methods of which no two rank apart."""
@@ -110,7 +110,7 @@ def rank(
     each = values.to_numpy()
     wilcoxon = [wilcoxon_p(each[:, a] - each[:, b]) for a, b in found]
     pairs = (
-        Pair(a, b, ranks_apart, float(p), w, holm)
+        MethodPair(a, b, ranks_apart, float(p), w, holm)
         for (a, b), ranks_apart, p, w, holm in zip(
             found, apart, nemenyi, wilcoxon, stats.holm(wilcoxon), strict=True
         )

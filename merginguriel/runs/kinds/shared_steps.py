@@ -24,7 +24,7 @@ from merginguriel.study import item_file, registered
 from merginguriel.study import study as studies
 from merginguriel.study.results import compare_all, compared_rows, comparison_dict
 from merginguriel.study.study import Study
-from merginguriel.tasks.base import TaskData, fingerprint
+from merginguriel.tasks.registry import TaskData, fingerprint
 from merginguriel.training.settings import dev_score
 
 LOSS = re.compile(r"\bloss ([0-9.]+)")

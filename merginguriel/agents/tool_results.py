@@ -7,7 +7,7 @@ from typing import Any, Literal, NotRequired
 from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
 
-class Gain(TypedDict):
+class GainResult(TypedDict):
     """Expected gain over the baseline, pp."""
 
     mean_pp: float
@@ -24,7 +24,7 @@ class Head(TypedDict):
     verdict: Literal["merge", "ensemble", "pilot", "no-merge", "unknown"]
     summary: str
     arm: NotRequired[str]
-    gain: NotRequired[Gain]
+    gain: NotRequired[GainResult]
 
 
 class Hits(TypedDict):
@@ -33,7 +33,7 @@ class Hits(TypedDict):
     result: list[dict[str, Any]]
 
 
-class Page(TypedDict):
+class DocumentPage(TypedDict):
     """A document; `rows` or `claims` are a page of `total`."""
 
     total: NotRequired[int]
@@ -62,7 +62,7 @@ class Catalogue(TypedDict):
     skills: str
 
 
-class Check(TypedDict):
+class PlanCheck(TypedDict):
     """What the knowledge says about a plan."""
 
     lands: bool
@@ -88,7 +88,7 @@ class Landed(TypedDict):
     next: dict[str, Any]
 
 
-class Run(TypedDict):
+class RunResult(TypedDict):
     """A run."""
 
     run: str

@@ -17,7 +17,7 @@ ALIKE = 0.6  # share of a question's words in a plan's text from which on the pl
 
 
 @dataclass(frozen=True)
-class Step:
+class QuestionChange:
     """A change of a question's state: `narrowed` or `closed`, by which entry, and why if it says so."""
 
     state: str
@@ -34,7 +34,7 @@ class Thread:
     text: str
     opened_by: str
     date: str
-    steps: tuple[Step, ...] = ()
+    steps: tuple[QuestionChange, ...] = ()
 
     @property
     def state(self) -> str:
@@ -57,11 +57,11 @@ class Thread:
 def threads(entries: Sequence[Entry]) -> list[Thread]:
     """Return every question of the log in the order of opening, with its history."""
     dates = {entry.id: entry.date for entry in entries}
-    later: dict[str, list[Step]] = {}
+    later: dict[str, list[QuestionChange]] = {}
     for entry in entries:
         for answer in entry.settles:
             later.setdefault(answer.question, []).append(
-                Step(answer.state, entry.id, entry.date, answer.text)
+                QuestionChange(answer.state, entry.id, entry.date, answer.text)
             )
     result = []
     for entry in entries:
@@ -69,7 +69,7 @@ def threads(entries: Sequence[Entry]) -> list[Thread]:
             ref = f"{entry.id}#q{number}"
             steps = later.get(ref, [])
             if question.by:
-                steps = [Step(question.state, question.by, dates.get(question.by, "")), *steps]
+                steps = [QuestionChange(question.state, question.by, dates.get(question.by, "")), *steps]
             result.append(
                 Thread(ref, question.text, entry.id, entry.date, tuple(sorted(steps, key=lambda s: s.date)))
             )

@@ -9,11 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from merginguriel.metrics.base import find, named_in
+from merginguriel.metrics.registry import find, named_in
 from merginguriel.workspace import Workspace
 
-from . import index, run_store, time_left
-from .index import MERGING, is_number
+from . import run_index, run_store, time_left
+from .run_index import MERGING, is_number
 from .run_store import Run
 
 TAIL = 1 << 18  # bytes of a log that are read at first
@@ -24,7 +24,7 @@ ASKED = ("pause", "cancel")
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunProgress:
     """A run at one moment.
 
     state     one of run_store.STATES
@@ -66,7 +66,7 @@ class Watch:
     metrics: list[tuple[float, str, float]] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)  # metrics that were NaN, infinite or beyond all measure
 
-    def look(self) -> Standing:
+    def look(self) -> RunProgress:
         """Read new events, and return the progress now."""
         lines, place = read_on(self.run.folder / "events.jsonl", self.place)
         if place < self.place:  # the folder holds another run now
@@ -87,9 +87,9 @@ class Watch:
         if best is not None and metric is not None:
             best *= find(metric).sign
         if state != "running":
-            return Standing(state, self.step, best=best, metric=metric)
+            return RunProgress(state, self.step, best=best, metric=metric)
         asked = run_store.requested(self.run)
-        return Standing(state, self.step, self.whole(), best, metric, asked if asked in ASKED else None)
+        return RunProgress(state, self.step, self.whole(), best, metric, asked if asked in ASKED else None)
 
     def whole(self) -> time_left.Whole | None:
         """Return the progress of the running run; None before it has written its start."""
@@ -237,7 +237,7 @@ class EndWatch:
             return {}
         query = f"SELECT id, state, changed FROM runs WHERE state IN {GOING} OR changed > '{self.since}'"
         found = {}
-        for name, state, changed in index.query(self.space, query)[1]:
+        for name, state, changed in run_index.query(self.space, query)[1]:
             if state in GOING:
                 self.live.add(name)
             elif name not in self.live and self.reported.get(name, self.since) < changed:
