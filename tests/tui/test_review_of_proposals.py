@@ -30,9 +30,10 @@ def test_a_proposal_is_shown_with_diff_and_rows_and_accepted_or_rejected_by_a_ke
         await press(app, pilot, "a")
         assert f"- id: {first}" in path.with_name("claims.yaml").read_text()
         assert first not in [one.id for one in screen.found]
-        left = len(screen.found)
+        left = [one.id for one in screen.found]
         await press(app, pilot, "x")
-        assert len(screen.found) == left - 1
+        assert [one.id for one in screen.found] == left[1:]
+        assert left[0] in (bench.root / "skills" / "rejected.jsonl").read_text()
         await press(app, pilot, "escape")
         assert not isinstance(app.screen, ProposalsScreen)
         assert app.screen.knowledge.standings[first].status == "supported"

@@ -35,16 +35,15 @@ class ProposalsScreen(Dialog[bool]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "accept", "Accept", id="proposals.accept", tooltip="Write it into its skill"),
-        Binding("x", "reject", "Reject", id="proposals.reject", tooltip="Leave it out of this list"),
+        Binding("x", "reject", "Reject", id="proposals.reject", tooltip="Leave it out until its rows change"),
         Binding("escape,q", "close", "Close", id="proposals.close"),
     ]
 
     def __init__(self, knowledge: Knowledge, found: Sequence[Proposal], load: Callable[..., None]) -> None:
         super().__init__()
         self.knowledge, self.found, self.load = knowledge, list(found), load
-        self.rejected: set[str] = set()
         self.accepted = False
-        self.writing = False  # a proposal is being accepted, which takes seconds
+        self.writing = False  # a proposal is being written, which takes seconds
 
     def compose(self) -> ComposeResult:
         """Yield the title, the list and the text of a proposal."""
@@ -98,6 +97,13 @@ class ProposalsScreen(Dialog[bool]):
 
     def action_accept(self) -> None:
         """Write the highlighted proposal into its skill, and list what is proposed then."""
+        self._write(rejected=False)
+
+    def action_reject(self) -> None:
+        """Leave the highlighted proposal out until its rows change."""
+        self._write(rejected=True)
+
+    def _write(self, *, rejected: bool) -> None:
         at = self.query_one("#proposal-list", OptionList).highlighted
         if at is None or self.writing:
             return
@@ -107,17 +113,18 @@ class ProposalsScreen(Dialog[bool]):
 
         def work() -> tuple[str, Knowledge, list[Proposal]]:
             from merginguriel.knowledge.base import load
-            from merginguriel.knowledge.skills.proposals import accept, proposals
+            from merginguriel.knowledge.skills.proposals import accept, proposals, reject
 
-            [done] = accept(space, [ident])
+            [done] = (reject if rejected else accept)(space, [ident])
             knowledge = load(space)
             return done.skill, knowledge, proposals(knowledge)
 
         def then(result: tuple[str, Knowledge, list[Proposal]]) -> None:
-            skill, self.knowledge, found = result
-            self.found = [one for one in found if one.id not in self.rejected]
-            self.accepted, self.writing = True, False
-            app.notify(plain(f"Accepted into {skill}: bring its text in line."), markup=False)
+            skill, self.knowledge, self.found = result
+            self.writing = False
+            if not rejected:
+                self.accepted = True
+                app.notify(plain(f"Accepted into {skill}: bring its text in line."), markup=False)
             self._list(at)
 
         def refused(error: Any) -> None:
@@ -127,13 +134,6 @@ class ProposalsScreen(Dialog[bool]):
 
         self.query_one("#proposal-head", Static).update("Writing …")
         self.load(work, then, group="proposals", otherwise=refused)
-
-    def action_reject(self) -> None:
-        """Leave the highlighted proposal out."""
-        at = self.query_one("#proposal-list", OptionList).highlighted
-        if at is not None and not self.writing:
-            self.rejected.add(self.found.pop(at).id)
-            self._list(at)
 
     def action_close(self) -> None:
         """Close, and say whether the skills have changed."""
