@@ -26,7 +26,8 @@ pytest_plugins = ["lab_fixtures"]  # sentences, encoder, lab, made, trained: for
 REPOSITORY = Path(__file__).resolve().parent.parent
 KNOWLEDGE = REPOSITORY / "tests" / "fixtures" / "knowledge"  # frozen: see its README.md
 
-# The same examples in every run, so that a change is what turns a test red; EXPLORE=1 draws new ones, and more. On a busy
+# The same examples in every run, so that a change is what turns a test red; EXPLORE=1 draws new ones, and more where a test
+# does not set their number. On a busy
 # machine, drawing and running an example may take any time.
 EXPLORE = bool(os.environ.get("EXPLORE"))
 settings.register_profile(

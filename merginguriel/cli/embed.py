@@ -79,8 +79,7 @@ def train(
     mu embed train pairs.jsonl --out models/embed/a --pooling attention --head linear --out-dim 256
     mu embed train pairs.tsv --out models/embed/b --lora-rank 16 --lora-last 4 --loss infonce --mine 5
     """
-    from merginguriel.embedding import architecture
-    from merginguriel.embedding import training as training
+    from merginguriel.embedding import architecture, training
     from merginguriel.embedding.architecture import Shape
     from merginguriel.models.base_models import embedder_base
     from merginguriel.tasks.pairs import read

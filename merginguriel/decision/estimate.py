@@ -54,7 +54,7 @@ Origin = Literal["context", "method", "contexts", "nothing"]
 
 
 class EstimateParts(NamedTuple):
-    """Parts of an expected gain in pp, which add up to it: those of `arm_types.Parts`."""
+    """Parts of an expected gain in pp, which add up to it: those of `arm_types.GainParts`."""
 
     prior_pp: float = 0.0
     lead_pp: float = 0.0

@@ -7,6 +7,7 @@ effect of the recipe, and a rest; the effects are shrunk towards their method's 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import NamedTuple, Protocol
@@ -21,6 +22,7 @@ PASS_PRICE = (
     0.05  # of each forward pass after the first, as a share of the smallest gain worth a merge: a judgement
 )
 SMALLEST_SHARE = 0.05  # of the noise, the least variance of effects within a method
+LEAST_NOISE = 1.0  # pp² of a paired gain: that of about 3,000 items
 ROUNDS, CLOSE = 50, 0.01  # of the fit at most; pp that effects move by in the last one
 Key = tuple[object, Combination]  # test set, recipe
 
@@ -94,28 +96,34 @@ def _shrunk(cells: Mapping[Key, float]) -> dict[Combination, float]:
     """Return the effects of recipes, each shrunk towards its method's mean.
 
     The variance within methods is that of a one-way layout with random effects (Searle 1971, ch. 11); the noise is the median of the
-    squared rests, so that a method that collapses does not count as noise of the others.
+    squared rests, so that a method that collapses does not count as noise of the others. A recipe or a test set with one cell fits it
+    exactly and has no rest; where no cell has one, nothing tells effects from noise, and each recipe has its method's mean.
     """
     effects, levels = _effects(cells)
-    rests = [(value - levels[where] - effects[recipe]) ** 2 for (where, recipe), value in cells.items()]
-    free = max(len(rests) - len(effects) - len(levels) + 1, 1)
-    noise = max(median(rests) / 0.455 * len(rests) / free, 1e-6) if rests else 1.0
-    counts = dict.fromkeys(effects, 0)
-    for _, recipe in cells:
-        counts[recipe] += 1
+    sets, recipes = (Counter(key[at] for key in cells) for at in (0, 1))
+    repeated = [key for key in cells if sets[key[0]] > 1 and recipes[key[1]] > 1]
+    rests = [(cells[where, recipe] - levels[where] - effects[recipe]) ** 2 for where, recipe in repeated]
+    fitted = len({where for where, _ in repeated}) + len({recipe for _, recipe in repeated}) - 1
+    free = len(rests) - fitted
     methods: dict[str, list[Combination]] = {}
     for recipe in effects:
         methods.setdefault(recipe.method, []).append(recipe)
-    means, between, weight = {}, 0.0, 0.0
+    means = {
+        method: sum(recipes[r] * effects[r] for r in found) / sum(recipes[r] for r in found)
+        for method, found in methods.items()
+    }
+    if not rests or free <= 0:
+        return {r: means[r.method] for r in effects}
+    noise = max(median(rests) / 0.455 * len(rests) / free, LEAST_NOISE)
+    between = weight = 0.0
     for method, found in methods.items():
-        total = sum(counts[r] for r in found)
-        means[method] = sum(counts[r] * effects[r] for r in found) / total
+        total = sum(recipes[r] for r in found)
         between += (
-            sum(counts[r] * (effects[r] - means[method]) ** 2 for r in found) - (len(found) - 1) * noise
+            sum(recipes[r] * (effects[r] - means[method]) ** 2 for r in found) - (len(found) - 1) * noise
         )
-        weight += total - sum(counts[r] ** 2 for r in found) / total
+        weight += total - sum(recipes[r] ** 2 for r in found) / total
     pull = noise / max(between / weight if weight else 0.0, SMALLEST_SHARE * noise)
-    return {r: (counts[r] * e + pull * means[r.method]) / (counts[r] + pull) for r, e in effects.items()}
+    return {r: (recipes[r] * e + pull * means[r.method]) / (recipes[r] + pull) for r, e in effects.items()}
 
 
 def passes_pp(arm: Arm, min_gain_pp: float) -> float:

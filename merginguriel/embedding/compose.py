@@ -22,6 +22,7 @@ from merginguriel.merging.engine import merge
 from merginguriel.merging.recipe import Recipe, Source
 from merginguriel.models import build_record
 from merginguriel.tasks.parallel import Parallel, examples_of
+from merginguriel.tasks.parallel import languages as short_names
 from merginguriel.tasks.registry import digest
 
 from . import architecture, retrieval, training
@@ -49,9 +50,7 @@ class CompositionPlan:
     @property
     def languages(self) -> tuple[str, str]:
         """Return the names of the two languages in D and T, such as ko and en."""
-        first, second = self.text.locales
-        short = first.partition("-")[0], second.partition("-")[0]
-        return short if short[0] != short[1] else (first, second)
+        return short_names(*self.text.locales)
 
     @property
     def locale_of(self) -> dict[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from merginguriel import files
+
 from .compose import CompositionPlan, CompositionStudy
 
 FIGURE = "pareto.png"
@@ -14,7 +16,7 @@ def write(plan: CompositionPlan, study: CompositionStudy, folder: Path, measured
     folder.mkdir(parents=True, exist_ok=True)
     figure(study, folder / FIGURE)
     path = folder / "report.md"
-    path.write_text(text(plan, study, measured_by), encoding="utf-8")
+    files.write_text(path, text(plan, study, measured_by))
     return path
 
 

@@ -40,7 +40,7 @@ class Knowledge:
     skills: tuple[Skill, ...]
     entries: tuple[Entry, ...]
     hash: str
-    # The methods that the program has, each with its parameters, where the caller knows them: `vocabulary.Program`.
+    # The methods that the program has, each with its parameters, where the caller knows them: `known_names.Program`.
     program: Mapping[str, Collection[str]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()  # of the files that cannot be read, or not in full
 

@@ -13,6 +13,7 @@ from merginguriel.similarity.choice import AS_IT_IS, Options
 from merginguriel.similarity.registry import sees_labels
 from merginguriel.study.study import Study, of_context
 from merginguriel.tasks import named
+from merginguriel.tasks.parallel import languages
 from merginguriel.workspace import Workspace
 
 
@@ -69,8 +70,8 @@ def resolved(config: Config, space: Workspace, places: Mapping[str, str] | None 
     """
     config = placed(config, space)
     if config.kind == "compose":
-        pair = "-".join(tag.partition("-")[0] for tag in config.locales)
-        return changed(config, task=f"retrieval-{pair}")
+        two = languages(*config.locales) if len(config.locales) == 2 else config.locales
+        return changed(config, task=f"retrieval-{'-'.join(two)}")
     if config.task == named.LOADER:
         refused = named.unnamed()
         raise type(refused)(refused.what, where=(places or {}).get("task"), hint=refused.hint)

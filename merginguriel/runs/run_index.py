@@ -96,6 +96,9 @@ def refreshed(space: Workspace, where: str | Path, *, look: bool) -> sqlite3.Con
     """Connect to the index, with its tables, and bring it up to date if `look` is true."""
     connection = sqlite3.connect(where, timeout=30, isolation_level=None)
     connection.row_factory = sqlite3.Row
+    connection.create_function(
+        "lowered", 1, lambda value: str(value).lower(), deterministic=True
+    )  # lower() of SQLite is ASCII
     try:
         if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
             connection.execute("BEGIN IMMEDIATE")
@@ -303,7 +306,7 @@ def _matching(text: str, wanted: Mapping[str, str | None]) -> tuple[str, list[st
         name, _, wanted_word = word.partition(":")
         of_column = bool(wanted_word) and name in FILTERS
         column = f"ifnull({FILTERS[name]}, '')" if of_column else line
-        terms.append(f"instr(lower({column}), ?)")
+        terms.append(f"instr(lowered({column}), ?)")
         values.append(wanted_word if of_column else word)
     return " AND ".join(terms) or "1", values
 

@@ -87,7 +87,11 @@ def expected(run: Run) -> Expected:
 
 
 def _later(config: Config) -> tuple[str, ...]:
-    return ("score",) * len(config.splits) if config.kind == "nxn" else STAGES.get(config.kind, ())
+    if config.kind == "nxn":
+        return ("score",) * len(config.splits)
+    if config.kind == "compose":  # the base and eight compositions; the path adds two merges
+        return ("score",) * 9 + ("merge",) * (len(config.compose.methods) + 2)
+    return STAGES.get(config.kind, ())
 
 
 @lru_cache(maxsize=32)

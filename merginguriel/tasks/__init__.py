@@ -1,4 +1,4 @@
-"""Tasks that models are trained and scored on, one file each; `base.load` finds them by name."""
+"""Tasks that models are trained and scored on, one file each; `registry.load` finds them by name."""
 
 from .registry import Item, TaskData, load, locales, tasks
 

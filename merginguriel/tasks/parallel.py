@@ -6,6 +6,8 @@ StrategyQA as the Hugging Face hub serves them.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +25,12 @@ from .row_files import table_rows
 ENDINGS = (".jsonl", ".tsv", ".csv")
 DRAWS = 30  # sentences of each template, of which those of a meaning in both languages are kept
 FEWEST = 10  # queries of a test set
+
+
+def languages(first: str, second: str) -> tuple[str, str]:
+    """Return short names of the languages of two locales: ko and en, or the locales where these are equal."""
+    short = first.partition("-")[0], second.partition("-")[0]
+    return short if short[0] != short[1] else (first, second)
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,11 @@ class Parallel:
     def locales(self) -> tuple[str, ...]:
         """Return the locales, in the order of the source."""
         return tuple(self.queries)
+
+    def fingerprint(self) -> str:
+        """Return the sha256 of all texts and of which belong together."""
+        parts = (self.queries, self.documents, {one: sorted(ids) for one, ids in self.relevant.items()})
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def pair(self, query: str, document: str) -> Retrieval:
         """Return the retrieval data T(query language–document language)."""

@@ -163,7 +163,7 @@ def composition_lines(result: Mapping[str, Any]) -> list[str]:
     for one in result["effects"]:
         found = one["found"]
         span = interval(found["interval"]["low"], found["interval"]["high"])
-        effects.append([one["name"], f"{signed(found['difference'])} pt", span, one["paper"]])
+        effects.append([one["name"], f"{signed(found['difference'])} pt", span, one["agreement"]])
     return [columns(rows), "", columns(effects)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -77,3 +78,13 @@ def test_an_arm_loses_to_another_by_what_its_sources_lack():
     assert order[0] - order[1] == pytest.approx(-2 * SLOPE)
     assert all(better >= worse for better, worse in pairwise((order[0], order[1], order[3])))
     assert order[3] < order[2] < order[0]  # an unknown lead counts as the mean of the known ones
+
+
+def test_recipes_measured_once_each_are_not_told_apart():
+    found = [
+        replace(one, arm=replace(one.arm, k=k), row=replace(one.row, k=k))
+        for k, gain in enumerate((-10.0, -4.0, 0.0, 8.0), 2)
+        for one in [measured(f"target-{k}", "ties", gain)]
+    ]
+    effects = [one.effect_pp for one in contrasts(learn(found), HERE, "sw-KE").values()]
+    assert len(effects) == 4 and np.ptp(effects) < 1e-9

@@ -6,6 +6,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,10 @@ def test_the_oldest_of_many_workspaces_gives_way(space, tmp_path):
     for number in range(parse_cache.WORKSPACES + 3):
         parse_cache.remember(tmp_path / str(number), "key", ())
     assert len(list(cached(space).parent.glob("*.pickle"))) == parse_cache.WORKSPACES
+
+
+def test_every_class_that_may_be_unpickled_exists():
+    for module, names in parse_cache.ALLOWED.items():
+        if module != "pathlib._local":  # of Python 3.13
+            for name in names:
+                assert isinstance(getattr(import_module(module), name), type)

@@ -148,6 +148,16 @@ def test_the_text_of_a_claim_and_its_sentences_follow_its_new_rows(gains, mu):
     assert mu("lint", "--workspace", gains.root).code == 0, mu("lint", "--workspace", gains.root).out
 
 
+def test_a_sentence_that_has_the_number_twice_is_edited_by_hand(gains, mu):
+    propose(gains, mu, "--accept", GAIN)
+    path = gains.root / "skills/a-skill/SKILL.md"
+    cited = f"On 4 targets merges score 8.0 pp above the best source; on 4 targets of another base 8.0 pp [{GAIN}]."
+    path.write_text(path.read_text(encoding="utf-8").replace("Text.", cited, 1), encoding="utf-8")
+    gains.entry(row("de-DE", 0.50, 0.48), entry="2026-01-21-more-00000002")
+    refused = propose(gains, mu, "--accept", f"cite-{GAIN}")
+    assert refused.code == 1 and cited in refused.err and cited in path.read_text(encoding="utf-8")
+
+
 def test_rows_that_turn_a_claim_round_are_edited_by_hand(gains, mu):
     propose(gains, mu, "--accept", GAIN)
     before = (gains.root / "skills/a-skill/claims.yaml").read_bytes()

@@ -52,7 +52,7 @@ def test_the_next_run_can_be_the_first_and_others_can_be_named(space):
 
     async def script(app, pilot):
         await settled(app, pilot)
-        assert "mark two or more runs" in shown(app)
+        assert "Mark two or more runs" in shown(app)
         await press(app, pilot, "slash", *a.id[-8:], "enter")
         assert any("two or more runs" in note.message for note in app._notifications)
         await press(app, pilot, "space", *b.id[-8:], "enter")

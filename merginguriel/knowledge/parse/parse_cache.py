@@ -17,11 +17,11 @@ from merginguriel import __version__, cache
 
 ALLOWED = {
     "merginguriel.knowledge.problems": {"Problem"},
-    "merginguriel.knowledge.claims.claim_status": {"Standing"},
+    "merginguriel.knowledge.claims.claim_status": {"ClaimStanding"},
     "merginguriel.knowledge.parse.claims": {"Claim"},
     "merginguriel.knowledge.parse.entries": {"Entry"},
     "merginguriel.knowledge.parse.expectations": {"Expectation"},
-    "merginguriel.knowledge.parse.questions": {"OpenQuestion", "Settled"},
+    "merginguriel.knowledge.parse.questions": {"OpenQuestion", "QuestionSettlement"},
     "merginguriel.knowledge.parse.troubleshooting": {"Pattern", "Trouble"},
     "merginguriel.knowledge.parse.invalidation": {"Mark", "Selector"},
     "merginguriel.knowledge.parse.rows": {"ResultRow"},

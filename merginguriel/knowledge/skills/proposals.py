@@ -340,8 +340,8 @@ def _uncited(knowledge: Knowledge) -> Iterator[Proposal]:
                 continue
             refs = _refs(knowledge, uncited)
             what = f"{claim.id}: {len(new)} rows in its scope, cited by nothing, say {pooled(new).mean:+.1f} pp.".replace(
-                "-0", "−0"
-            ).replace(" -", " −")
+                " -", " −"
+            )
             used = {row.ref for difference in new for row in difference[2]}
             edits, by_hand = restate.with_evidence(skill, claim, refs, knowledge)
             yield _proposal(f"cite-{claim.id}", "evidence", skill, what, edits, used, by_hand)

@@ -42,7 +42,7 @@ def with_evidence(
     """Return the edits that add rows or entries to a claim, and the sentence that has to be edited by hand, if any.
 
     The value of the claim, and its size and number of targets in its text and in sentences that cite it, are replaced by
-    those of all its rows. Where these show the opposite, the text of the claim has to be edited by hand.
+    those of all its rows. Where these show the opposite, or a text has such a number twice, it has to be edited by hand.
     """
 
     def pool(evidence: Sequence[str]) -> Pool | None:
@@ -50,13 +50,19 @@ def with_evidence(
         return pooled(found) if found else None
 
     old, new = pool(claim.evidence), pool((*claim.evidence, *refs))
-    block, changed = _block(text_of(skill.path.parent / "claims.yaml"), claim.id), ""
+    block = _block(text_of(skill.path.parent / "claims.yaml"), claim.id)
     if old is None or new is None or old.mean * new.mean <= 0:
         return [], f"{claim.where}: {claim.text}"
-    for line in block.splitlines(keepends=True):
+    lines = block.splitlines(keepends=True)
+    for at, line in enumerate(lines):
         if line.startswith("  value:"):
-            line = f"  value: {new.mean:.2f}\n"
-        changed += restated(line, old, new) if not line.lstrip().startswith(("-", "value", "scope")) else line
+            lines[at] = f"  value: {new.mean:.2f}\n"
+        elif not line.lstrip().startswith(("-", "value", "scope")):
+            try:
+                lines[at] = restated(line, old, new)
+            except AmbiguousError:
+                return [], f"{claim.where}: {claim.text}"
+    changed = "".join(lines)
     last = re.search(r"  evidence:\n(?:\s+-.*\n?)+", changed)
     if last is None:
         return [], f"{claim.where}: {claim.text}"
@@ -64,22 +70,40 @@ def with_evidence(
     edits = [Edit("claims.yaml", block, changed.replace(last[0], cited, 1))]
     for passage in prose(skill):
         if claim.id in passage.refs:
-            text = _cited(passage.text, claim.id, old, new)
+            try:
+                text = _cited(passage.text, claim.id, old, new)
+            except AmbiguousError:
+                return [], f"{skill.path}: {passage.text}"
             edits += [Edit("SKILL.md", passage.text, text)] if text != passage.text else []
     return edits, ""
 
 
+class AmbiguousError(ValueError):
+    """A text that has the same size or number of targets twice: `args[0]`."""
+
+
 def restated(text: str, old: Pool, new: Pool) -> str:
-    """Return a text whose sizes and numbers of targets are those of `new` where they were those of `old`."""
+    """Return a text whose size and number of targets are those of `new` where they were those of `old`.
+
+    Raises:
+        AmbiguousError: If it has one of the two twice, so that the other may be of something else.
+    """
+    sizes = 0
 
     def number(match: re.Match[str]) -> str:
         decimals = len(match["digits"].partition(".")[2])
         size = Number(match[0], float(match["digits"].replace(",", "")), decimals, False, "pp")
         if match["unit"] not in ("pp", "percentage point", "percentage points") or not size.is_near(old.mean):
             return match[0]
+        nonlocal sizes
+        sizes += 1
         return match[0].replace(match["digits"], f"{abs(new.mean):.{decimals}f}", 1)
 
-    return re.sub(rf"\b{old.targets}(?= targets?\b)", str(new.targets), NUMBER.sub(number, text))
+    sized = NUMBER.sub(number, text)
+    changed, targets = re.subn(rf"\b{old.targets}(?= targets?\b)", str(new.targets), sized)
+    if max(sizes, targets) > 1 and changed != text:
+        raise AmbiguousError(text)
+    return changed
 
 
 def _cited(text: str, claim: str, old: Pool, new: Pool) -> str:

@@ -70,8 +70,12 @@ def mean_direction(gram: np.ndarray, weights: np.ndarray, max_iter: int, tol: fl
     along, pull = _pull(points, share, mean)
     # At the mean the step is 0, so the mean is this sum, which of all that dependent sources allow is the one that
     # neither their order nor rounding changes.
-    balanced = pull @ along
-    return pull / balanced if balanced > CANCELS else np.linalg.lstsq(points.T, mean, rcond=NOTHING)[0]
+    total = pull @ points
+    return (
+        pull / np.linalg.norm(total)
+        if pull @ along > CANCELS
+        else np.linalg.lstsq(points.T, mean, rcond=NOTHING)[0]
+    )
 
 
 def _pull(points: np.ndarray, share: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

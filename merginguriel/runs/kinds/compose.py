@@ -33,6 +33,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     tell.metric("ndcg_at_10", study.value(best, study.cross))
     result = {
         "kind": "compose",
+        "data": text.fingerprint(),
         "context": f"{config.task}/{base_name}",
         "seed": config.seed,
         "metric": "ndcg_at_10",
@@ -42,7 +43,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         },
         "within": study.within,
         "cross": study.cross,
-        "effects": [{**asdict(one), "paper": one.agreement} for one in study.effects],
+        "effects": [{**asdict(one), "agreement": one.agreement} for one in study.effects],
         "merged": [study.specialist, study.mono],
         "pareto": sorted(study.pareto()),
         "queries": study.queries,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from merginguriel.errors import MuError
 from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen
 from merginguriel_tui.registry import create
+
+if TYPE_CHECKING:
+    from merginguriel.runs.labels import Labels
+    from merginguriel.runs.run_store import Run
 
 
 class RunKeys(MuScreen):
@@ -96,9 +100,10 @@ class RunKeys(MuScreen):
         if not self.archived:
             self.notify("Nothing was archived here.", severity="warning", markup=False)
             return
-        names = self.archived.pop()
+        names = self.archived[-1]
 
         def then(back: list[str]) -> None:
+            self.archived.remove(names)
             self.notify(f"brought back: {', '.join(back) or 'none'}", markup=False)
             self.acted()
 
@@ -110,9 +115,14 @@ class RunKeys(MuScreen):
         from merginguriel.runs.labels import Labels
         from merginguriel_tui.dialogs import LabelScreen
 
-        runs = [run_store.get(self.mu.space, name) for name in self.chosen()]
+        names, space = self.chosen(), self.mu.space
 
-        def opened(found: list[Labels]) -> None:
+        def read() -> tuple[list[Run], list[Labels]]:
+            runs = [run_store.get(space, name) for name in names]
+            return runs, [labels.read(run) for run in runs]
+
+        def opened(result: tuple[list[Run], list[Labels]]) -> None:
+            runs, found = result
             shared = [tag for tag in found[0].tags if all(tag in one.tags for one in found)]
             note = found[0].note if len({one.note for one in found}) == 1 else ""
 
@@ -130,5 +140,5 @@ class RunKeys(MuScreen):
             title = f"Tags and note of {self.many([run.id for run in runs])}"
             self.app.push_screen(LabelScreen(title, " ".join(shared), note), then)
 
-        if runs:
-            self.load(lambda: [labels.read(run) for run in runs], opened, group="label")
+        if names:
+            self.load(read, opened, group="label")

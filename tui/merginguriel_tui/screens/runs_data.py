@@ -52,7 +52,7 @@ def pages_around(space: Workspace, name: str, was: int, **how: str) -> dict[int,
         space: The workspace.
         name: Id of the run.
         was: Its former number in the list. The search begins there: reading thousands of rows takes a while.
-        how: Filter and order of the list, as for `index.listed`.
+        how: Filter and order of the list, as for `run_index.listed`.
 
     Returns:
         Page number → rows; empty if the run is not in the list.
