@@ -120,7 +120,7 @@ def test_a_retrospective_begins_with_the_rows_of_a_run_and_lands(space, mu):
     rows = run.folder / "rows.csv"
     head, line = rows.read_text().splitlines()
     cells = dict(zip(head.split(","), line.split(","), strict=True))
-    cells |= {"baseline_kind": "best_single_source", "baseline": "0.72"}
+    cells |= {"baseline_kind": "best_single_source", "baseline": "0.5"}
     rows.write_text(f"{head}\n{','.join(cells.values())}\n")
 
     async def script(app, pilot):
@@ -129,7 +129,7 @@ def test_a_retrospective_begins_with_the_rows_of_a_run_and_lands(space, mu):
         screen = app.screen
         assert isinstance(screen, ComposeScreen)
         await until(app, pilot, lambda: screen.entry is not None)
-        assert "Expected against actual" in screen.text and "+3.00 pp" in screen.text
+        assert "Expected against actual" in screen.text and "+25.00 pp" in screen.text
         assert "outside" in screen.text and "answers:" in screen.text
         assert screen.entry.rows[0].run == run.id
         screen.area.text = screen.text.replace("## Findings", "## What failed\n\nNothing.\n\n## Findings")
