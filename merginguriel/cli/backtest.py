@@ -15,7 +15,7 @@ from .common import DATE, LOCALE, emit, json_option, plain, say, space, workspac
 @click.option("--transfer", type=click.Path(path_type=Path, dir_okay=False, exists=True), metavar="FILE.csv",
               help="Table of transfer accuracies (source_lang, target_lang, …_accuracy), to score the choice of sources.")  # fmt: skip
 @click.option(
-    "--replicates", type=click.IntRange(min=1), default=12, show_default=True, help="Of data fission."
+    "--replicates", type=click.IntRange(min=1), default=48, show_default=True, help="Of data fission."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of data fission and permutations.")
 @click.option("--as-of", type=DATE, help="Use what was known on this day, YYYY-MM-DD.")

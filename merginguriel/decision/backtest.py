@@ -24,7 +24,7 @@ from .study_rules import TargetFacts
 COLLAPSING = frozenset({"sce", "iso_c", "iso_cts", "consensus", "della", "dare_ties", "breadcrumbs", "wudi"})
 LEVELS = (0.5, 0.8, 0.9)
 SHARES = (0.5, 0.75, 0.9)  # of the smaller variance that two gains of a target share, in fission
-REPLICATES = 12
+REPLICATES = 48  # with 12, the difference of claimed and fresh moves by 0.4 pp from seed to seed
 
 
 @dataclass(frozen=True)

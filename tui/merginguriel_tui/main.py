@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import signal
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import click
 
 from merginguriel import workspace
-from merginguriel.errors import USER_ERRORS, as_mu_error
+from merginguriel.errors import USER_ERRORS, UsageError, as_mu_error
 
 from . import gc_pause
 
@@ -48,6 +49,8 @@ mu-tui compare RUN RUN
 )
 def mu_tui(screen: str | None, what: tuple[str, ...], path: Path | None, demo: bool, mouse: bool) -> None:
     """Run `mu-tui`."""
+    if not sys.stdin.isatty() and "TEXTUAL_DRIVER" not in os.environ:
+        raise UsageError("the input is not a terminal.", hint="Without one: mu advise, mu runs list …")
     if demo:
         show_demo(screen, what, mouse=mouse)
     else:
