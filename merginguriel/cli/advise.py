@@ -237,7 +237,14 @@ def next_(context: str | None, limit: int, as_json: bool, workspace_path: Path |
         return
     table = [["target", "worth, pp", "cost, pp", "verdict", "arm", "expected"]]
     table += [
-        [one.target, f"{max(0.0, one.value_pp):.2f}", f"{one.cost_pp:.2f}", one.verdict, one.arm, one.expected]
+        [
+            one.target,
+            f"{max(0.0, one.value_pp):.2f}",
+            f"{one.cost_pp:.2f}",
+            one.verdict,
+            one.arm,
+            one.expected,
+        ]
         for one in found
     ]
     click.echo(plain(columns(table)))
