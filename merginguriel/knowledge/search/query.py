@@ -27,7 +27,7 @@ SURE = 0.85  # match of an error pattern from which a query that does not look l
 STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
-        "a an and are as at be by can do does for from how i if in is it mean of on or our should that the their then "
+        "a an and are as at be by can do does for from how i if in is it mean of on or our should take that the their then "
         "there this to was we what when where which who why will with you",
     )
 )
