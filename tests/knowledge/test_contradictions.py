@@ -87,13 +87,20 @@ def test_the_same_scope_without_a_row_is_a_contradiction_all_the_same(bench):
 
 def test_a_claim_against_rows_that_it_does_not_cite_is_found_per_target(bench):
     bench.entry(row("sw-KE", 0.90, 0.50), row("vi-VN", 0.80, 0.50))
-    bench.entry(row("cy-GB", 0.40, 0.50), row("fi-FI", 0.49, 0.50), entry=E2)
+    other = "2026-01-20-test-00000003"
+    bench.entry(row("cy-GB", 0.40, 0.50), row("fi-FI", 0.49, 0.50), entry=other)
     found = told(bench, claim("gains", scope="{method: similarity}"))
     assert found == [
         "gains says that this beats best_single_source, and does not cite what says the opposite, outside noise: "
-        f"cy-GB −10.00 pp ({E2}#r1)."
+        f"cy-GB −10.00 pp ({other}#r1)."
     ]
     assert told(bench, claim("gains", scope="{method: similarity, target: [sw-KE, vi-VN]}")) == []
+
+
+def test_an_entry_that_is_newer_than_the_skill_makes_no_claim_of_it_wrong(bench):
+    bench.entry(row("sw-KE", 0.90, 0.50))
+    bench.entry(row("cy-GB", 0.40, 0.50), entry=E2)
+    assert told(bench, claim("gains", scope="{method: similarity}")) == []
 
 
 def test_a_repeat_of_a_cited_row_is_not_a_row_that_is_not_cited(bench):

@@ -138,15 +138,22 @@ def _settled(knowledge: Knowledge, claim: Claim, other: Claim, common: Scope) ->
 
 
 def uncited(knowledge: Knowledge) -> list[Conflict]:
-    """Return claims with uncited rows in scope that show the opposite outside noise."""
+    """Return claims with uncited rows in scope, no newer than their skill, that show the opposite outside noise.
+
+    Newer rows are proposed as evidence by `mu skills propose`: adding an entry makes no skill wrong.
+    """
     conflicts: list[Conflict] = []
     for claim in active_claims(knowledge):
         if claim.predicate not in ("beats", "prefers", *DOWN):
             continue
+        updated = knowledge.skill(claim.skill).updated or "9999"
         cited = {row.measurement() for ref in claim.evidence for row in knowledge.evidence_rows(ref)}
         by_target: dict[tuple[str, str], list[Difference]] = {}
         for difference in differences(claim, knowledge.near(claim)):
-            if not any(row.measurement() in cited for row in difference[2]):
+            newer = all(
+                row.ref[:10] > updated for row in difference[2]
+            )  # the id of an entry begins with its day
+            if not newer and not any(row.measurement() in cited for row in difference[2]):
                 row = difference[2][0]
                 by_target.setdefault((row.context, row.target), []).append(difference)
         for group in by_target.values():
