@@ -18,16 +18,22 @@ def changes(before: Advice, after: Advice) -> list[str]:
     ]
     if before.recipe.short != after.recipe.short:
         texts.append(f"recipe: {before.recipe.short} → {after.recipe.short}")
-    texts.append(f"expected gain: {_gain(before)} → {_gain(after)}")
+    moved = _gain(before) != _gain(after)
+    texts.append(
+        f"expected gain: {_gain(before)} → {_gain(after)}"
+        if moved
+        else f"expected gain: {_gain(after)}, as before"
+    )
     if before.baseline.value != after.baseline.value:
         texts.append(f"to beat: {_baseline(before)} → {_baseline(after)}")
     unit = find(after.metric).unit.points
     old, new = {row.ref for row in before.rows}, {row.ref for row in after.rows}
     added = [row for row in after.rows if row.ref not in old]
+    why = "because" if moved or not same else "new:"
     for row in sorted(added, key=lambda r: -abs(r.contribution_pp or 0))[:5]:
         noise = "within noise" if row.within_noise else "outside noise"
         texts.append(
-            f"because {row.arm.label} measured {pp(row.gain_pp, unit=unit)} on n = {row.n} ({noise}): {row.ref}"
+            f"{why} {row.arm.label} measured {pp(row.gain_pp, unit=unit)} on n = {row.n} ({noise}): {row.ref}"
         )
     removed = [row.ref for row in before.rows if row.ref not in new]
     return [*texts, *(f"no longer counted: {ref}" for ref in removed[:5])]
