@@ -80,7 +80,7 @@ def create(space: Workspace, config: Config) -> Run:
     """
     config = resolve.resolved(config, workspace.writable(space))
     run = Run(run_id(config), space.runs / run_id(config))
-    if not (run.folder / "config.yaml").is_file():
+    while not (run.folder / "config.yaml").is_file():
         try:
             with files.new_folder(run.folder) as folder:
                 files.write_text(folder / "config.yaml", configs.dump(config))
@@ -88,9 +88,11 @@ def create(space: Workspace, config: Config) -> Run:
                 (folder / "lock").touch()
                 table = configs.as_table(config)
                 Events(folder).add("created", config=table, digest=configs.digest(config))
+        except files.BeingWritten:
+            files.wait_for_writer(
+                run.folder, lambda: None
+            )  # it makes the same run, or removes what a killed one left
         except MuError:
-            # Another process made the same run at the same moment.
-            files.wait_for_writer(run.folder, lambda: None)
             if not (run.folder / "config.yaml").is_file():
                 raise
     if configs.digest(run.config) != configs.digest(config):
