@@ -89,9 +89,8 @@ def create(space: Workspace, config: Config) -> Run:
                 table = configs.as_table(config)
                 Events(folder).add("created", config=table, digest=configs.digest(config))
         except files.BeingWritten:
-            files.wait_for_writer(
-                run.folder, lambda: None
-            )  # it makes the same run, or removes what a killed one left
+            # The other process makes the same run, or removes what a killed one left.
+            files.wait_for_writer(run.folder, lambda: None)
         except MuError:
             if not (run.folder / "config.yaml").is_file():
                 raise
