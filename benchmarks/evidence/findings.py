@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 from models import REGIMES, SOURCES, Lab, upper
@@ -48,6 +49,11 @@ def gains(rows: Sequence[ResultRow], wanted: Wanted, seed: int | None = 0) -> di
         ):
             found[row.target].append(row.gain_pp)
     return {target: float(np.mean(values)) for target, values in found.items()}
+
+
+def levels(rows: Sequence[ResultRow], wanted: Wanted) -> dict[str, float]:
+    """Return target → accuracy with the first seed, %."""
+    return {row.target: 100 * row.value for row in rows if row.seed == 0 and wanted(row)}
 
 
 def over_targets(found: Mapping[str, float]) -> str:
@@ -99,7 +105,8 @@ def travelled(lab: Lab, regime: str) -> list[float]:
 
 def report(lab: Lab, rows: Sequence[ResultRow]) -> str:
     """Return what was found: a line for each regime and kind of arm, with both seeds where there are two."""
-    lines = []
+    lines: list[str] = []
+    means: dict[str, dict[str, float]] = {}
     for name, regime in REGIMES.items():
         part = [r for r in rows if r.context.startswith(f"{regime.context}/") and r.method != "compat"]
         if not part:
@@ -114,10 +121,16 @@ def report(lab: Lab, rows: Sequence[ResultRow]) -> str:
             first, second = (gains(similar if wanted is KINDS[SAME] else part, wanted, seed) for seed in (0, 1))
             if first:
                 lines.append(f"  - {kind}: {over_targets(first)}{seeds(first, second)}")
-        mean = gains(part, KINDS["similarity REAL 3"])
-        if joint := apart(gains(part, KINDS["joint model"]), mean):
-            lines.append(f"  - joint model minus similarity REAL 3: {over_targets(joint)}")
+        mean = means[name] = gains(part, KINDS["similarity REAL 3"])
+        for kind in ("ensemble_soft REAL 3", "joint model"):
+            both = apart(levels(part, KINDS[kind]), levels(part, KINDS["similarity REAL 3"]))
+            lines.append(f"  - {kind} minus similarity REAL 3: {over_targets(both)}")
         lines += methods(similar, mean)
+    for first, second in combinations(means, 2):
+        both = apart(means[second], means[first])
+        lines.append(
+            f"- similarity REAL 3, {REGIMES[second].context} minus {REGIMES[first].context}: {over_targets(both)}"
+        )
     return "\n".join(lines)
 
 

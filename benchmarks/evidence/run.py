@@ -322,12 +322,11 @@ def carry_out(run: Run) -> None:
                 run.singles(Cell(regime, target))  # the joint models
     for regime in ("far", "today", "few"):
         run.train(regime, SOURCES, seed=1)
-    for part in (TARGETS[:8], TARGETS[8:]):
-        for target in part:
-            for regime in REGIMES:
-                run.merges(Cell(regime, target, 1), depth=0)
-        for target in part:
-            run.merges(Cell("today", target), depth=2)
+    for target in TARGETS:
+        for regime in REGIMES:
+            run.merges(Cell(regime, target, 1), depth=0)
+    for target in TARGETS:
+        run.merges(Cell("today", target), depth=2)
     for target in TARGETS:
         for regime in ("few", "far"):
             run.merges(Cell(regime, target), depth=2)
