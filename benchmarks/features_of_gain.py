@@ -45,7 +45,9 @@ def features_of(
     for name in PAIRWISE:
         every = [pairs.get((name, frozenset(pair))) for pair in combinations(arm.sources, 2)]
         if every and None not in every:
-            found["mean " + WORDS.get(name, "weighted sign conflict of the sources")] = float(np.mean([one for one in every if one is not None]))
+            found["mean " + WORDS.get(name, "weighted sign conflict of the sources")] = float(
+                np.mean([one for one in every if one is not None])
+            )
     return found
 
 

@@ -67,9 +67,7 @@ def main() -> int:
     if options.do == "status":
         print(report(run.lab, gathered(run)))
     else:
-        print(
-            write(run, options.log, options.plan, options.notes, options.code, options.runs, options.title)
-        )
+        print(write(run, options.log, options.plan, options.notes, options.code, options.runs, options.title))
     return 0
 
 

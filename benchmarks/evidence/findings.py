@@ -28,7 +28,12 @@ KINDS: dict[str, Wanted] = {
     "ties, the same sources as similarity REAL 3": exctar("ties"),
     "IncTar similarity REAL 3 over the own model": lambda r: (r.mode, r.method) == ("IncTar", "similarity"),
     "IncTar ensemble_soft over the own model": lambda r: (r.mode, r.method) == ("IncTar", "ensemble_soft"),
-    "joint model": lambda r: (r.mode, r.method) == ("ExcTar", "joint"),
+    **{
+        f"joint model, equal {budget}": lambda r, budget=budget: (
+            (r.mode, r.method, dict(r.params).get("budget")) == ("ExcTar", "joint", budget)
+        )
+        for budget in ("examples", "epochs")
+    },
 }
 
 
@@ -79,8 +84,7 @@ def same_sources(rows: Sequence[ResultRow]) -> list[ResultRow]:
     return [
         r
         for r in rows
-        if (r.k or 0) in (2, 3)
-        and set(r.sources) == set(best.get((r.context, r.target, r.seed), ())[: r.k])
+        if (r.k or 0) in (2, 3) and set(r.sources) == set(best.get((r.context, r.target, r.seed), ())[: r.k])
     ]
 
 
@@ -118,13 +122,16 @@ def report(lab: Lab, rows: Sequence[ResultRow]) -> str:
         )
         similar = same_sources(part)
         for kind, wanted in KINDS.items():
-            first, second = (gains(similar if wanted is KINDS[SAME] else part, wanted, seed) for seed in (0, 1))
+            first, second = (
+                gains(similar if wanted is KINDS[SAME] else part, wanted, seed) for seed in (0, 1)
+            )
             if first:
                 lines.append(f"  - {kind}: {over_targets(first)}{seeds(first, second)}")
         mean = means[name] = gains(part, KINDS["similarity REAL 3"])
-        for kind in ("ensemble_soft REAL 3", "joint model"):
+        for kind in ("ensemble_soft REAL 3", *(kind for kind in KINDS if "joint" in kind)):
             both = apart(levels(part, KINDS[kind]), levels(part, KINDS["similarity REAL 3"]))
-            lines.append(f"  - {kind} minus similarity REAL 3: {over_targets(both)}")
+            if both:
+                lines.append(f"  - {kind} minus similarity REAL 3: {over_targets(both)}")
         lines += methods(similar, mean)
     for first, second in combinations(means, 2):
         both = apart(means[second], means[first])
@@ -151,7 +158,7 @@ def seeds(first: Mapping[str, float], second: Mapping[str, float]) -> str:
 
 def methods(rows: Sequence[ResultRow], mean: Mapping[str, float]) -> list[str]:
     """Return a line for each method on the sources of similarity REAL 3: its gain, and the difference to `mean`."""
-    names = sorted({r.method for r in rows if r.mode == "ExcTar"} - {"similarity", "ties", "linear"})
+    names = sorted({r.method for r in rows if r.mode == "ExcTar"} - {"similarity", "linear"})
     found = {name: gains(rows, lambda r, name=name: (r.mode, r.method) == ("ExcTar", name)) for name in names}
     found = {
         name: values
