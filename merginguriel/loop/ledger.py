@@ -102,9 +102,8 @@ def record(space: Workspace, question: Question, advice: Advice) -> None:
         line = json.dumps(asdict(found), ensure_ascii=False) + "\n"
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(
-                file, line.encode("utf-8")
-            )  # one write to a file opened to append is not torn by another
+            # One write to a file opened to append is not torn by another.
+            os.write(file, line.encode("utf-8"))
         finally:
             os.close(file)
 
@@ -174,10 +173,7 @@ def scores(knowledge: Knowledge) -> list[ScoredAdvice]:
 
 
 def _measures(observation: Observation, entry: LedgerEntry) -> bool:
-    """Return whether a row measures the advised arm, its params at least.
-
-    Sources are compared where no similarity chooses them: the advice for a target without scores predicts which they are.
-    """
+    """Return whether a row measures the advised arm: its params at least, its sources unless a similarity chooses them."""
     arm, wanted = observation.arm, entry.arm
     same = (arm.method, arm.similarity, arm.k) == (wanted["method"], wanted["similarity"], wanted["k"])
     chosen = arm.similarity or not wanted["sources"] or not arm.sources

@@ -65,13 +65,7 @@ def sentence(row: ResultRow) -> str:
         )
     if row.baseline is None or found is None:
         return f"{text}."
-    p = (
-        ""
-        if found.p is None
-        else f", p {p_number(found.p)}"
-        if found.p < 0.001
-        else f", p = {p_number(found.p)}"
-    )
+    p = "" if found.p is None else f", p {'' if found.p < 0.001 else '= '}{p_number(found.p)}"
     noise = ", within noise" if found.verdict == NOISE else ""
     against = f"the {kind_words(row.baseline_kind or '')} {row.show(row.baseline)}"
     return f"{text} and {against}: {number(found.value, 2)} {row.points}{p}{noise}."
