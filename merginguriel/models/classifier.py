@@ -37,6 +37,7 @@ from .quiet_transformers import quiet
 
 RECORD = "classifier.yaml"
 TOKENS = "tokens"  # in place of a pooling: a label for every token
+LONGEST = 512  # tokens
 HEAD_SEED = 0  # of the layers of a stock head that come before the last, which is zero
 
 
@@ -257,6 +258,12 @@ def padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int |
         config.pad_token_id = tokenizer.pad_token_id
     pad: int | None = config.pad_token_id
     return pad
+
+
+def longest(model: PreTrainedModel) -> int:
+    """Return the number of tokens to which a sentence is cut; −1 positions mean relative ones, without a limit."""
+    positions = getattr(model.config, "max_position_embeddings", None) or 0
+    return min(LONGEST, positions if positions > 0 else LONGEST) - 2
 
 
 def stock_tokens(path: Path) -> bool:
