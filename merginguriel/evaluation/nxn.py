@@ -109,9 +109,7 @@ def nxn(
         known = checkpoint.labels
         if known is not None:  # a folder without a head gets its own error when it is loaded
             check_labels(known, [item for found in items.values() for item in found], folder)
-        tokenizer_files.require(
-            folder, checkpoint.embedding_rows
-        )  # also of models whose predictions are cached
+        tokenizer_files.require(folder, checkpoint.embedding_rows)  # also where predictions are cached
 
     made = 0  # pairs whose predictions an executor has computed
 

@@ -185,13 +185,14 @@ def padding_changes(
     """Return whether the shortest row has other logits beside a longer one, as in XLNet and FNet; False for MASKED types."""
     if not rows or padding_is_masked(model.config.to_dict()):
         return False
-    short, long = min(rows, key=len), max(rows, key=len)
-    found = []
-    for batch in ([short], [short, long]):
-        ids, mask = padded(batch, pad)
+    short = min(rows, key=len)
+
+    def first(batch: list[Sequence[int]]) -> torch.Tensor:
+        ids, mask = (part.to(model.device) for part in padded(batch, pad))
         with torch.inference_mode():
-            out = (
-                model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits[0].float()
-            )
-        found.append(out[: len(found[0])] if found else out)
-    return not torch.allclose(*found, atol=tolerance * max(1.0, float(found[0].abs().max())), rtol=0)
+            found: torch.Tensor = model(input_ids=ids, attention_mask=mask).logits[0].float()
+        return found
+
+    alone, beside = first([short]), first([short, max(rows, key=len)])
+    bound = tolerance * max(1.0, float(alone.abs().max()))
+    return not torch.allclose(alone, beside[: len(alone)], atol=bound, rtol=0)

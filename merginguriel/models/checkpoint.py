@@ -260,13 +260,8 @@ def read_shards(index: Path) -> dict[str, TensorInfo]:
         raise CheckpointError("weight_map is not a table of tensor to file.", where=str(index))
     tensors: dict[str, TensorInfo] = {}
     for file in sorted(set(table.values())):
-        if (
-            Path(file).name != file
-            or "\\" in file
-            or "\0" in file
-            or file in ("", ".", "..")
-            or len(file) > 200
-        ):
+        odd = "\\" in file or "\0" in file or file in ("", ".", "..") or len(file) > 200
+        if odd or Path(file).name != file:
             raise CheckpointError(
                 f"the shard {file[:200]!r} is not the name of a file in this folder.", where=str(index)
             )

@@ -159,9 +159,7 @@ def completed(config: Mapping[str, Any]) -> Completed:
         made = CONFIG_MAPPING[kind]
         return Completed(made.from_dict(dict(config)).to_dict(), frozenset(made().to_dict()))
     except (ValueError, TypeError, KeyError, AttributeError, StrictDataclassError):
-        return Completed(
-            within, None
-        )  # values that the class does not accept are compared as they are written
+        return Completed(within, None)  # values that the class does not accept, as they are written
 
 
 def shown(value: Any) -> str:
