@@ -208,6 +208,12 @@ class CommandBar(Static):
 class Dialog(ModalScreen[T]):
     """A dialog over a screen; the help shows its keys."""
 
+    DEFAULT_CSS = """
+    Dialog { align: center middle; }
+    Dialog > Vertical, Dialog > VerticalScroll { border: round $accent; background: $surface; padding: 0 1; }
+    Dialog > VerticalScroll { width: 90%; max-width: 100; height: 80%; padding: 1 2; }
+    Dialog > .asked { width: 60%; max-width: 70; height: auto; max-height: 80%; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "app.simulate_key('down')", "Down", id="down", show=False),
         Binding("k", "app.simulate_key('up')", "Up", id="up", show=False),

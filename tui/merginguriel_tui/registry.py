@@ -13,7 +13,6 @@ from textual.keys import _normalize_key_list
 from textual.screen import ModalScreen, Screen
 
 from merginguriel.errors import MuError
-from merginguriel.text.suggest import suggest
 
 # name → (module of screens/, class, description in the palette)
 SCREENS = {
@@ -105,6 +104,8 @@ def clashes(keymap: dict[str, str], where: str) -> list[MuError]:
 
 def unknown_ids(keymap: dict[str, str], where: str) -> list[MuError]:
     """Return an error for every id of the keymap that no binding has, with the nearest ids."""
+    from merginguriel.text.suggest import suggest
+
     known = binding_ids()
     errors = []
     for name in keymap:

@@ -13,6 +13,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from merginguriel.errors import MuError, UsageError
+from merginguriel.text.tables import plain
 from merginguriel_tui.advice_view import Scale
 from merginguriel_tui.base import MuScreen
 from merginguriel_tui.registry import create
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
 SHOWN = 200  # targets in the list; what is typed narrows it
 DEFAULT_SEED = 0  # of a run whose configuration names none
 WAIT = 0.15  # seconds after the last key in a field
-# Columns from which a class of the stylesheet holds.
-BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-small"), (60, "-narrow"), (120, "-wide")]
+BREAKPOINTS: list[tuple[int, str]] | None = [
+    (0, "-small"),
+    (60, "-narrow"),
+    (120, "-wide"),
+]  # columns → class
 
 
 class AdviseScreen(MuScreen):
@@ -42,6 +46,20 @@ class AdviseScreen(MuScreen):
     LEAVE_TO = "targets"
     AUTO_FOCUS: ClassVar[str | None] = ""  # focus the advice once it is loaded, else the search field
     HORIZONTAL_BREAKPOINTS = BREAKPOINTS
+    DEFAULT_CSS = """
+    AdviseScreen.-narrow #context { column-span: 2; }
+    AdviseScreen.-wide #whatif { grid-size: 7 1; grid-columns: 16 3fr 21 6 16 11 5fr; height: 1; }
+    AdviseScreen.-small #whatif { grid-size: 1 7; grid-columns: 1fr; height: 7; }
+    AdviseScreen #picker { width: 24; border-right: solid $panel; }
+    AdviseScreen.-wide #picker { width: 32; }
+    AdviseScreen.-small #picker { width: 10; }
+    AdviseScreen #asked, AdviseScreen #targets, AdviseScreen #reasons { height: 1fr; }
+    AdviseScreen #targets, AdviseScreen #measured { text-wrap: nowrap; text-overflow: ellipsis; }
+    AdviseScreen #measured { height: 1; padding: 0 1; color: $text-muted; }
+    AdviseScreen #answer { padding: 0 1; }
+    AdviseScreen #card { height: auto; max-height: 60%; border-bottom: solid $panel; }
+    AdviseScreen #card:focus { border-bottom: heavy $accent; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "Find", id="advise.find", tooltip="Find a target by tag or language", priority=True),
         Binding("w", "app.focus('mode')", "What if", id="advise.whatif", tooltip="Focus the what-if line: mode, method, similarity, k, min gain, budget, context"),
@@ -146,12 +164,10 @@ class AdviseScreen(MuScreen):
         self._load_advice()
 
     def _read_failed(self, error: MuError) -> None:
-        """Show the error on the screen too: it has nothing else to show."""
+        """Show the error on the screen too, if it is empty."""
         self.mu.show_error(error)
         self.asking, self.after = False, None
         if self.advice is None:
-            from merginguriel.text.tables import plain
-
             text = Text("No advice is possible: ", "bold")
             text.append(plain(error.render()), "not bold")
             text.append(f"\n\nCorrect it, then press {self.key_of('reload')} to read again.", "not bold")
@@ -237,16 +253,17 @@ class AdviseScreen(MuScreen):
         self.asking = True
         if self.knowledge is None:
             self.pending_search = text
-        else:
-            self.load(
-                self._search_targets(text), lambda result: self._show_and_ask(text, result), group="find"
-            )
+            return
 
-    def _show_and_ask(self, text: str, result: list[tuple[str, str, int]]) -> None:
-        self._show_targets(result)
-        self.searched = True
-        self.target = result[0][0] if result else text  # an unknown locale raises an error with suggestions
-        self._load_advice()
+        def then(result: list[tuple[str, str, int]]) -> None:
+            self._show_targets(result)
+            self.searched = True
+            self.target = (
+                result[0][0] if result else text
+            )  # an unknown locale raises an error with suggestions
+            self._load_advice()
+
+        self.load(self._search_targets(text), then, group="find")
 
     def _show_targets(self, result: list[tuple[str, str, int]]) -> None:
         self.listed = [tag for tag, _, _ in result[:SHOWN]]
@@ -371,6 +388,8 @@ class AdviseScreen(MuScreen):
             self.after = lambda: self._with_advice(then)
         elif self.advice is not None and self.knowledge is not None:
             then(self.advice, self.knowledge)
+        elif self.target is None:
+            self.notify("Choose a target first.", severity="warning", markup=False)
 
     def content(self, how: str) -> str:
         """Return the advice as text, Markdown or CSV."""
@@ -383,6 +402,5 @@ class AdviseScreen(MuScreen):
         if how == "csv":
             return view.table(self.advice)
         from merginguriel.text.advice import render
-        from merginguriel.text.tables import plain
 
         return plain(render(self.advice, every=True))

@@ -28,31 +28,8 @@ if TYPE_CHECKING:
 # Terminal width → class for the stylesheet.
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (110, "-wide")]
 PAUSE = 0.25  # seconds after the last letter before the whole form is checked
-FIRST = (
-    "kind",
-    "target",
-    "method",
-    "params",
-    "similarity",
-    "k",
-    "sources",
-    "mode",
-    "candidates",
-    "locales",
-    "splits",
-)
-MAIN = (
-    *FIRST,
-    "weights",
-    "data",
-    "task",
-    "base",
-    "seed",
-    "keep",
-    "score",
-    "training.epochs",
-    "iterate.epochs",
-)
+FIRST = ("kind", "target", "method", "params", "similarity", "k", "sources", "mode", "candidates", "locales", "splits")  # fmt: skip
+MAIN = (*FIRST, "weights", "data", "task", "base", "seed", "keep", "score", "training.epochs", "iterate.epochs")  # fmt: skip
 
 
 class LaunchScreen(MuScreen):
