@@ -139,13 +139,22 @@ class RunsScreen(RunKeys):
         self.command = shlex.join(words + (["--order", order] if order != NEWEST else []))
 
         def work() -> Any:
-            rows, count = with_gains(space, run_index.listed(space, PAGE, text=text, order=order))
+            rows, count = run_index.listed(space, PAGE, text=text, order=order)
             live, _ = run_index.listed(space, MANY, state="running", look=False)
             waiting = run_index.listed(space, 1, state="queued", look=False)[1] if count else 0
             looked = space.runs.stat().st_mtime_ns if space.runs.is_dir() else 0
             near = {} if not name else pages_around(space, name, cursor, text=text, order=order)
             heads = groups(space, text, order) if order in GROUPED else {}
-            return rows, count, [row["id"] for row in live], waiting, looked, near, name, heads
+            return (
+                with_gains(space, rows),
+                count,
+                [row["id"] for row in live],
+                waiting,
+                looked,
+                near,
+                name,
+                heads,
+            )
 
         self.load(work, self.fill, group="list")
 
@@ -222,18 +231,16 @@ class RunsScreen(RunKeys):
         first, space, text, order = event.first, self.mu.space, self.text, self.order
         pages = self.table.pages
 
-        def put(result: Any) -> None:
+        def work() -> list[dict[str, Any]]:
+            rows, _ = run_index.listed(space, PAGE, offset=first, text=text, order=order, look=False)
+            return with_gains(space, rows)
+
+        def put(rows: list[dict[str, Any]]) -> None:
             # In a list that has been replaced, the same numbers are other runs.
             if pages is self.table.pages and (text, order) == (self.text, self.order):
-                self.table.put(first, result[0])
+                self.table.put(first, rows)
 
-        self.load(
-            lambda: with_gains(
-                space, run_index.listed(space, PAGE, offset=first, text=text, order=order, look=False)
-            ),
-            put,
-            group=f"page{first}",
-        )
+        self.load(work, put, group=f"page{first}")
 
     # Live updates
 
@@ -337,6 +344,8 @@ class RunsScreen(RunKeys):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what the state of the run under the cursor allows; with marks, everything."""
         here = self.table.here
+        if action in ("steer", "mark", "again", "archive", "label", "compare") and not self.table.count:
+            return False
         if action == "steer" and not self.table.marked:
             if here is None:
                 return False
