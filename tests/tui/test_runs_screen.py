@@ -270,12 +270,18 @@ def test_runs_that_are_archived_in_quick_succession_all_come_back(space):
     play(space, script, screen="runs")
 
 
-def test_an_empty_list_offers_only_what_works(bench):
+def test_an_empty_list_offers_only_what_works_and_shows_the_first_run_once_there_is_one(bench):
+    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
+    space = bench.load_space()
+    assert not space.runs.exists()
+
     async def script(app, pilot):
         await settled(app, pilot)
         assert shown(app).splitlines()[-1].split("▏")[0].split() == ["/", "Find", "n", "New"]
+        waiting(space, "sw-KE")
+        await until(app, pilot, lambda: app.screen.table.count == 1)
 
-    play(bench.load_space(), script, screen="runs")
+    play(space, script, screen="runs")
 
 
 def test_the_tab_counts_runs_at_work_and_the_bell_rings_at_an_end(space):

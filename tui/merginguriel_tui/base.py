@@ -226,6 +226,7 @@ class MuScreen(Screen[None]):
 
     NAME: ClassVar[str] = ""
     OPENS: ClassVar[bool] = True  # shows what was requested with its name; False: it is over such a screen
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (120, "-wide")]
     LEAVE_TO: ClassVar[str] = ""  # id of the widget that `escape` focuses from a field; empty: none
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "app.simulate_key('down')", "Down", id="down", show=False),

@@ -21,6 +21,12 @@ class RunKeys(MuScreen):
     def __init__(self) -> None:
         super().__init__()
         self.archived: list[list[str]] = []  # ids, the last archived at the end
+        self.busy = False  # a check is under way
+
+    def missed(self, error: MuError) -> None:
+        """Report a failed check once; the next one tries again."""
+        self.busy = False
+        self.show_error_once(error)
 
     def chosen(self) -> list[str]:
         """Return the ids of the runs that a key acts on."""

@@ -24,7 +24,6 @@ from .runs_data import groups, pages_around, with_gains
 if TYPE_CHECKING:
     from textual.timer import Timer
 
-    from merginguriel.errors import MuError
     from merginguriel.runs.run_progress import RunProgress, Watch
 
 # Terminal width → class for the stylesheet.
@@ -79,8 +78,7 @@ class RunsScreen(RunKeys):
         self.standings: dict[str, RunProgress] = {}
         self.live: list[str] = []
         self.waiting = 0
-        self.looked = 0  # modification time of runs/ when it was last read
-        self.busy = False
+        self.looked: int | None = None  # modification time of runs/ when it was last read; 0: there was none
         self.rest: Timer | None = None
 
     def body(self) -> ComposeResult:
@@ -278,11 +276,6 @@ class RunsScreen(RunKeys):
 
         self.load(work, self.checked, group="live", otherwise=self.missed)
 
-    def missed(self, error: MuError) -> None:
-        """Report a failed check once; the next tick tries again."""
-        self.busy = False
-        self.show_error_once(error)
-
     def checked(self, result: Any) -> None:
         """Show the results of a check."""
         seen, stamp = result
@@ -299,7 +292,7 @@ class RunsScreen(RunKeys):
         changed = self.standings != {**self.standings, **seen}
         self.standings = seen
         self.live = [name for name in self.live if name not in seen or seen[name].live]
-        if ended or (self.looked and stamp != self.looked):
+        if ended or (self.looked is not None and stamp != self.looked):
             self.read()
         elif changed or any(one.live for one in seen.values()):
             self.table.refresh()
