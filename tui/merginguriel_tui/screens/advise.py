@@ -33,11 +33,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SEED = 0  # of a run whose configuration names none
 WAIT = 0.15  # seconds after the last key in a field
-BREAKPOINTS: list[tuple[int, str]] | None = [
-    (0, "-small"),
-    (60, "-narrow"),
-    (120, "-wide"),
-]  # columns → class
+BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-small"), (60, "-narrow"), (120, "-wide")]
 
 
 class AdviseScreen(MuScreen):

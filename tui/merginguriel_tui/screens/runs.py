@@ -19,7 +19,7 @@ from merginguriel_tui.widgets.paged import PAGE, PagedTable
 
 from .run_keys import RunKeys
 from .runs_columns import COLUMNS, NAME, USUAL, columns, state
-from .runs_data import groups, pages_around, with_gains
+from .runs_data import groups, pages_around, preview, with_gains
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -202,12 +202,10 @@ class RunsScreen(RunKeys):
             text = Text(first, "bold").append(f"\n{rest}", "not bold")
             self.query_one("#previewed", Static).update(text)
 
-        def work() -> str:
-            from .runs_data import preview
-
-            return preview(space, here["id"], width)
-
-        self.load(work, put, group="preview", otherwise=lambda error: put(plain(error.render())))
+        self.load(
+            lambda: preview(space, here["id"], width), put, group="preview",
+            otherwise=lambda error: put(plain(error.render())),
+        )  # fmt: skip
 
     def show_counts(self) -> None:
         """Show the counts and the order."""

@@ -135,16 +135,11 @@ def preview(space: Workspace, name: str, width: int = PREVIEW) -> str:
         lines += [f"failed: {failure}"]
     else:
         lines += [f"{state}: no result{' yet' if state in ('queued', 'running', 'paused') else ''}"]
-    values = configs.flat_values(run.config)
+    most = max(width - 18, 10)  # of a value; the run's own screen shows all
     settings = [
-        [key, _cut(setting(value), width)]
-        for key, value in values.items()
-        if value != configs.KEYS[key].default and value
+        [key, text if len(text) <= most else f"{text[: most - 1]}…"]
+        for key, value in configs.flat_values(run.config).items()
+        if value != configs.KEYS[key].default and (text := value and setting(value))
     ]
     lines += ["", "settings that differ from the defaults", *columns(settings).splitlines()]
     return plain(true_minus("\n".join(lines)))
-
-
-def _cut(text: str, width: int) -> str:
-    most = max(width - 18, 10)  # the run's own screen shows all
-    return text if len(text) <= most else text[: most - 1] + "…"
