@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from merginguriel.knowledge.problems import Problem
 
 T = TypeVar("T")
+BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]  # columns → class of a screen
 TAKES_LINE = {
     *["vi", "vim", "nvim", "view", "nano", "pico", "emacs", "emacsclient", "micro", "kak", "joe", "mg", "ne"]
 }  # editors that take +LINE
@@ -226,7 +227,7 @@ class MuScreen(Screen[None]):
 
     NAME: ClassVar[str] = ""
     OPENS: ClassVar[bool] = True  # shows what was requested with its name; False: it is over such a screen
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (120, "-wide")]
+    HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     LEAVE_TO: ClassVar[str] = ""  # id of the widget that `escape` focuses from a field; empty: none
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "app.simulate_key('down')", "Down", id="down", show=False),

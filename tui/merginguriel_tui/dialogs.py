@@ -96,9 +96,7 @@ class LabelScreen(Dialog[tuple[str, str] | None]):
 class ColumnsScreen(Dialog[list[str]]):
     """Names to choose several of. Returns the chosen ones."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "close", "Close", id="columns.close"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "close", "Close", id="columns.close")]
 
     def __init__(self, names: Sequence[str], chosen: Collection[str]) -> None:
         super().__init__()
@@ -129,9 +127,7 @@ def _new_table() -> Table:
 class WordsScreen(Dialog[None]):
     """The legend that `mu advise --explain` prints. The key that opens it closes it too."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,e,q", "dismiss", "Close", id="words.close"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,e,q", "dismiss", "Close", id="words.close")]
 
     def compose(self) -> ComposeResult:
         """Yield each term with its meaning."""

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from .home_data import Line
 
-# Without the keys of all screens: g, j, k, q, y, G, M, C, Y.
-LETTERS = "abcdefhilmnoprstuvwxzABDEFHIJKLNOPQRSTUVWXZ"
+LETTERS = "abcdefhilmnoprstuvwxzABDEFHIJKLNOPQRSTUVWXZ"  # without those of all screens: g, j, k, q, y, …
 EVERY = 5.0  # seconds between two looks at runs at work
 
 
@@ -121,15 +120,9 @@ class HomeScreen(MuScreen):
             options.append(Option(Text(group, "bold underline"), disabled=True))
             options += [Option(self.row(line), id="\n".join(line.do)) for line in inside]
         if not every:
-            options.append(
-                Option(
-                    Text(
-                        f"Nothing waits. {self.key_of('go.advise')} asks for advice, {self.key_of('go.runs')} lists the runs.",
-                        "bold",
-                    ),
-                    disabled=True,
-                )
-            )
+            ask, runs = self.key_of("go.advise"), self.key_of("go.runs")
+            text = Text(f"Nothing is open. {ask} asks for advice, {runs} lists the runs.", "bold")
+            options.append(Option(text, disabled=True))
         names = [option.id for option in options]
         first = next((i for i, option in enumerate(options) if not option.disabled), None)
         self.list_options("lines", options, names.index(here) if here in names else first)

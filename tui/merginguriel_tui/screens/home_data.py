@@ -181,7 +181,10 @@ def worth(space: Workspace, knowledge: Knowledge, known: object) -> tuple[list[l
             ]
             for one in found
         ]
-    return ranked, [Line("worth a pilot", text, ("go", "advise", target)) for target, text in ranked]
+    none = Line(
+        "worth a pilot", "no target is worth its cost now: mu advise next", ("copy", "mu advise next")
+    )
+    return ranked, [Line(none.group, text, ("go", "advise", target)) for target, text in ranked] or [none]
 
 
 def training(space: Workspace) -> tuple[str, Any]:
