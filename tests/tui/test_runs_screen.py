@@ -141,6 +141,7 @@ def test_marked_runs_are_copied_and_compared(space, mu):
         await press(app, pilot, "c")
         assert app.current_mode == "runs"  # nothing is marked
         await press(app, pilot, "slash", *"finished", "enter", "space", "space")
+        assert not any(app.screen.check_action("steer", (what,)) for what in ("cancel", "pause", "resume"))
         assert app.screen.copied("csv").count("\n") == 3 and app.screen.copied("markdown").startswith(
             "| state"
         )

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 from textual.widgets.option_list import Option
 
+from merginguriel import locales
 from merginguriel_tui.widgets.whatif import numbers_of
 
 if TYPE_CHECKING:
@@ -71,7 +72,6 @@ def targets(
     """
     from textual.fuzzy import Matcher
 
-    from merginguriel import locales
     from merginguriel.study import capabilities
 
     known, logged = locales.table().values(), {target for _, target in counts}
@@ -96,8 +96,6 @@ def targets(
 
 def target_options(found: Sequence[tuple[str, str, int]], *, searched: bool) -> list[Option]:
     """Return the lines of targets, and how many more a search finds."""
-    from merginguriel import locales
-
     options = [Option(target_line(*item)) for item in found[:SHOWN]]
     more = (len(found) if searched else len(locales.table())) - len(options)
     text = Text(f"… {more} more: type", "dim")

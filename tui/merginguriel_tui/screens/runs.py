@@ -333,16 +333,16 @@ class RunsScreen(RunKeys):
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only what the state of the run under the cursor allows; with marks, everything."""
-        here = self.table.here
+        """Offer only what the state of the run under the cursor, or of a marked one, allows."""
         if action in ("steer", "mark", "again", "archive", "label", "compare") and not self.table.count:
             return False
-        if action == "steer" and not self.table.marked:
-            if here is None:
-                return False
+        if action == "steer":
             from merginguriel.runs.run_store import ALLOWED
 
-            return state(here, self.standings.get(here["id"])) in ALLOWED[str(parameters[0])]
+            here, marked, allowed = self.table.here, self.table.marked, ALLOWED[str(parameters[0])]
+            loaded = (row for page in self.table.pages.values() for row in page) if marked else ()
+            rows = [row for row in loaded if row["id"] in marked] or ([here] if here else [])
+            return any(state(row, self.standings.get(row["id"])) in allowed for row in rows)
         return super().check_action(action, parameters)
 
     def action_order(self) -> None:
