@@ -361,7 +361,7 @@ def main() -> int:
     kept = True
     with tempfile.TemporaryDirectory() as place:
         home = Path(place)
-        subprocess.run([sys.executable, "-m", "merginguriel.cli.main", "init", str(home / "small")], check=True, stdout=subprocess.DEVNULL)  # fmt: skip
+        subprocess.run([sys.executable, "-m", "merginguriel.cli.main", "init", str(home / "small")], check=True, capture_output=True)  # fmt: skip
         load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
         print(f"{wanted.count:,} runs and {wanted.count:,} entries in the crowd; {load}")
         if wanted.only in (None, "paint"):
