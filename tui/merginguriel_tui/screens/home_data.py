@@ -182,7 +182,9 @@ def worth(space: Workspace, knowledge: Knowledge, known: object) -> tuple[list[l
             for one in found
         ]
     none = Line(
-        "worth a pilot", "no target is worth its cost now: mu advise next", ("copy", "mu advise next")
+        "worth a pilot",
+        "no pilot is worth its cost now; all targets: mu advise next",
+        ("copy", "mu advise next"),
     )
     return ranked, [Line(none.group, text, ("go", "advise", target)) for target, text in ranked] or [none]
 
