@@ -181,11 +181,8 @@ def worth(space: Workspace, knowledge: Knowledge, known: object) -> tuple[list[l
             ]
             for one in found
         ]
-    none = Line(
-        "worth a pilot",
-        "no pilot is worth its cost now; all targets: mu advise next",
-        ("copy", "mu advise next"),
-    )
+    idle = "no pilot is worth its cost now; all targets: mu advise next"
+    none = Line("worth a pilot", idle, ("copy", "mu advise next"))
     return ranked, [Line(none.group, text, ("go", "advise", target)) for target, text in ranked] or [none]
 
 
