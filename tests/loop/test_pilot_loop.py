@@ -58,16 +58,16 @@ def test_a_pilot_that_fails_is_named_and_does_not_stop_the_next(trained):
     planned = [pilot.prepared(load(space), target)[0] for target in ("sv-SE", "de-DE")]
     broken, other = (run_store.create(space, one.config) for one in planned)
     (broken.folder / "items.npz").mkdir()  # its result cannot be written
-    _, pid = pilot.launch(space, planned, logs=True)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
-    assert run_store.state(broken) == "failed" and entry_draft.logged(space, other.id)
-    assert f"not in the log: {broken.id}\n" in (space.runs / ".pilots.log").read_text()
-
     words = ("pilot", "--target", "sv-SE", "--target", "de-DE", "--log", "--json")
-    again = trained.mu(*words, "--workspace", trained.space)
-    assert again.code == 1 and "failed: sv-SE;" in again.err
-    done, failed = again.data
+    ran = trained.mu(*words, "--workspace", trained.space)
+    assert ran.code == 1 and "failed: sv-SE;" in ran.err
+    done, failed = ran.data
     assert done["target"] == "de-DE" and failed["target"] == "sv-SE" and failed["error"]
+    assert run_store.state(broken) == "failed" and entry_draft.logged(space, other.id)
+
+    _, pid = pilot.launch(space, planned, logs=True)  # as --detach does
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    assert f"not in the log: {broken.id}\n" in (space.runs / ".pilots.log").read_text()
 
 
 @pytest.mark.slow
