@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
-import hashlib
 import io
 import os
 import shutil
@@ -36,6 +35,8 @@ class BeingWritten(MuError):
 
 def sha256(path: Path) -> str:
     """Return the hex digest of a file's bytes, read in blocks."""
+    import hashlib  # loads OpenSSL
+
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 22):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from merginguriel.errors import UsageError
+from merginguriel.errors import USER_ERRORS, MuError, UsageError, as_mu_error
 from merginguriel.text.pilots import before
 
 from .common import LOCALE, emit, json_option, plain, say, space, workspace_option
@@ -99,23 +98,33 @@ def pilot(
         return 0
     if detach:
         return detached(where, [one for one, _ in planned], logs=logs, as_json=as_json)
+    failed: dict[str, MuError] = {}
     for one, _ in planned:
         run = run_store.create(where, one.config)
-        with ProgressLine(run.id) as bar:
-            state = worker.execute(run, bar)
-        if state != "finished":
-            say(f"{run.id} is {state}; continue with: mu runs resume {run.id}")
-            return 0 if state == "paused" else 130
-        results.append(finished(where, run, logs=logs, as_json=as_json))
+        try:
+            with ProgressLine(run.id) as bar:
+                state = worker.execute(run, bar)
+            if state != "finished":
+                say(f"{run.id} is {state}; continue with: mu runs resume {run.id}")
+                return 0 if state == "paused" else 130
+            results.append(finished(where, run, logs=logs, as_json=as_json))
+        except USER_ERRORS as error:
+            known = as_mu_error(error)
+            if known is None or len(planned) == 1:
+                raise
+            failed[one.advice.target] = known
+            say(plain(f"{run.id} failed: {known.render()}"))
     if as_json:
+        results += [{"target": target, **error.as_dict()} for target, error in failed.items()]
         emit(results if len(results) > 1 else results[0])
-    return 0
+    if failed:
+        say(f"failed: {', '.join(failed)}; continue with the same command")
+    return next(iter(failed.values())).exit_code if failed else 0
 
 
 def finished(space: Workspace, run: Run, *, logs: bool, as_json: bool) -> dict[str, Any]:
     """Print the result of a pilot, with `logs` after it was written into the log, and return it."""
-    from merginguriel.knowledge.base import load
-    from merginguriel.loop import entry_draft, interval_width, ledger
+    from merginguriel.loop import pilot as pilots
     from merginguriel.runs import run_store
 
     from .run import show
@@ -126,8 +135,7 @@ def finished(space: Workspace, run: Run, *, logs: bool, as_json: bool) -> dict[s
     if not logs:
         say(f"log it with: mu log add --run {run.id}")
         return result
-    entry = entry_draft.logged(space, run.id) or entry_draft.add_run(space, run.id)
-    interval_width.save(space, interval_width.learned(ledger.scores(load(space))))
+    entry = pilots.write(run)
     say(f"in the log: {space.display(entry.path)}")
     say(f"ask again: mu advise --target {result['target']} --context {result['context']} --since {entry.id}")
     return result | {"entry": entry.id}
@@ -137,8 +145,7 @@ def detached(space: Workspace, planned: list[PlannedPilot], *, logs: bool, as_js
     """Start the pilots in a process of their own, one after the other."""
     from merginguriel.loop import pilot as pilots
 
-    words = [word for word in sys.argv[1:] if word not in ("--detach", "--json")] if logs else ()
-    runs, pid = pilots.launch(space, planned, words)
+    runs, pid = pilots.launch(space, planned, logs=logs)
     if as_json:
         emit([{"run": run.id, "pid": pid} for run in runs])
         return 0

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from merginguriel import threads
@@ -21,7 +22,8 @@ from merginguriel.decision.recipe_contrasts import expected, passes_pp
 from merginguriel.decision.sources import choose_sources
 from merginguriel.errors import MuError, UsageError
 from merginguriel.evaluation import ensemble
-from merginguriel.knowledge.base import Knowledge
+from merginguriel.knowledge.base import Knowledge, load
+from merginguriel.knowledge.parse.entries import Entry
 from merginguriel.knowledge.parse.rows import POLICIES
 from merginguriel.runs import resolve, run_store, worker
 from merginguriel.runs.kinds import pilot_arms
@@ -30,7 +32,7 @@ from merginguriel.runs.run_store import Run
 from merginguriel.study import capabilities
 from merginguriel.workspace import Workspace
 
-from . import advise_request, ledger
+from . import advise_request, entry_draft, interval_width, ledger
 
 MOST = 4  # arms
 WEAK = "without labels: agreement with the vote of the single models is weak evidence, and proves no gain"
@@ -88,29 +90,46 @@ def prepared(
 
 
 def launch(
-    space: Workspace, planned: Sequence[PlannedPilot], words: Sequence[str] = ()
+    space: Workspace, planned: Sequence[PlannedPilot], *, logs: bool = False
 ) -> tuple[list[Run], int | None]:
-    """Start pilots in a process of their own, one after the other.
-
-    Args:
-        words: Arguments of `mu` that carry out the same pilots, where more is to be done than to run them.
+    """Start pilots in a process of their own, one after the other; with `logs`, write each result into the log.
 
     Returns:
         The runs, and the pid; None if a single one had finished before.
     """
     runs = [run_store.create(space, one.config) for one in planned]
-    if len(runs) == 1 and not words:
+    if len(runs) == 1 and not logs:
         return runs, worker.launch(space, planned[0].config)[1]
-    command = ["merginguriel.cli.main", *words, "--workspace", str(space.root)]
-    if not words:
-        command = [worker.__name__, *(str(run.folder.resolve()) for run in runs)]
+    module = __name__ if logs else worker.__name__
     with (space.runs / ".pilots.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            [sys.executable, "-m", module, *(str(run.folder.resolve()) for run in runs)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             env=threads.environment(),
         )  # fmt: skip
     return runs, process.pid
+
+
+def write(run: Run) -> Entry:
+    """Write the result of a finished pilot into the log, unless it is there, and return its entry."""
+    entry = entry_draft.logged(run.space, run.id) or entry_draft.add_run(run.space, run.id)
+    interval_width.save(run.space, interval_width.learned(ledger.scores(load(run.space))))
+    return entry
+
+
+def main() -> None:
+    """Carry out the pilots in the folders given as arguments, one after the other; write each result into the log."""
+    failed = []
+    for run in (Run(Path(word).name, Path(word)) for word in sys.argv[1:]):
+        try:
+            code = 0 if run_store.state(run) == "finished" else worker.in_turn([run])
+            if run_store.state(run) == "finished":
+                print(f"{run.id} is in the log as {write(run).id}")
+        except MuError as error:
+            print(f"mu: {run.id}: {error.render()}", file=sys.stderr)
+            code = 1
+        failed += [run.id] * (code != 0)
+    sys.exit(f"mu: not finished or not in the log: {', '.join(failed)}" if failed else 0)
 
 
 def planned(
@@ -230,3 +249,7 @@ def nothing_to_run(space: Workspace, question: Question) -> MuError:
         f"{', '.join(trained) or 'none'}.",
         hint=f"Train sources first: mu train --locale de-DE --locale sv-SE --task {task} --base {shlex.quote(base)}",
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -12,11 +12,9 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from math import sqrt
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from merginguriel import stats
 from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.parse.row_parser import read_csv
 from merginguriel.knowledge.parse.rows import COLUMNS, ResultRow, row_cells
@@ -57,8 +55,6 @@ ORDERS = {
     "state": "instr('running queued paused dead failed cancelled finished', state), created DESC, id",
     **{name: f"{name} IS NULL, {name}, created DESC, id" for name in ("target", "method", "seed")},
 }
-# Baselines; the first that a run has decides, for IncTar the last.
-DECIDE = ("best_zero_shot", "best_single_source", "target_alone")
 # SQLite actions that a query may take.
 READING = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
 
@@ -317,48 +313,6 @@ def groups(space: Workspace, text: str, order: str) -> list[tuple[str | None, in
     with opened(space, look=False) as connection:
         query = f"SELECT {order}, count(*) FROM runs WHERE {where} GROUP BY {order} ORDER BY {ORDERS[order]}"
         return [(None if value is None else str(value), n) for value, n in connection.execute(query, values)]
-
-
-class RunGain(NamedTuple):
-    """Gain of a run over the baseline that decides: pp, its standard error where known, and the model it beats."""
-
-    pp: float
-    se_pp: float | None
-    kind: str
-    model: str
-
-    @property
-    def sure(self) -> bool:
-        """Whether the 95% interval excludes zero."""
-        return self.se_pp is not None and abs(self.pp) > 1.96 * self.se_pp
-
-
-def gains(space: Workspace, ids: Sequence[str]) -> dict[str, RunGain]:
-    """Return the gains of those of the runs that have one; the index is used as it is."""
-    marks = ", ".join("?" * len(ids))
-    found: dict[str, RunGain] = {}
-    with opened(space, look=False) as connection:
-        rows = connection.execute(
-            "SELECT run, mode, baseline_kind, gain_pp, wins, losses, n, se, note FROM rows "
-            f"WHERE run IN ({marks}) AND gain_pp IS NOT NULL",
-            list(ids),
-        ).fetchall()
-    for mode, kinds in (("ExcTar", DECIDE), ("IncTar", DECIDE[::-1])):
-        for kind in kinds:
-            for row in rows:
-                if (row["mode"], row["baseline_kind"]) == (mode, kind) and row["run"] not in found:
-                    model = str(row["note"] or "").partition(",")[0] if kind == "best_single_source" else ""
-                    found[row["run"]] = RunGain(row["gain_pp"], _se_pp(row), kind, model)
-    return found
-
-
-def _se_pp(row: sqlite3.Row) -> float | None:
-    if row["se"] is not None:
-        return float(row["se"])
-    wins, losses, n = row["wins"], row["losses"], row["n"]
-    if wins is None or losses is None or not n:
-        return None
-    return 100 * sqrt(max(stats.paired_variance(wins, losses, n), 0.0))
 
 
 def query(space: Workspace, text: str, limit: int | None = None) -> tuple[list[str], list[tuple[Any, ...]]]:

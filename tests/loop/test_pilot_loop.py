@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,8 @@ from lab_fixtures import elsewhere
 from merginguriel import workspace
 from merginguriel.knowledge.base import load
 from merginguriel.knowledge.parse.rows import ResultRow
-from merginguriel.loop import ledger, run_entry_text
+from merginguriel.loop import entry_draft, ledger, pilot, run_entry_text
+from merginguriel.runs import run_store
 
 
 @pytest.mark.slow
@@ -48,6 +50,26 @@ def test_advice_is_tried_logged_asked_again_and_scored(trained):
     assert scored["scored"] == (measured == first["recipe"]["method"])
     since = trained.mu("advise", "--target", "sv-SE", "--since", ran.data["entry"], *where)
     assert since.code == 0 and "expected gain" in since.out
+
+
+@pytest.mark.slow
+@pytest.mark.lab
+def test_a_pilot_that_fails_is_named_and_does_not_stop_the_next(trained):
+    elsewhere(trained)
+    space = workspace.find(explicit=trained.space)
+    planned = [pilot.prepared(load(space), target)[0] for target in ("sv-SE", "de-DE")]
+    broken, other = (run_store.create(space, one.config) for one in planned)
+    (broken.folder / "items.npz").mkdir()  # its result cannot be written
+    words = ("pilot", "--target", "sv-SE", "--target", "de-DE", "--log", "--json")
+    ran = trained.mu(*words, "--workspace", trained.space)
+    assert ran.code == 1 and "failed: sv-SE;" in ran.err
+    done, failed = ran.data
+    assert done["target"] == "de-DE" and failed["target"] == "sv-SE" and failed["error"]
+    assert run_store.state(broken) == "failed" and entry_draft.logged(space, other.id)
+
+    _, pid = pilot.launch(space, planned, logs=True)  # as --detach does
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    assert f"not in the log: {broken.id}\n" in (space.runs / ".pilots.log").read_text()
 
 
 @pytest.mark.slow

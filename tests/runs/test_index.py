@@ -242,17 +242,6 @@ def test_gc_leaves_a_run_that_was_gone_on_with_since_it_looked(stored):
     assert gc.remove(found) and not waiting.folder.exists()
 
 
-def test_the_gain_of_a_merge_with_the_targets_own_model_is_over_that_model(stored):
-    run = run_store.create(stored, configs.from_table({**TABLE, "target": "fi-FI", "mode": "IncTar"}))
-    finish(run, "fi-FI", 0.5, mode="IncTar", baseline=0.4)
-    lines = (run.folder / "rows.csv").read_text().splitlines()
-    over_own = lines[1].replace("best_single_source,0.4000", "target_alone,0.7000")
-    (run.folder / "rows.csv").write_text("\n".join([*lines, over_own]) + "\n")
-    run_index.listed(stored)
-    (gain,) = run_index.gains(stored, [run.id]).values()
-    assert (gain.kind, gain.pp) == ("target_alone", -20.0)
-
-
 def test_a_run_whose_earlier_one_is_archived_is_not_archived_and_the_reason_is_stated(stored):
     run = next(run for run in run_store.listed(stored) if run.config.target == "da-DK")
     assert archive.archive(stored, [run.id]) == [run.id]

@@ -84,7 +84,7 @@ def again_log(screen):
 
 
 def again_runs(screen):
-    screen.table.marked, screen.table.cursor = set(), 0
+    screen.table.marked, screen.table.cursor, screen.busy = set(), 0, False
     screen.query_one("#find", Input).value = ""
     if screen.order != "newest":
         screen.order = "newest"

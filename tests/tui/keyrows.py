@@ -227,10 +227,12 @@ def on_finished(app):
     app.screen.table.cursor = next(i for i, row in enumerate(rows) if row["state"] == "finished")
 
 
-def marked_finished(app):
-    """The mark on a run that has finished: with marks every request is offered."""
+def finished_since(app):
+    """A run that has finished since the list was read, which shows it as paused."""
     on_finished(app)
-    app.screen.action_mark()
+    app.screen.busy = True  # no further look at it
+    app.screen.table.here["state"] = "paused"
+    app.screen.refresh_bindings()
 
 
 def opened(app):
@@ -315,7 +317,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "runs.tags": opens(LabelScreen), "runs.columns": opens(ColumnsScreen),
         "runs.order": becomes(lambda app: app.screen.order, "best"), "runs.cancel": opens(Confirm, on_waiting),
         "runs.pause": Row(states, lambda b, a: a == (b[0] - 1, b[1] + 1), on_waiting),
-        "runs.resume": says("cannot resume", marked_finished),  # one that waits would begin
+        "runs.resume": says("cannot resume", finished_since),  # one that waits would begin
     },
     "should it be cancelled": {"dialog.keys": opens(HelpScreen), "confirm.yes": closes(), "confirm.no": closes()},
     "one run": {

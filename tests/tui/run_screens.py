@@ -63,6 +63,11 @@ def finished(space, target, right, *, over=None, **more):
     result = {"run": run.id, "kind": "merge", "context": "home/e5-small", "target": target, "mode": "ExcTar",
               "method": run.config.method, "accuracy": value, "ci95": [value - 0.1, value + 0.1], "n": n,
               "sources": ["de-DE", "sv-SE"], "weights": [0.5, 0.5], "baselines": {}}  # fmt: skip
+    if over:
+        low, high = (100 * (wins - losses) / n + end * 10 for end in (-1, 1))
+        found = {"difference": 100 * (wins - losses) / n, "interval": {"low": low, "high": high},
+                 "significant": low > 0 or high < 0, "p": 0.01, "p_groups": None}  # fmt: skip
+        result["baselines"] = {"best_single_source": {"model": "sv-SE", "value": value, "comparison": found}}
     (run.folder / "result.json").write_text(json.dumps(result))
     (run.folder / "log.txt").write_text("10:00  merge de-DE, sv-SE by ties\n10:01  accuracy told\n")
     events = run_store.Events(run.folder)

@@ -99,6 +99,18 @@ def test_a_target_is_found_by_tag_and_by_name(space, typed, tag):
     play(space, script, screen="advise", what=("fi-FI",))
 
 
+def test_targets_with_results_models_or_text_are_listed_and_a_search_finds_the_others(space):
+    async def script(app, pilot):
+        await settled(app, pilot)
+        more = app.screen.query_one("#targets", OptionList).options[-1]
+        assert "fi-FI" in app.screen.listed and "aa-DJ" not in app.screen.listed
+        assert str(more.prompt).endswith(" more: type") and len(app.screen.listed) < 100
+        await press(app, pilot, "slash", *"aa-DJ")
+        assert app.screen.listed[0] == "aa-DJ"
+
+    play(space, script, screen="advise", what=("fi-FI",))
+
+
 @pytest.mark.slow
 def test_the_arrows_lead_from_the_search_into_the_list_and_escape_out_of_the_field(space):
     async def script(app, pilot):

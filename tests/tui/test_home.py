@@ -63,7 +63,11 @@ def test_a_new_workspace_says_how_to_get_the_first_answer(bench):
     async def script(app, pilot):
         await until(app, pilot, lambda: app.screen.lines)
         await settled(app, pilot)
-        assert "no models yet" in text_of(app) and "[t]" in text_of(app) and "[i]" in text_of(app)
+        assert (
+            "no models yet: train five, about 2 min" in text_of(app)
+            and "[t]" in text_of(app)
+            and "[i]" in text_of(app)
+        )
         await press(app, pilot, "i")
         assert app.clipboard.startswith("mu models add ")
         await press(app, pilot, "t")

@@ -9,6 +9,7 @@ import time
 from itertools import pairwise
 
 import pytest
+from merginguriel_tui.screens import answer
 from pilot import play
 from run_screens import SIZES, finished, press, settled, shown, until, waiting
 
@@ -140,6 +141,7 @@ def test_marked_runs_are_copied_and_compared(space, mu):
         await press(app, pilot, "c")
         assert app.current_mode == "runs"  # nothing is marked
         await press(app, pilot, "slash", *"finished", "enter", "space", "space")
+        assert not any(app.screen.check_action("steer", (what,)) for what in ("cancel", "pause", "resume"))
         assert app.screen.copied("csv").count("\n") == 3 and app.screen.copied("markdown").startswith(
             "| state"
         )
@@ -225,13 +227,14 @@ def test_a_workspace_without_runs_and_one_that_disappears_are_no_end(bench):
     play(bench.load_space(), script, screen="runs")
 
 
-def test_columns_are_filtered_by_name_and_a_gain_has_its_interval(space, mu):
-    finished(space, "is-IS", [1, 1, 1, 0] * 10, over=(12, 2))
+def test_columns_are_filtered_by_name_and_a_gain_has_the_interval_of_its_run(space, mu):
+    run = finished(space, "is-IS", [1, 1, 1, 0] * 10, over=(12, 2))
+    assert "+25.0 pp, 95% +15.0 … +35.0, over sv-SE" in answer.sentence(run_store.result(run))
 
     async def script(app, pilot):
         await settled(app, pilot)
         (line,) = [line for line in shown(app).splitlines() if "merge-is-IS" in line[:60]]
-        assert "▲ +25.0  +8.4 … +41.6" in line and "sv-SE" in line
+        assert "▲ +25.0  +15.0 … +35.0" in line and "sv-SE" in line
         await press(app, pilot, "slash", *"target:is-IS", "space", *"state:finished", "enter")
         assert app.screen.table.count == 1 and app.focused is app.screen.table
         await press(app, pilot, "slash", "escape")
@@ -249,6 +252,35 @@ def test_several_runs_are_archived_at_once_and_come_back(space):
         assert app.screen.table.count == 2 and len(list((space.runs / ".archive").iterdir())) == 2
         await press(app, pilot, "u")
         assert app.screen.table.count == 4 and not list((space.runs / ".archive").iterdir())
+
+    play(space, script, screen="runs")
+
+
+def test_runs_that_are_archived_in_quick_succession_all_come_back(space):
+    async def script(app, pilot):
+        await settled(app, pilot)
+        screen = app.screen
+        for row in list(screen.table.in_view())[:2]:
+            screen.table.marked = {row["id"]}
+            screen.action_archive()  # the second before the first has ended
+        await until(app, pilot, lambda: screen.table.count == 2)
+        await settled(app, pilot)
+        await press(app, pilot, "u", "u")
+        assert screen.table.count == 4 and not screen.archived
+
+    play(space, script, screen="runs")
+
+
+def test_an_empty_list_offers_only_what_works_and_shows_the_first_run_once_there_is_one(bench):
+    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
+    space = bench.load_space()
+    assert not space.runs.exists()
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        assert shown(app).splitlines()[-1].split("▏")[0].split() == ["/", "Find", "n", "New"]
+        waiting(space, "sw-KE")
+        await until(app, pilot, lambda: app.screen.table.count == 1)
 
     play(space, script, screen="runs")
 

@@ -1,4 +1,4 @@
-"""The loop in a real terminal: home, advice, pilot, SIGKILL, reattach, retrospective, advice before and after."""
+"""The loop in a real terminal, from a workspace without models to a change of a skill."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from lab_fixtures import elsewhere
+from lab_fixtures import LOCALES, elsewhere
 from merginguriel_tui.screens import answer
 
 from merginguriel import workspace
@@ -71,9 +71,10 @@ def tmux(tmp_path):
     subprocess.run(["tmux", "-L", name, "kill-server"], capture_output=True, check=False)
 
 
-def test_the_loop_is_closed_by_keys_though_the_program_is_killed(trained, tmux):
-    elsewhere(trained)
-    space = workspace.find(explicit=trained.space)
+def test_the_loop_is_closed_by_keys_though_the_program_is_killed(lab, made, tmux):
+    elsewhere(lab)
+    space = workspace.find(explicit=lab.space)
+    claims = space.skills / "merging-when-constructive" / "claims.yaml"
     program = shlex.join([sys.executable, "-m", "merginguriel_tui.main", "--workspace", str(space.root)])
 
     def screen(session="mu"):
@@ -86,11 +87,38 @@ def test_the_loop_is_closed_by_keys_though_the_program_is_killed(trained, tmux):
         tmux("send-keys", "-t", session, *names)
 
     def advised():
-        return trained.mu("advise", "--target", "sv-SE", "--json", "--workspace", space.root).data
+        return lab.mu("advise", "--target", "sv-SE", "--json", "--workspace", space.root).data
 
-    before = advised()
     tmux("new-session", "-d", "-s", "mu", "-x", "120", "-y", "40", f"{program} home")
-    until(screen, "[0 home]", "models", "rooms/tiny-bert  3 models")
+    until(screen, "[0 home]", "no models yet", "[i]")
+    keys("i")
+    until(screen, "copied: mu models add LOCALE=FOLDER")
+    folders = [f"{locale}={made / 'models' / 'rooms' / lab.encoder.name / locale}" for locale in LOCALES]
+    mu = [sys.executable, "-m", "merginguriel.cli.main", "models", "add", *folders, *lab.study]
+    tmux("new-session", "-d", "-s", "shell", "-x", "200", "-y", "40", "sh")
+    keys("-l", shlex.join(mu), session="shell")
+    keys("Enter", session="shell")
+    until(lambda: screen("shell"), "registered in rooms/tiny-bert")
+    keys("C-r")
+    until(screen, "rooms/tiny-bert  3 models")
+
+    keys("4")
+    until(screen, "[4 runs]", "no runs yet; press n")
+    keys("n")
+    until(screen, "cannot run yet", " target: ")  # the field that has the focus is described
+    keys("BTab")
+    until(screen, " kind: ")
+    keys("Enter")
+    until(screen, "Dismiss menu")
+    keys("n")
+    still(screen)
+    keys("Enter")
+    until(screen, "nxn-rooms-", "^l launches it")
+    keys("C-l")
+    until(screen, "✓ finished")
+    keys("6")
+    until(screen, "[6 matrix]", "rooms/tiny-bert", *(f"\n{locale} " for locale in LOCALES))
+    before = advised()
     keys("1")
     until(screen, "[1 advise]", "Choose a target")  # the field has the focus
     keys("-l", "sv-SE")
@@ -99,13 +127,11 @@ def test_the_loop_is_closed_by_keys_though_the_program_is_killed(trained, tmux):
     keys("p")
     until(screen, "sv-SE  advised: ", "pieces of work", "^l launches the pilot")
     keys("C-l")
-    until(screen, "▶ running")
-    (run,) = run_store.listed(space)
+    until(screen, "pilot-sv-SE-", "▶ running")
+    (run,) = (run for run in run_store.listed(space) if run.config.kind == "pilot")
     os.kill(int(tmux("display-message", "-p", "-t", "mu", "#{pane_pid}")), signal.SIGKILL)
-    until(
-        lambda: " ".join(tmux("list-sessions", "-F", "#{session_name}", check=False).split()) or "none",
-        "none",
-    )
+    while "mu" in tmux("list-sessions", "-F", "#{session_name}", check=False).split():
+        time.sleep(0.2)
     assert run_store.state(run) in ("running", "finished")
 
     tmux("new-session", "-d", "-s", "again", "-x", "120", "-y", "40", f"{program} runs {run.id[-8:]}")
@@ -135,4 +161,14 @@ def test_the_loop_is_closed_by_keys_though_the_program_is_killed(trained, tmux):
     assert any(one["ref"].startswith(entry) for one in (*after["evidence"], *after["dissent"]))
     keys("l", session="again")
     until(again, "asked", "measured afterwards")
+    keys("Escape", session="again")
+    until(again, *card(after))
+    keys("2", session="again")
+    until(again, "[2 skills]", claims.parent.name)
+    keys("p", session="again")
+    until(again, " proposal", "accept", f"{claims.parent.name}: In rooms/tiny-bert, ")
+    keys("a", session="again")
+    until(claims.read_text, 'context: "rooms/tiny-bert"')
+    keys("Escape", session="again")
+    still(again)
     keys("C-q", session="again")

@@ -149,6 +149,7 @@ def table(advice: Advice) -> str:
 class Scale(Widget):
     """The expected gain on a scale as wide as the card."""
 
+    DEFAULT_CSS = "Scale { height: 4; width: 100%; text-wrap: nowrap; text-overflow: ellipsis; }"
     advice: Advice | None = None
 
     def tell(self, advice: Advice | None) -> None:

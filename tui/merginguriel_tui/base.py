@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from merginguriel.knowledge.problems import Problem
 
 T = TypeVar("T")
+BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]  # columns → class of a screen
 TAKES_LINE = {
     *["vi", "vim", "nvim", "view", "nano", "pico", "emacs", "emacsclient", "micro", "kak", "joe", "mg", "ne"]
 }  # editors that take +LINE
@@ -208,6 +209,12 @@ class CommandBar(Static):
 class Dialog(ModalScreen[T]):
     """A dialog over a screen; the help shows its keys."""
 
+    DEFAULT_CSS = """
+    Dialog { align: center middle; }
+    Dialog > Vertical, Dialog > VerticalScroll { border: round $accent; background: $surface; padding: 0 1; }
+    Dialog > VerticalScroll { width: 90%; max-width: 100; height: 80%; padding: 1 2; }
+    Dialog > .asked { width: 60%; max-width: 70; height: auto; max-height: 80%; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "app.simulate_key('down')", "Down", id="down", show=False),
         Binding("k", "app.simulate_key('up')", "Up", id="up", show=False),
@@ -220,6 +227,7 @@ class MuScreen(Screen[None]):
 
     NAME: ClassVar[str] = ""
     OPENS: ClassVar[bool] = True  # shows what was requested with its name; False: it is over such a screen
+    HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     LEAVE_TO: ClassVar[str] = ""  # id of the widget that `escape` focuses from a field; empty: none
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "app.simulate_key('down')", "Down", id="down", show=False),

@@ -32,6 +32,13 @@ class Confirm(Dialog[bool]):
         danger: The action cannot be undone: a warning colour, and No has the focus.
     """
 
+    DEFAULT_CSS = """
+    Confirm #confirm { width: 90%; max-width: 100; height: auto; max-height: 90%; }
+    Confirm.-danger #confirm { border: round $warning; width: 70; max-width: 95%; }
+    Confirm #confirmed { height: auto; max-height: 16; margin: 1 0; }
+    Confirm #answers { height: 1; }
+    Confirm #answers Button { margin-right: 2; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "dismiss(True)", "Yes", id="confirm.yes"),
         Binding("escape,n", "dismiss(False)", "No", id="confirm.no"),
@@ -89,9 +96,7 @@ class LabelScreen(Dialog[tuple[str, str] | None]):
 class ColumnsScreen(Dialog[list[str]]):
     """Names to choose several of. Returns the chosen ones."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "close", "Close", id="columns.close"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "close", "Close", id="columns.close")]
 
     def __init__(self, names: Sequence[str], chosen: Collection[str]) -> None:
         super().__init__()
@@ -122,9 +127,7 @@ def _new_table() -> Table:
 class WordsScreen(Dialog[None]):
     """The legend that `mu advise --explain` prints. The key that opens it closes it too."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,e,q", "dismiss", "Close", id="words.close"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,e,q", "dismiss", "Close", id="words.close")]
 
     def compose(self) -> ComposeResult:
         """Yield each term with its meaning."""
@@ -190,6 +193,10 @@ def is_idle(node: DOMNode, binding: Binding) -> bool:
 class JumpScreen(Dialog[str | None]):
     """Letters over the parts of the screen below. Returns the id of the widget whose letter was pressed."""
 
+    DEFAULT_CSS = """
+    JumpScreen { align: left top; background: $background 30%; layout: vertical; }
+    JumpScreen Label { position: absolute; overlay: screen; background: $accent; color: $text; text-style: bold; width: auto; height: 1; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+o", "dismiss", "Cancel", id="jump.cancel")]
 
     def __init__(self, below: Screen[object]) -> None:
@@ -199,7 +206,7 @@ class JumpScreen(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         """Yield a label with a letter on each widget."""
         for letter, widget in self.places.items():
-            label = Label(f"[{letter}]", classes="jump", markup=False)
+            label = Label(f"[{letter}]", markup=False)
             label.styles.offset = (widget.region.x, widget.region.y)
             yield label
 

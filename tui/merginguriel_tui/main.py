@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import shutil
@@ -9,8 +10,6 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-
-import click
 
 from merginguriel import workspace
 from merginguriel.errors import USER_ERRORS, UsageError, as_mu_error
@@ -20,41 +19,47 @@ from . import gc_pause
 SCREENS = ("home", "advise", "skills", "log", "runs", "compare", "matrix")
 
 
-HELP = """Ask, launch, watch, compare and log from one terminal screen.
+def arguments() -> argparse.ArgumentParser:
+    """Return the parser of the command line. Click would take a thirtieth of the time to the first paint."""
+    asked = argparse.ArgumentParser(
+        prog="mu-tui",
+        description="Ask, launch, watch, compare and log from one terminal screen.",
+        epilog="mu-tui\nmu-tui advise sw-KE\nmu-tui runs RUN\nmu-tui compare RUN RUN",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    asked.add_argument("screen", nargs="?", choices=SCREENS, metavar="SCREEN", help=", ".join(SCREENS))
+    asked.add_argument(
+        "what", nargs="*", metavar="WHAT", help="what to open there: a target, a skill, an entry, runs"
+    )
+    asked.add_argument(
+        "--workspace",
+        type=Path,
+        metavar="DIR",
+        help="default: the current folder or the nearest one above it",
+    )
+    asked.add_argument(
+        "--demo",
+        action="store_true",
+        help="open a temporary copy of the shipped knowledge; it is removed unless you add files",
+    )
+    asked.add_argument(
+        "--mouse",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="with --no-mouse, the terminal handles the mouse, for example to select text",
+    )
+    return asked  # fmt: skip
 
-SCREEN and WHAT open a place: a target, a skill, an entry, runs.
 
-\b
-mu-tui
-mu-tui advise sw-KE
-mu-tui runs RUN
-mu-tui compare RUN RUN
-"""
-
-
-@click.command(help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("screen", type=click.Choice(SCREENS), required=False)
-@click.argument("what", nargs=-1)
-@click.option("--workspace", "path", type=click.Path(path_type=Path, file_okay=False),
-              help="Workspace folder. Default: the current folder or the nearest one above it.")  # fmt: skip
-@click.option(
-    "--demo",
-    is_flag=True,
-    help="Open a temporary copy of the shipped knowledge; it is removed unless you add files.",
-)
-@click.option(
-    "--mouse/--no-mouse",
-    default=True,
-    help="With --no-mouse, the terminal handles the mouse, for example to select text.",
-)
-def mu_tui(screen: str | None, what: tuple[str, ...], path: Path | None, demo: bool, mouse: bool) -> None:
-    """Run `mu-tui`."""
+def begin() -> int:
+    """Run `mu-tui` on the command line, and return the exit code."""
+    given = arguments().parse_intermixed_args()
     if not sys.stdin.isatty() and "TEXTUAL_DRIVER" not in os.environ:
         raise UsageError("the input is not a terminal.", hint="Without one: mu advise, mu runs list …")
-    if demo:
-        show_demo(screen, what, mouse=mouse)
-    else:
-        show(workspace.find(explicit=path), screen, what, mouse=mouse)
+    where = (given.screen, tuple(given.what))
+    if given.demo:
+        return show_demo(*where, mouse=given.mouse)
+    return show(workspace.find(explicit=given.workspace), *where, mouse=given.mouse)
 
 
 def show(
@@ -64,24 +69,19 @@ def show(
     *,
     demo: bool = False,
     mouse: bool = True,
-) -> None:
-    """Run the application until the user quits.
-
-    Raises:
-        click.exceptions.Exit: The application ended with an error.
-    """
+) -> int:
+    """Run the application until the user quits, and return the exit code."""
     gc_pause.wait()
     from .app import MuApp
 
     app = MuApp(space, screen=screen, what=what, demo=demo)
     app.run(mouse=mouse)
     for path in app.drafts_outside:
-        click.echo(f"the draft could not be saved in the workspace. It is in {path}", err=True)
-    if app.return_code:
-        raise click.exceptions.Exit(app.return_code)
+        print(f"the draft could not be saved in the workspace. It is in {path}", file=sys.stderr)
+    return app.return_code or 0
 
 
-def show_demo(screen: str | None, what: tuple[str, ...], *, mouse: bool = True) -> None:
+def show_demo(screen: str | None, what: tuple[str, ...], *, mouse: bool = True) -> int:
     """Run on a temporary copy of the shipped knowledge; keep the copy if new files were made in it."""
     folder = Path(tempfile.mkdtemp(prefix="mu-demo-"))
     # Clean up too if the terminal is closed.
@@ -90,11 +90,11 @@ def show_demo(screen: str | None, what: tuple[str, ...], *, mouse: bool = True) 
     try:
         workspace.seed(folder)
         saved = set(folder.rglob("*"))
-        show(workspace.find(explicit=folder), screen, what, demo=True, mouse=mouse)
+        return show(workspace.find(explicit=folder), screen, what, demo=True, mouse=mouse)
     finally:
         signal.signal(signal.SIGHUP, before)
         if any(path not in saved and path.is_file() for path in folder.rglob("*")):
-            click.echo(f"the files made in the demo are in {folder}", err=True)
+            print(f"the files made in the demo are in {folder}", file=sys.stderr)
         else:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -106,13 +106,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        mu_tui.main(standalone_mode=False, prog_name="mu-tui")
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+        sys.exit(begin())
+    except KeyboardInterrupt:
         sys.exit(130)
     except USER_ERRORS as error:
         known = as_mu_error(error)
@@ -120,7 +115,7 @@ def main() -> None:
             raise
         from merginguriel.text.tables import plain
 
-        click.echo(plain(f"mu-tui: {known.render()}"), err=True)
+        print(plain(f"mu-tui: {known.render()}"), file=sys.stderr)
         sys.exit(known.exit_code or 1)
 
 

@@ -26,6 +26,11 @@ AROUND = 200  # lines of a file before and after the line of a problem
 class ProblemsScreen(Dialog[tuple[Path, int] | None]):
     """Problems above, the file of the highlighted one below. Returns the file and line to edit, or None."""
 
+    DEFAULT_CSS = """
+    ProblemsScreen #problems { width: 95%; height: 90%; }
+    ProblemsScreen #problem-list { height: 40%; }
+    ProblemsScreen #problem-file { height: 1fr; border-top: solid $panel; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,exclamation_mark", "dismiss(None)", "Close", id="problems.close"),
         Binding("e", "edit", "Edit", id="problems.edit", tooltip="Open the file in $EDITOR at this line"),

@@ -28,8 +28,7 @@ class ProposalsScreen(Dialog[bool]):
     """Proposals above, diff and rows of the highlighted one below. Returns whether one was accepted."""
 
     DEFAULT_CSS = """
-    ProposalsScreen { align: center middle; }
-    ProposalsScreen #proposals { width: 95%; height: 90%; border: round $accent; background: $surface; padding: 0 1; }
+    ProposalsScreen #proposals { width: 95%; height: 90%; }
     ProposalsScreen #proposal-list { height: 40%; }
     ProposalsScreen #proposal { height: 1fr; border-top: solid $panel; }
     """

@@ -13,7 +13,6 @@ from textual.keys import _normalize_key_list
 from textual.screen import ModalScreen, Screen
 
 from merginguriel.errors import MuError
-from merginguriel.text.suggest import suggest
 
 # name → (module of screens/, class, description in the palette)
 SCREENS = {
@@ -45,16 +44,10 @@ def create(name: str, *args: Any, **options: Any) -> Screen[None]:
     return screen
 
 
-def modules() -> list[str]:
-    """Return the modules of screens/ that hold a screen."""
-    return [entry[0] for entry in (*SCREENS.values(), *INNER.values())]
-
-
 def bindings() -> list[tuple[type, Binding]]:
     """Return (class, binding) of every binding that mu.toml can change. Imports all screens."""
-    for name in (*modules(), "landing"):
-        importlib.import_module(f"{__package__}.screens.{name}")
-    for name in ("app", "dialogs"):
+    screens = [entry[0] for entry in (*SCREENS.values(), *INNER.values())]
+    for name in ("app", "dialogs", *(f"screens.{name}" for name in (*screens, "landing"))):
         importlib.import_module(f"{__package__}.{name}")
     result = {}
     for name, module in sorted(sys.modules.items()):
@@ -105,6 +98,8 @@ def clashes(keymap: dict[str, str], where: str) -> list[MuError]:
 
 def unknown_ids(keymap: dict[str, str], where: str) -> list[MuError]:
     """Return an error for every id of the keymap that no binding has, with the nearest ids."""
+    from merginguriel.text.suggest import suggest
+
     known = binding_ids()
     errors = []
     for name in keymap:

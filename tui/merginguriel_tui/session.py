@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,14 +48,18 @@ def look(space: Workspace) -> TuiSettings:
 def path(space: Workspace) -> Path:
     """Return the file of the session in the user's state folder: one per workspace, which may be shared."""
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    name = hashlib.sha256(str(space.root.resolve()).encode()).hexdigest()[:24]
-    return state / "merginguriel" / f"{name}.json"
+    root = space.root.resolve()
+    number = zlib.crc32(os.fsencode(root))  # hashlib loads OpenSSL: a fiftieth of the time to the first paint
+    return state / "merginguriel" / f"{root.name}-{number:08x}.json"
 
 
 def read(space: Workspace) -> dict[str, Any]:
     """Return what `write` saved; empty if the file is missing or unreadable."""
     try:
-        result = json.loads(path(space).read_text(encoding="utf-8"))
+        text = path(space).read_text(encoding="utf-8")
+        import json  # only where there is a session
+
+        result = json.loads(text)
     except (OSError, ValueError):
         return {}
     return result if isinstance(result, dict) else {}
@@ -64,6 +67,8 @@ def read(space: Workspace) -> dict[str, Any]:
 
 def write(space: Workspace, state: dict[str, Any]) -> None:
     """Save the session. If the folder is not writable, the session is lost and nothing else."""
+    import json
+
     try:
         write_text(path(space), json.dumps(state, ensure_ascii=False))
     except (MuError, OSError):

@@ -225,7 +225,7 @@ def said_in(ref: str, knowledge: Knowledge) -> Iterator[tuple[str, str]]:
             for passage in prose(skill):
                 if ref in passage.refs:
                     text = re.sub(r"\s+(?=[.,;:])", "", " ".join(BRACKETS.sub("", passage.text).split()))
-                    yield f"{skill.path}:{passage.line}", text
+                    yield f"{knowledge.space.display(skill.path)}:{passage.line}", text
 
 
 def prose(skill: Skill) -> Iterator[Passage]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
@@ -12,7 +13,9 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from merginguriel import locales
 from merginguriel.errors import MuError, UsageError
+from merginguriel.text.tables import plain
 from merginguriel_tui.advice_view import Scale
 from merginguriel_tui.base import MuScreen
 from merginguriel_tui.registry import create
@@ -20,7 +23,7 @@ from merginguriel_tui.widgets.choice import ChoiceLine
 from merginguriel_tui.widgets.whatif import MODES, WhatIf, numbers_of
 
 from . import advise_data, recipe
-from .advise_data import Find, command, read, target_line, targets, valid_question
+from .advise_data import SHOWN, Find, command, read, target_options, targets, valid_question
 
 if TYPE_CHECKING:
     from merginguriel.decision.advice_types import Advice
@@ -28,10 +31,8 @@ if TYPE_CHECKING:
     from merginguriel.knowledge.parse.rows import ResultRow
     from merginguriel.text.advice import Row
 
-SHOWN = 200  # targets in the list; what is typed narrows it
 DEFAULT_SEED = 0  # of a run whose configuration names none
 WAIT = 0.15  # seconds after the last key in a field
-# Columns from which a class of the stylesheet holds.
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-small"), (60, "-narrow"), (120, "-wide")]
 
 
@@ -42,6 +43,18 @@ class AdviseScreen(MuScreen):
     LEAVE_TO = "targets"
     AUTO_FOCUS: ClassVar[str | None] = ""  # focus the advice once it is loaded, else the search field
     HORIZONTAL_BREAKPOINTS = BREAKPOINTS
+    DEFAULT_CSS = """
+    AdviseScreen.-narrow #context { column-span: 2; }
+    AdviseScreen.-wide #whatif { grid-size: 7 1; grid-columns: 16 3fr 21 6 16 11 5fr; height: 1; }
+    AdviseScreen.-small #whatif { grid-size: 1 7; grid-columns: 1fr; height: 7; }
+    AdviseScreen #picker { width: 24; border-right: solid $panel; }
+    AdviseScreen.-wide #picker { width: 32; } AdviseScreen.-small #picker { width: 10; }
+    AdviseScreen #asked, AdviseScreen #targets, AdviseScreen #reasons { height: 1fr; }
+    AdviseScreen #targets, AdviseScreen #measured { text-wrap: nowrap; text-overflow: ellipsis; }
+    AdviseScreen #measured { height: 1; color: $text-muted; } AdviseScreen #measured, AdviseScreen #answer { padding: 0 1; }
+    AdviseScreen #card { height: auto; max-height: 60%; border-bottom: solid $panel; }
+    AdviseScreen #card:focus { border-bottom: heavy $accent; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "Find", id="advise.find", tooltip="Find a target by tag or language", priority=True),
         Binding("w", "app.focus('mode')", "What if", id="advise.whatif", tooltip="Focus the what-if line: mode, method, similarity, k, min gain, budget, context"),
@@ -146,12 +159,10 @@ class AdviseScreen(MuScreen):
         self._load_advice()
 
     def _read_failed(self, error: MuError) -> None:
-        """Show the error on the screen too: it has nothing else to show."""
+        """Show the error on the screen too, if it is empty."""
         self.mu.show_error(error)
         self.asking, self.after = False, None
         if self.advice is None:
-            from merginguriel.text.tables import plain
-
             text = Text("No advice is possible: ", "bold")
             text.append(plain(error.render()), "not bold")
             text.append(f"\n\nCorrect it, then press {self.key_of('reload')} to read again.", "not bold")
@@ -175,7 +186,6 @@ class AdviseScreen(MuScreen):
         self.asking = True
 
         def work() -> tuple[Advice, ResultRow | None, str | None]:
-            from merginguriel import locales
             from merginguriel.loop import advise_request, ledger
 
             tag = locales.get(target, prefer=[place for _, place in self.counts]).tag
@@ -228,33 +238,30 @@ class AdviseScreen(MuScreen):
         self.load(self._search_targets(text), self._show_targets, group="find")
 
     def _search_targets(self, text: str) -> Callable[[], list[tuple[str, str, int]]]:
-        context, counts = self.what_if.given()["context"], self.counts
-        measured = {target: n for (name, target), n in counts.items() if name == context}
-        return lambda: targets(text, measured, {target for _, target in counts})
+        return partial(targets, self.mu.space, self.what_if.given()["context"], text, self.counts)
 
     def _search_and_ask(self, text: str) -> None:
         """Look up the typed target and load its advice: the list may be older than the text, or not yet loaded."""
         self.asking = True
         if self.knowledge is None:
             self.pending_search = text
-        else:
-            self.load(
-                self._search_targets(text), lambda result: self._show_and_ask(text, result), group="find"
-            )
+            return
 
-    def _show_and_ask(self, text: str, result: list[tuple[str, str, int]]) -> None:
-        self._show_targets(result)
-        self.searched = True
-        self.target = result[0][0] if result else text  # an unknown locale raises an error with suggestions
-        self._load_advice()
+        def then(result: list[tuple[str, str, int]]) -> None:
+            self._show_targets(result)
+            self.searched = True
+            self.target = (
+                result[0][0] if result else text
+            )  # an unknown locale raises an error with suggestions
+            self._load_advice()
+
+        self.load(self._search_targets(text), then, group="find")
 
     def _show_targets(self, result: list[tuple[str, str, int]]) -> None:
         self.listed = [tag for tag, _, _ in result[:SHOWN]]
-        options = [Option(target_line(*item)) for item in result[:SHOWN]]
-        if len(result) > SHOWN:
-            options.append(Option(Text(f"… {len(result) - SHOWN} more: type on", "dim"), disabled=True))
+        searched = bool(self.query_one("#find", Input).value.strip())
         at = self.listed.index(self.target) if self.target in self.listed else 0
-        self.list_options("targets", options, at if self.listed else None)
+        self.list_options("targets", target_options(result, searched=searched), at if self.listed else None)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Update the search or the advice after typing."""
@@ -371,6 +378,8 @@ class AdviseScreen(MuScreen):
             self.after = lambda: self._with_advice(then)
         elif self.advice is not None and self.knowledge is not None:
             then(self.advice, self.knowledge)
+        elif self.target is None:
+            self.notify("Choose a target first.", severity="warning", markup=False)
 
     def content(self, how: str) -> str:
         """Return the advice as text, Markdown or CSV."""
@@ -383,6 +392,5 @@ class AdviseScreen(MuScreen):
         if how == "csv":
             return view.table(self.advice)
         from merginguriel.text.advice import render
-        from merginguriel.text.tables import plain
 
         return plain(render(self.advice, every=True))

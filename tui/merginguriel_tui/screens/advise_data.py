@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
+from textual.widgets.option_list import Option
 
+from merginguriel import locales
 from merginguriel_tui.widgets.whatif import numbers_of
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
     from merginguriel.knowledge.parse.rows import ResultRow
     from merginguriel.workspace import Workspace
+
+SHOWN = 200  # targets in the list; what is typed narrows it
 
 
 class Find(Input):
@@ -57,22 +61,26 @@ def read(space: Workspace) -> tuple[Knowledge, list[str], list[str], dict[tuple[
     return knowledge, contexts, methods, counts
 
 
-def targets(text: str, measured: dict[str, int], logged: set[str]) -> list[tuple[str, str, int]]:
+def targets(
+    space: Workspace, context: str, text: str, counts: dict[tuple[str, str], int]
+) -> list[tuple[str, str, int]]:
     """Return (tag, language, measured merges) of every locale that `text` may mean, the likeliest first.
 
     Args:
-        text: Part of a tag or language; letters may be missing.
-        measured: Target → measured merges in the current context.
-        logged: Targets with results in any context.
+        text: Part of a tag or language; letters may be missing. Empty: the locales with results, models or text.
+        counts: (context, target) → measured merges.
     """
     from textual.fuzzy import Matcher
 
-    from merginguriel import locales
+    from merginguriel.study import capabilities
 
-    known = locales.table().values()
+    known, logged = locales.table().values(), {target for _, target in counts}
+    measured = {target: n for (name, target), n in counts.items() if name == context}
     if not text:
-        everything = [(item.tag, item.name, measured.get(item.tag, 0)) for item in known]
-        return sorted(everything, key=lambda item: (not item[2], item[0]))
+        trained, scorable = capabilities.trained(space, context), capabilities.scorable(context) or ()
+        near = {*measured, *trained, *scorable}
+        every = [(i.tag, i.name, measured.get(i.tag, 0)) for i in known if i.tag in near or not near]
+        return sorted(every, key=lambda item: (not item[2], item[0] not in trained, item[0]))
     matcher = Matcher(text)
     scored = []
     for item in known:
@@ -84,6 +92,14 @@ def targets(text: str, measured: dict[str, int], logged: set[str]) -> list[tuple
                 ((not exact, -round(score, 3), not target[2], item.tag not in logged, item.tag), target)
             )
     return [target for _, target in sorted(scored)]
+
+
+def target_options(found: Sequence[tuple[str, str, int]], *, searched: bool) -> list[Option]:
+    """Return the lines of targets, and how many more a search finds."""
+    options = [Option(target_line(*item)) for item in found[:SHOWN]]
+    more = (len(found) if searched else len(locales.table())) - len(options)
+    text = Text(f"… {more} more: type", "dim")
+    return [*options, Option(text, disabled=True)] if more else options
 
 
 def target_line(tag: str, name: str, count: int) -> Text:

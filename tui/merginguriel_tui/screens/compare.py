@@ -121,6 +121,7 @@ class CompareScreen(MuScreen):
         """Take a finished comparison."""
         self.found, self.flips = result, None
         self.remember(runs=list(self.names))
+        self.refresh_bindings()
         self.command = shlex.join(["mu", "runs", "compare", *(run.name for run in result.runs)])
         self.draw()
 
@@ -210,6 +211,12 @@ class CompareScreen(MuScreen):
             return
         self.show(*names)
         self.query_one("#main").focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer what needs a comparison only where there is one."""
+        if action in ("first", "flips", "open"):
+            return self.found is not None
+        return super().check_action(action, parameters)
 
     def action_find(self) -> None:
         """Focus the field."""

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 WAIT = 0.4  # seconds after a key before the text is checked
 SAVE_EVERY = 2.0  # seconds between two saves of the draft
-BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
 
 
 class Area(TextArea):
@@ -61,7 +60,6 @@ class ComposeScreen(MuScreen):
     NAME = "log"
     LEAVE_TO = "preview"
     AUTO_FOCUS = "#text"
-    HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     DEFAULT_CSS = """
     ComposeScreen #text { width: 1fr; border: none; padding: 0; }
     ComposeScreen #preview { display: none; width: 1fr; border-left: solid $panel; }

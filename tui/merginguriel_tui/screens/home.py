@@ -15,14 +15,12 @@ from textual.widgets.option_list import Option
 from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen, table_as
 
-from . import home_data
-
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
 
     from .home_data import Line
 
-LETTERS = "abcdefhilmnoprstuvwxz"  # without the keys of all screens: g, j, k, q, y
+LETTERS = "abcdefhilmnoprstuvwxzABDEFHIJKLNOPQRSTUVWXZ"  # without those of all screens: g, j, k, q, y, …
 EVERY = 5.0  # seconds between two looks at runs at work
 
 
@@ -83,7 +81,12 @@ class HomeScreen(MuScreen):
             if before is None or before.hash != self.knowledge.hash:
                 self.rank(self.knowledge)
 
-        self.load(lambda: home_data.lines(space), then)
+        def work() -> tuple[Knowledge, list[Line]]:
+            from .home_data import lines
+
+            return lines(space)
+
+        self.load(work, then)
 
     def rank(self, knowledge: Knowledge) -> None:
         """Rank the targets by the value of a pilot, or take the remembered ranking of the same knowledge."""
@@ -91,16 +94,20 @@ class HomeScreen(MuScreen):
         known = saved.get("ranked") if saved.get("hash") == knowledge.hash else None
         space = self.mu.space
 
+        from .home_data import worth
+
         def then(found: tuple[list[list[str]], list[Line]]) -> None:
             ranked, self.ranked = found
             self.remember(hash=knowledge.hash, ranked=ranked)
             self.draw()
 
-        self.load(lambda: home_data.worth(space, knowledge, known), then, group="rank")
+        self.load(lambda: worth(space, knowledge, known), then, group="rank")
 
     def draw(self) -> None:
         """List the lines under their headings; the cursor stays on its line."""
-        every = sorted([*self.lines, *self.ranked], key=lambda line: home_data.GROUPS.index(line.group))
+        from .home_data import GROUPS
+
+        every = sorted([*self.lines, *self.ranked], key=lambda line: GROUPS.index(line.group))
         for line in sorted(every, key=lambda line: not line.key):
             free = (letter for letter in LETTERS if letter not in self.keys.values())
             self.keys.setdefault(line.do, line.key or next(free, ""))
@@ -113,15 +120,9 @@ class HomeScreen(MuScreen):
             options.append(Option(Text(group, "bold underline"), disabled=True))
             options += [Option(self.row(line), id="\n".join(line.do)) for line in inside]
         if not every:
-            options.append(
-                Option(
-                    Text(
-                        f"Nothing waits. {self.key_of('go.advise')} asks for advice, {self.key_of('go.runs')} lists the runs.",
-                        "bold",
-                    ),
-                    disabled=True,
-                )
-            )
+            ask, runs = self.key_of("go.advise"), self.key_of("go.runs")
+            text = Text(f"Nothing is open. {ask} asks for advice, {runs} lists the runs.", "bold")
+            options.append(Option(text, disabled=True))
         names = [option.id for option in options]
         first = next((i for i, option in enumerate(options) if not option.disabled), None)
         self.list_options("lines", options, names.index(here) if here in names else first)
@@ -172,6 +173,8 @@ class HomeScreen(MuScreen):
 
     def train(self) -> None:
         """Show what training five models would do, and launch it when confirmed."""
+        from .home_data import training
+
         space = self.mu.space
 
         def launch(config: Any) -> None:
@@ -187,7 +190,7 @@ class HomeScreen(MuScreen):
             text, config = found
             self.confirm("Train five models?", text, "Train", lambda: launch(config))
 
-        self.load(lambda: home_data.training(space), planned, group="launch")
+        self.load(lambda: training(space), planned, group="launch")
 
     def content(self, how: str) -> str:
         """Return the lines as a table."""

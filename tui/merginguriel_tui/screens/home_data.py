@@ -141,7 +141,11 @@ def _here(space: Workspace) -> Iterator[Line]:
             ("copy", "mu init"),
         )
         return
-    yield Line("first steps", "no models yet: train five, then run their merges and pilots", ("train",), "t")
+    from merginguriel.loop.quickstart_time import SECONDS
+
+    minutes = round((SECONDS["base"] + 5 * SECONDS["train"]) / 60 + 0.5)
+    text = f"no models yet: train five, about {minutes} min; then run merges and pilots"
+    yield Line("first steps", text, ("train",), "t")
     yield Line(
         "first steps", "import models of yours: mu models add", ("copy", "mu models add LOCALE=FOLDER"), "i"
     )
@@ -177,7 +181,9 @@ def worth(space: Workspace, knowledge: Knowledge, known: object) -> tuple[list[l
             ]
             for one in found
         ]
-    return ranked, [Line("worth a pilot", text, ("go", "advise", target)) for target, text in ranked]
+    idle = "no pilot is worth its cost now; all targets: mu advise next"
+    none = Line("worth a pilot", idle, ("copy", "mu advise next"))
+    return ranked, [Line(none.group, text, ("go", "advise", target)) for target, text in ranked] or [none]
 
 
 def training(space: Workspace) -> tuple[str, Any]:

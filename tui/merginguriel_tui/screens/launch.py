@@ -26,33 +26,10 @@ if TYPE_CHECKING:
     from merginguriel.config.schema import Config
 
 # Terminal width → class for the stylesheet.
-BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (110, "-wide")]
+BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (110, "-wide"), (150, "-roomy")]
 PAUSE = 0.25  # seconds after the last letter before the whole form is checked
-FIRST = (
-    "kind",
-    "target",
-    "method",
-    "params",
-    "similarity",
-    "k",
-    "sources",
-    "mode",
-    "candidates",
-    "locales",
-    "splits",
-)
-MAIN = (
-    *FIRST,
-    "weights",
-    "data",
-    "task",
-    "base",
-    "seed",
-    "keep",
-    "score",
-    "training.epochs",
-    "iterate.epochs",
-)
+FIRST = ("kind", "target", "method", "params", "similarity", "k", "sources", "mode", "candidates", "locales", "splits")  # fmt: skip
+MAIN = (*FIRST, "weights", "data", "task", "base", "seed", "keep", "score", "training.epochs", "iterate.epochs")  # fmt: skip
 
 
 class LaunchScreen(MuScreen):
@@ -75,6 +52,8 @@ class LaunchScreen(MuScreen):
     LaunchScreen .row Input { width: 22; }
     LaunchScreen .row Select { width: 22; }
     LaunchScreen.-narrow .row Input, LaunchScreen.-narrow .row Select { width: 20; }
+    LaunchScreen.-wide .row Input, LaunchScreen.-wide .row Select { width: 1fr; }
+    LaunchScreen.-wide .row .doc { display: none; }
     LaunchScreen .row .doc { width: 1fr; color: $text-muted; padding-left: 1; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     LaunchScreen .row .wrong { color: $text-error; text-style: bold; }
     """
@@ -208,12 +187,15 @@ class LaunchScreen(MuScreen):
         self.typed(event.select.id or "", "")
 
     def on_descendant_focus(self) -> None:
-        """Show the whole description of the key that has the focus."""
-        field = self.at
+        """Describe the key that has the focus."""
+        self.describe(self.at)
+
+    def describe(self, field: Field | None, problem: str = "") -> None:
+        """Show what is wrong with the value of a key, or the whole description of the key."""
         text = "" if field is None else f"{field.name}: {field.key.doc}"
         if field is not None and self.known.get(field.key.kind):
             text += f"  ({self.key_of('launch.pick')} chooses from a list)"
-        self.query_one("#about", Static).update(text)
+        self.query_one("#about", Static).update(f"✗ {plain(problem)}" if problem else text)
 
     @property
     def at(self) -> Field | None:
@@ -267,6 +249,8 @@ class LaunchScreen(MuScreen):
         """Show an error, or the description, of a field."""
         doc = self.query_one(f"#{safe(field.name)}-doc", Static)
         doc.set_class(bool(problem), "wrong")
+        if field is self.at:
+            self.describe(field, problem)
         doc.update(
             Text(f"✗ {plain(problem)}" if problem else field.key.doc, no_wrap=True, overflow="ellipsis")
         )

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
     from merginguriel.knowledge.parse.entries import Entry
 
-BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
 TYPES = ("", *log_data.TYPES)
 FIELDS = {"target": "target", "method": "method", "since": "since", "until": "until"}
 WAIT = 0.15  # seconds after a key before the filters are applied
@@ -37,7 +36,6 @@ class LogScreen(MuScreen):
     NAME = "log"
     LEAVE_TO = "timeline"
     AUTO_FOCUS = "#timeline"
-    HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     DEFAULT_CSS = """
     LogScreen #filters { height: 2; background: $boost; layout: grid; grid-size: 4 2; grid-columns: 3fr 2fr 2fr 2fr; grid-rows: 1; }
     LogScreen.-wide #filters { grid-size: 7 1; grid-columns: 3fr 3fr 2fr 2fr 2fr 2fr 2fr; height: 1; }

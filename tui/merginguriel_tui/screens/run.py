@@ -25,8 +25,6 @@ from .runs_data import short, state_text
 if TYPE_CHECKING:
     from merginguriel.runs.run_progress import Watch
 
-# Terminal width → class for the stylesheet.
-BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
 EVERY = 1.0  # seconds between two checks
 PANES = ("result", "log", "metrics", "events", "config", "machine")
 
@@ -46,7 +44,6 @@ class RunScreen(RunKeys):
     NAME = "runs"
     OPENS = False
     AUTO_FOCUS = "#lines"
-    HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     DEFAULT_CSS = """
     RunScreen #head { height: 3; padding: 0 1; }
     RunScreen #panes { width: 1fr; }
@@ -83,7 +80,6 @@ class RunScreen(RunKeys):
         self.facts: Facts | None = None
         self.lines: list[str] = []
         self.filter = ""
-        self.busy = False
         self.curved = False  # the run has curves, or may have some
 
     def body(self) -> ComposeResult:
@@ -148,23 +144,13 @@ class RunScreen(RunKeys):
         self.busy = True
         row = facts.place if facts else 0
         width = max(self.size.width - 3, 40)
-        self.load(
-            lambda: looked(still, watch, row, facts, width),
-            lambda result: self.took(watch, result),
-            otherwise=self.missed,
-            group="look",
-        )
 
-    def took(self, watch: Watch, facts: Facts) -> None:
-        """Show the result of a check, unless the run was reloaded meanwhile."""
-        self.busy = False
-        if watch is self.watch_of:
-            self.fill(facts)
+        def then(result: Facts) -> None:
+            self.busy = False
+            if watch is self.watch_of:  # else the run was reloaded meanwhile
+                self.fill(result)
 
-    def missed(self, error: MuError) -> None:
-        """Report a failed check once; the next one tries again."""
-        self.busy = False
-        self.show_error_once(error)
+        self.load(lambda: looked(still, watch, row, facts, width), then, otherwise=self.missed, group="look")
 
     def fill(self, facts: Facts) -> None:
         """Show what has changed."""

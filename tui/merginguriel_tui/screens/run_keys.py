@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from merginguriel.errors import MuError
@@ -20,6 +21,12 @@ class RunKeys(MuScreen):
     def __init__(self) -> None:
         super().__init__()
         self.archived: list[list[str]] = []  # ids, the last archived at the end
+        self.busy = False  # a check is under way
+
+    def missed(self, error: MuError) -> None:
+        """Report a failed check once; the next one tries again."""
+        self.busy = False
+        self.show_error_once(error)
 
     def chosen(self) -> list[str]:
         """Return the ids of the runs that a key acts on."""
@@ -80,7 +87,8 @@ class RunKeys(MuScreen):
         """Archive the runs."""
         from merginguriel.runs import archive
 
-        names, space = self.chosen(), self.mu.space
+        space = self.mu.space
+        names = [name for name in self.chosen() if (space.runs / name).is_dir()]
 
         def then(moved: list[str]) -> None:
             self.archived.append(moved)
@@ -89,8 +97,8 @@ class RunKeys(MuScreen):
             )
             self.acted()
 
-        if names:
-            self.load(lambda: archive.archive(space, names), then, group="archive")
+        if names:  # a group of its own: the next archiving must not replace what is done after this one
+            self.load(lambda: archive.archive(space, names), then, group=f"archive {names[0]}")
 
     def action_restore(self) -> None:
         """Bring back the runs that were archived last."""
@@ -100,14 +108,18 @@ class RunKeys(MuScreen):
         if not self.archived:
             self.notify("Nothing was archived here.", severity="warning", markup=False)
             return
-        names = self.archived[-1]
+        names = self.archived.pop()
 
         def then(back: list[str]) -> None:
-            self.archived.remove(names)
             self.notify(f"brought back: {', '.join(back) or 'none'}", markup=False)
             self.acted()
 
-        self.load(lambda: archive.restore(space, names), then, group="archive")
+        def failed(error: MuError) -> None:
+            self.archived.append(names)
+            self.mu.show_error(error)
+
+        work = partial(archive.restore, space, names)
+        self.load(work, then, group=f"restore {names[0]}", otherwise=failed)
 
     def action_label(self) -> None:
         """Edit the tags that all of the runs have, and their note."""

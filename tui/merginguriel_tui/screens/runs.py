@@ -19,12 +19,11 @@ from merginguriel_tui.widgets.paged import PAGE, PagedTable
 
 from .run_keys import RunKeys
 from .runs_columns import COLUMNS, NAME, USUAL, columns, state
-from .runs_data import groups, pages_around, with_gains
+from .runs_data import groups, pages_around, preview, with_gains
 
 if TYPE_CHECKING:
     from textual.timer import Timer
 
-    from merginguriel.errors import MuError
     from merginguriel.runs.run_progress import RunProgress, Watch
 
 # Terminal width → class for the stylesheet.
@@ -79,8 +78,7 @@ class RunsScreen(RunKeys):
         self.standings: dict[str, RunProgress] = {}
         self.live: list[str] = []
         self.waiting = 0
-        self.looked = 0  # modification time of runs/ when it was last read
-        self.busy = False
+        self.looked: int | None = None  # modification time of runs/ when it was last read; 0: there was none
         self.rest: Timer | None = None
 
     def body(self) -> ComposeResult:
@@ -139,13 +137,22 @@ class RunsScreen(RunKeys):
         self.command = shlex.join(words + (["--order", order] if order != NEWEST else []))
 
         def work() -> Any:
-            rows, count = with_gains(space, run_index.listed(space, PAGE, text=text, order=order))
+            rows, count = run_index.listed(space, PAGE, text=text, order=order)
             live, _ = run_index.listed(space, MANY, state="running", look=False)
             waiting = run_index.listed(space, 1, state="queued", look=False)[1] if count else 0
             looked = space.runs.stat().st_mtime_ns if space.runs.is_dir() else 0
             near = {} if not name else pages_around(space, name, cursor, text=text, order=order)
             heads = groups(space, text, order) if order in GROUPED else {}
-            return rows, count, [row["id"] for row in live], waiting, looked, near, name, heads
+            return (
+                with_gains(space, rows),
+                count,
+                [row["id"] for row in live],
+                waiting,
+                looked,
+                near,
+                name,
+                heads,
+            )
 
         self.load(work, self.fill, group="list")
 
@@ -195,12 +202,10 @@ class RunsScreen(RunKeys):
             text = Text(first, "bold").append(f"\n{rest}", "not bold")
             self.query_one("#previewed", Static).update(text)
 
-        def work() -> str:
-            from .runs_data import preview
-
-            return preview(space, here["id"], width)
-
-        self.load(work, put, group="preview", otherwise=lambda error: put(plain(error.render())))
+        self.load(
+            lambda: preview(space, here["id"], width), put, group="preview",
+            otherwise=lambda error: put(plain(error.render())),
+        )  # fmt: skip
 
     def show_counts(self) -> None:
         """Show the counts and the order."""
@@ -222,18 +227,16 @@ class RunsScreen(RunKeys):
         first, space, text, order = event.first, self.mu.space, self.text, self.order
         pages = self.table.pages
 
-        def put(result: Any) -> None:
+        def work() -> list[dict[str, Any]]:
+            rows, _ = run_index.listed(space, PAGE, offset=first, text=text, order=order, look=False)
+            return with_gains(space, rows)
+
+        def put(rows: list[dict[str, Any]]) -> None:
             # In a list that has been replaced, the same numbers are other runs.
             if pages is self.table.pages and (text, order) == (self.text, self.order):
-                self.table.put(first, result[0])
+                self.table.put(first, rows)
 
-        self.load(
-            lambda: with_gains(
-                space, run_index.listed(space, PAGE, offset=first, text=text, order=order, look=False)
-            ),
-            put,
-            group=f"page{first}",
-        )
+        self.load(work, put, group=f"page{first}")
 
     # Live updates
 
@@ -271,11 +274,6 @@ class RunsScreen(RunKeys):
 
         self.load(work, self.checked, group="live", otherwise=self.missed)
 
-    def missed(self, error: MuError) -> None:
-        """Report a failed check once; the next tick tries again."""
-        self.busy = False
-        self.show_error_once(error)
-
     def checked(self, result: Any) -> None:
         """Show the results of a check."""
         seen, stamp = result
@@ -292,7 +290,7 @@ class RunsScreen(RunKeys):
         changed = self.standings != {**self.standings, **seen}
         self.standings = seen
         self.live = [name for name in self.live if name not in seen or seen[name].live]
-        if ended or (self.looked and stamp != self.looked):
+        if ended or (self.looked is not None and stamp != self.looked):
             self.read()
         elif changed or any(one.live for one in seen.values()):
             self.table.refresh()
@@ -335,14 +333,16 @@ class RunsScreen(RunKeys):
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only what the state of the run under the cursor allows; with marks, everything."""
-        here = self.table.here
-        if action == "steer" and not self.table.marked:
-            if here is None:
-                return False
+        """Offer only what the state of the run under the cursor, or of a marked one, allows."""
+        if action in ("steer", "mark", "again", "archive", "label", "compare") and not self.table.count:
+            return False
+        if action == "steer":
             from merginguriel.runs.run_store import ALLOWED
 
-            return state(here, self.standings.get(here["id"])) in ALLOWED[str(parameters[0])]
+            here, marked, allowed = self.table.here, self.table.marked, ALLOWED[str(parameters[0])]
+            loaded = (row for page in self.table.pages.values() for row in page) if marked else ()
+            rows = [row for row in loaded if row["id"] in marked] or ([here] if here else [])
+            return any(state(row, self.standings.get(row["id"])) in allowed for row in rows)
         return super().check_action(action, parameters)
 
     def action_order(self) -> None:

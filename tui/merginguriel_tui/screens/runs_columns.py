@@ -13,7 +13,7 @@ from merginguriel.text.tables import plain
 from merginguriel_tui.widgets.paged import Row, TableColumn
 from merginguriel_tui.widgets.plots import bar
 
-from .runs_data import gain_text, short, state_text
+from .runs_data import short, state_text
 
 if TYPE_CHECKING:
     from merginguriel.runs.run_progress import RunProgress
@@ -53,7 +53,7 @@ def _progress(row: Row, standing: RunProgress | None) -> Text:
     """Return a bar for live runs, else gain with its interval, time taken, error or last step."""
     if standing is None or not standing.live:
         if row.get("gain"):
-            return gain_text(row["gain"])
+            return Text(row["gain"])
         if state(row, standing) == "finished":
             return Text(f"took {short(row['seconds'])}" if row["seconds"] else "", "dim")
         return Text(plain(row["error"] or row["step"] or "").replace("\n", " "), "dim")
@@ -89,7 +89,7 @@ COLUMNS: dict[str, tuple[int, Cell, dict[str, Any]]] = {
     "method": (10, _of("method"), {"gives": 9}),
     "seed": (4, _of("seed"), {"gives": 10, "right": True}),
     "progress or gain": (22, _progress, {"gives": 3, "grows": 16}),
-    "over": (6, lambda row, _: Text(plain(row["gain"].model if row.get("gain") else "")), {"gives": 7}),
+    "over": (6, lambda row, _: Text(plain(row.get("over") or "")), {"gives": 7}),
     "left": (
         5,
         lambda _, standing: Text(short(standing.whole.left) if standing and standing.whole else ""),

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from merginguriel.errors import MuError
 from merginguriel.text.numbers import interval, signed
 from merginguriel.text.tables import columns, plain, true_minus
 from merginguriel_tui.widgets.paged import PAGE
 
 if TYPE_CHECKING:
-    from merginguriel.runs.run_index import RunGain
     from merginguriel.workspace import Workspace
 
 STATES = {
@@ -61,24 +61,42 @@ def pages_around(space: Workspace, name: str, was: int, **how: str) -> dict[int,
 
     first = max(was // PAGE - 1, 0) * PAGE
     for offset, most in ((first, 3 * PAGE), (0, None)):
-        rows, _ = with_gains(space, run_index.listed(space, most, offset=offset, look=False, **how))
+        rows, _ = run_index.listed(space, most, offset=offset, look=False, **how)
         if any(row["id"] == name for row in rows):
             break
     else:
         return {}
     at = next(i for i, row in enumerate(rows) if row["id"] == name) // PAGE
     pages = range(max(at - 1, 0), at + 2)
-    parts = {offset // PAGE + page: rows[page * PAGE : (page + 1) * PAGE] for page in pages}
+    parts = {
+        offset // PAGE + page: with_gains(space, rows[page * PAGE : (page + 1) * PAGE]) for page in pages
+    }
     return {page: part for page, part in parts.items() if part}
 
 
-def with_gains(space: Workspace, found: tuple[list[dict[str, Any]], int]) -> tuple[list[dict[str, Any]], int]:
-    """Return a page of the list with the gain of each run under `gain`, where it has one."""
-    from merginguriel.runs import run_index
+def with_gains(space: Workspace, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows of the list with `gain`, as on the screen of the run, and `over`, the model; each empty without one."""
+    return [{**row, **dict(zip(("gain", "over"), _gain(space, row), strict=True))} for row in rows]
 
-    rows, count = found
-    gains = run_index.gains(space, [row["id"] for row in rows]) if rows else {}
-    return [{**row, "gain": gains.get(row["id"])} for row in rows], count
+
+def _gain(space: Workspace, row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a gain with its sign and 95% interval, `▲ +3.2  +0.4 … +6.1`, and the model that it is over."""
+    from merginguriel.runs import run_store
+    from merginguriel.runs.run_store import Run
+
+    from . import answer
+
+    if row["state"] != "finished" or not row["n"]:
+        return "", ""
+    try:
+        result = run_store.result(Run(row["id"], space.runs / row["id"]))
+    except (MuError, OSError):
+        return "", ""  # the screen of the run shows the error
+    if (found := answer.decisive(result)) is None:
+        return "", ""
+    one = found[1]["comparison"]
+    ends = interval(one["interval"]["low"], one["interval"]["high"])
+    return f"{answer.mark(result, one)} {signed(one['difference'])}  {ends}", found[1]["model"] or ""
 
 
 def groups(space: Workspace, text: str, order: str) -> dict[int, str]:
@@ -90,15 +108,6 @@ def groups(space: Workspace, text: str, order: str) -> dict[int, str]:
         found[first] = f"{order} {plain(value or 'none')}  {count:,} run{'s' * (count != 1)}"
         first += count
     return found
-
-
-def gain_text(gain: RunGain) -> Text:
-    """Return a gain with its sign and 95% interval: `▲ +3.2  +0.4 … +6.1`."""
-    sign = "≈" if not gain.sure else "▲" if gain.pp > 0 else "▼"
-    text = f"{sign} {signed(gain.pp)}"
-    if gain.se_pp is not None:
-        text += f"  {interval(gain.pp - 1.96 * gain.se_pp, gain.pp + 1.96 * gain.se_pp)}"
-    return Text(text)
 
 
 def preview(space: Workspace, name: str, width: int = PREVIEW) -> str:
@@ -126,16 +135,11 @@ def preview(space: Workspace, name: str, width: int = PREVIEW) -> str:
         lines += [f"failed: {failure}"]
     else:
         lines += [f"{state}: no result{' yet' if state in ('queued', 'running', 'paused') else ''}"]
-    values = configs.flat_values(run.config)
+    most = max(width - 18, 10)  # of a value; the run's own screen shows all
     settings = [
-        [key, _cut(setting(value), width)]
-        for key, value in values.items()
-        if value != configs.KEYS[key].default and value
+        [key, text if len(text) <= most else f"{text[: most - 1]}…"]
+        for key, value in configs.flat_values(run.config).items()
+        if value != configs.KEYS[key].default and (text := value and setting(value))
     ]
     lines += ["", "settings that differ from the defaults", *columns(settings).splitlines()]
     return plain(true_minus("\n".join(lines)))
-
-
-def _cut(text: str, width: int) -> str:
-    most = max(width - 18, 10)  # the run's own screen shows all
-    return text if len(text) <= most else text[: most - 1] + "…"

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 PANES = ("text", "claims", "history", "diff")
 FIRST = {"text": "page", "claims": "why", "history": "states", "diff": "changes"}
-BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]
 FOUND = 40  # search hits to show
 
 
@@ -37,7 +36,6 @@ class SkillsScreen(MuScreen):
     NAME = "skills"
     LEAVE_TO = "skills"
     AUTO_FOCUS = "#skills"
-    HORIZONTAL_BREAKPOINTS = BREAKPOINTS
     DEFAULT_CSS = """
     SkillsScreen #left { width: 34; border-right: solid $panel; }
     SkillsScreen.-wide #left { width: 40; }

@@ -23,6 +23,10 @@ ANY = "any"  # shown for an empty value
 class ChoiceLine(Widget, can_focus=True):
     """One line, `label ‹ value ›`: the arrow keys change the value, Enter shows all. An empty value means any."""
 
+    DEFAULT_CSS = """
+    ChoiceLine { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    ChoiceLine:focus { background: $accent 40%; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,h", "step(-1)", "Previous value", id="choice.before", show=False),
         Binding("right,l", "step(1)", "Next value", id="choice.next", show=False),
@@ -38,7 +42,7 @@ class ChoiceLine(Widget, can_focus=True):
             self.choice = choice
 
     def __init__(self, label: str, options: Sequence[str], value: str, *, id: str) -> None:
-        super().__init__(id=id, classes="choice")
+        super().__init__(id=id)
         self.label, self.options = label, list(options)
         self.set_reactive(ChoiceLine.value, value)
 
@@ -80,6 +84,7 @@ class ChoiceLine(Widget, can_focus=True):
 class Pick(Dialog[str | None]):
     """A list narrowed by typing. Returns the value, or None."""
 
+    DEFAULT_CSS = "Pick #pick { width: 60%; max-width: 60; height: 70%; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Close", id="pick.close"),
         Binding("down", "move(1)", "Down", id="pick.down", show=False),

@@ -89,6 +89,10 @@ class PagedTable(ScrollView, can_focus=True):
 
     # Content
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer to open a row only where there are some."""
+        return action != "select" or self.count > 0
+
     def begin(
         self,
         count: int,
@@ -105,6 +109,8 @@ class PagedTable(ScrollView, can_focus=True):
             heads: Headings of groups: number of their first row → text, in order.
         """
         current = self.row_at(self.cursor)
+        if bool(count) != bool(self.count):
+            self.call_next(self.screen.refresh_bindings)
         self.count, self.pages, self.asked = count, {**(more or {}), 0: first}, set()
         self.heads = heads or {}
         self.head_lines = [first + at for at, first in enumerate(self.heads)]

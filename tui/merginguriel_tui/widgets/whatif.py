@@ -31,6 +31,13 @@ def numbers_of(values: Mapping[str, str]) -> tuple[int | None, float | None, int
 class WhatIf(Container):
     """The controls of a question."""
 
+    DEFAULT_CSS = """
+    WhatIf { layout: grid; grid-size: 4 2; grid-columns: 16 4fr 5fr 6; grid-rows: 1; height: 2; background: $boost; padding: 0 1; }
+    WhatIf .field { height: 1; }
+    WhatIf .label { width: auto; color: $text-muted; }
+    WhatIf Input { width: 1fr; }
+    """
+
     def compose(self) -> ComposeResult:
         """Yield the controls."""
         yield ChoiceLine("mode", MODES, MODES[0], id="mode")
