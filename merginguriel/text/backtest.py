@@ -31,7 +31,7 @@ def tables(done: Backtest) -> list[Table]:
     pilots = [
         (str(p.labels), str(p.targets), signed(p.before_pp, 2),
          f"{signed(p.more_pp[0], 2)} [{signed(p.more_pp[1], 1)} … {signed(p.more_pp[2], 1)}]",
-         f"{p.regret_pp[0]:.2f} / {p.regret_pp[1]:.2f}", f"{100 * p.harmed:.0f}% / {100 * p.surely_harmed:.0f}%")
+         f"{p.regret_pp[0]:.2f} / {p.regret_pp[1]:.2f}", f"{p.hindsight_pp:.2f}", f"{100 * p.harmed:.0f}% / {100 * p.surely_harmed:.0f}%")
         for p in done.pilots
     ]  # fmt: skip
     fission = [
@@ -59,7 +59,7 @@ def tables(done: Backtest) -> list[Table]:
         ),
         (
             "Pilots on kept items of targets left out, judged by the other items",
-            ("labels at most", "targets", "first choice, pp", "more after the pilot [95%]", "regret before / after", "less / surely less"),
+            ("labels at most", "targets", "first choice, pp", "more after the pilot [95%]", "regret before / after", "before, in hindsight", "less / surely less"),
             pilots,
         ),
     ]  # fmt: skip
