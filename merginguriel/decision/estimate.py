@@ -21,20 +21,7 @@ from typing import Literal, NamedTuple
 from merginguriel import stats
 
 from .evidence import Arm, Combination
-from .gains import SHARED_ITEMS, Learned, cell_of, learn
-
-__all__ = [
-    "Estimate",
-    "EstimateParts",
-    "Learned",
-    "LeftOutPrediction",
-    "Relative",
-    "cell_of",
-    "checks",
-    "learn",
-    "predict",
-    "relatives",
-]  # fmt: skip
+from .gains import SHARED_ITEMS, Learned, cell_of
 
 # Stated beforehand, with the source of each figure.
 SLOPE, SLOPE_SD = -0.8, 0.2  # of a gain in the lead: an arm keeps a fifth of it
@@ -286,11 +273,6 @@ def _moved(others: Sequence[Relative]) -> tuple[float, dict[Arm, float]]:
     return sum(parts.values()), parts
 
 
-def best_of(count: int) -> float:
-    """Return the expected maximum of `count` standard normal draws (Blom 1958, ch. 6)."""
-    return stats.NORMAL.inv_cdf((count - 0.375) / (count + 0.25))
-
-
 def predict(
     learned: Learned, arm: Arm, lead_pp: float | None, others: Sequence[Relative], *, width: float = 1.0
 ) -> Estimate:
@@ -315,7 +297,11 @@ def predict(
     if cell is not None:
         measured = cell.gain_pp
         if measured > start:
-            luck = best_of(1 + len({o.arm for o in rest})) * sqrt((1 - SHARED_ITEMS) * cell.variance)
+            count = 1 + len({o.arm for o in rest})
+            luck = stats.NORMAL.inv_cdf(
+                (count - 0.375) / (count + 0.25)
+            )  # of the best of them (Blom 1958, ch. 6)
+            luck *= sqrt((1 - SHARED_ITEMS) * cell.variance)
             measured = max(start, measured - luck)
         weight = spread / (spread + cell.variance)
         own, winner = weight * (cell.gain_pp - start), weight * (measured - cell.gain_pp)

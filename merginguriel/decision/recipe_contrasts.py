@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import NamedTuple, Protocol
 
-from .estimate import SLOPE, SMALLEST_SPREAD, SPREAD, SPREAD_DF, Estimate, Learned
+from .estimate import SLOPE, SMALLEST_SPREAD, SPREAD, SPREAD_DF, Estimate
 from .evidence import Arm, Combination, Observation
-from .gains import shared
+from .gains import Learned, shared
 from .pilot import value_of_arm
 
 CAUTION = (

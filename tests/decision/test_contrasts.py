@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from merginguriel.decision.backtest_policies import Prediction, first
-from merginguriel.decision.estimate import SLOPE, learn, predict
+from merginguriel.decision.estimate import SLOPE, predict
 from merginguriel.decision.evidence import Arm, Observation
+from merginguriel.decision.gains import learn
 from merginguriel.decision.pilot import halved, sizes_of
 from merginguriel.decision.recipe_contrasts import contrasts, rivals, worths
 from merginguriel.knowledge.parse.rows import ResultRow
