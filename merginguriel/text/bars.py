@@ -61,7 +61,7 @@ def reached(done: Backtest) -> list[Bar]:
     for p in done.pilots:
         before, after = p.regret_pp
         less = 100 * p.more_pp[0] / before if before > 0 else 0.0
-        figure = f"{less:.0f}% ({before:.2f} → {after:.2f} pp)"
+        figure = f"{signed(less, 0)}% ({before:.2f} → {after:.2f} pp)"
         found.append((f"pilots, at most {p.labels} labels: 15% less regret", figure, less >= 15))
         figure = f"{with_interval(p.more_pp)}; {100 * p.surely_harmed:.0f}%"
         found.append((f"pilots, at most {p.labels} labels: no harm in the mean, sure harm on no target", figure,
