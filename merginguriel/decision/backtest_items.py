@@ -151,13 +151,13 @@ def _target(
     for _ in range(replicates):
         order = random_.sample(range(n), n)
         used, rest = order[: 2 * n // 3], mask_of(order[2 * n // 3 :])
-        ahead, alive = {first: 0.0}, [first, *(one.index for one in others)]
+        ahead, alive = {first: 0.0}, [first, *(one.place for one in others)]
         for size in sizes_of(min(labels, len(used)), len(alive)):
             part = mask_of(used[:size])
             for one in others:
-                seen, noise = differ(bits[one.index], bits[first], part)
-                seen -= price[one.index] - price[first]
-                ahead[one.index] = posterior(one.ahead_pp, one.apart, seen, noise)
+                seen, noise = differ(bits[one.place], bits[first], part)
+                seen -= price[one.place] - price[first]
+                ahead[one.place] = posterior(one.ahead_pp, one.apart, seen, noise)
             alive = halved(sorted(alive, key=lambda i: -ahead[i]), first)
         chosen = alive[0]
         error = 0.0 if chosen == first else sqrt(differ(bits[chosen], bits[first], rest)[1])

@@ -175,12 +175,12 @@ def worths(ones: Sequence[Ranked], min_gain_pp: float) -> list[float]:
 
 
 class Rival(NamedTuple):
-    """An arm that a trial compares with the first: its index, what it is expected to gain more, and the variance of that.
+    """An arm that a trial compares with the first: its place among the arms, what it is expected to gain more, and the variance of that.
 
     Both are net of forward passes.
     """
 
-    index: int
+    place: int
     ahead_pp: float
     apart: float
 
@@ -213,7 +213,7 @@ def rivals(
             even = more - SLOPE * ((one.lead_pp or 0.0) - (ones[first].lead_pp or 0.0))
             price = passes_pp(one.arm, min_gain_pp) - passes_pp(arm, min_gain_pp)
             result.append(Rival(i, more - price, _apart(pairs, even)))
-    return sorted(result, key=lambda r: (-value_of_arm(r.ahead_pp, r.apart), ones[r.index].arm.label))
+    return sorted(result, key=lambda r: (-value_of_arm(r.ahead_pp, r.apart), ones[r.place].arm.label))
 
 
 def _apart(pairs: Sequence[tuple[Observation, Observation]], even_pp: float) -> float:

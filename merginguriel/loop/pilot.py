@@ -141,11 +141,11 @@ def planned(
     order = [Rival(i, 0.0, 0.0) for i in range(len(every))]
     while order and len(found) < most:
         rival, *order = order
-        table = table_of(known, every[rival.index], question)
+        table = table_of(known, every[rival.place], question)
         if table is None:
-            skipped.append(every[rival.index].arm.label)
+            skipped.append(every[rival.place].arm.label)
         elif found.setdefault(repr(table), (table, rival))[1] is rival and len(found) == 1:
-            order = rivals(every, rival.index, known.found, question.min_gain_pp)
+            order = rivals(every, rival.place, known.found, question.min_gain_pp)
     if not found:
         raise nothing_to_run(knowledge.space, question)
     notes = [WEAK] if unlabelled else []
@@ -159,8 +159,8 @@ def planned(
     least, prior = question.min_gain_pp, expected(every, question.min_gain_pp)
     words = [
         pilot_arms.write(
-            table, *prior[one.index], passes_pp(every[one.index].arm, least), one.ahead_pp, one.apart,
-            logged=every[one.index].arm.similarity,
+            table, *prior[one.place], passes_pp(every[one.place].arm, least), one.ahead_pp, one.apart,
+            logged=every[one.place].arm.similarity,
         )
         for table, one in found.values()
     ]  # fmt: skip
@@ -172,7 +172,7 @@ def planned(
             "unlabelled": unlabelled,
         }
     )  # fmt: skip
-    labels = tuple(every[one.index].arm.label for _, one in found.values())
+    labels = tuple(every[one.place].arm.label for _, one in found.values())
     return PlannedPilot(advice, config, labels, _pieces(len(found)), advice.pilot.sees_pp, tuple(notes))
 
 

@@ -107,7 +107,7 @@ def test_a_trial_prefers_the_arm_whose_difference_to_the_first_varies_between_ta
         arm = Arm(HERE, "new", "ExcTar", method, "REAL", 3, ())
         told.append(Prediction(arm, predict(learn(found), arm, 2.0, []), 0.0, 1.0, 2.0, against[arm.recipe]))
     ties, average = rivals(told, 0, found, 1.0)
-    assert (ties.index, average.index) == (2, 1) and ties.apart > 4 * average.apart
+    assert (ties.place, average.place) == (2, 1) and ties.apart > 4 * average.apart
     alone = rivals(told, 0, [], 1.0)
     assert {one.apart for one in alone} == {9.0}  # nothing measured: the stated spread
 
