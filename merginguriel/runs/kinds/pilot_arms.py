@@ -89,7 +89,7 @@ def read(word: str, config: Config) -> PilotArm:
     table: dict[str, Any] = dict(parse_qsl(word))
     try:
         method = str(table.pop("method"))
-        numbers = [float(table.pop(name)) for name in NUMBERS]
+        mean, sd, price, ahead, apart = (float(table.pop(name)) for name in NUMBERS)
     except (KeyError, ValueError) as error:
         raise UsageError(
             f"{word!r} is not an arm of a pilot.",
@@ -117,7 +117,7 @@ def read(word: str, config: Config) -> PilotArm:
         {**shared, **table, "method": "average" if together else method}, where="arms"
     )
     made = run_config.changed(made, options=config.options, training=config.training)
-    return PilotArm(method, made, *numbers, similarity=logged or made.similarity)
+    return PilotArm(method, made, mean, sd, price, ahead, apart, logged or made.similarity)
 
 
 def arms_of(config: Config) -> list[PilotArm]:
