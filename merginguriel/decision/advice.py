@@ -16,8 +16,9 @@ from . import assemble, claim_rules, next_steps
 from .advice_types import Advice, Calibration
 from .arm_types import AdvisedArm
 from .baseline import baseline_of, detectable, rebased, trial_of
-from .estimate import Learned, Relative, checks, learn, predict, relatives
+from .estimate import Relative, checks, predict, relatives
 from .evidence import JOINT, Arm, Column, Observation, agreements, arm_of, columns, is_arm, lead, observations
+from .gains import Learned, learn
 from .pilot import planned, value_of_trial
 from .question import DEFAULT, Candidate, Lab, Question
 from .recipe_contrasts import contrasts, worths

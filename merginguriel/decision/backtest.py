@@ -15,15 +15,16 @@ from typing import Any
 
 from . import backtest_items
 from .backtest_policies import Policy, Prediction, compared_sets, first, mean_interval, policies
-from .estimate import Learned, cell_of, learn, predict, relatives
+from .estimate import predict, relatives
 from .evidence import Arm, Combination, Observation, is_ensemble
+from .gains import Learned, cell_of, learn
 from .recipe_contrasts import RecipeContrast, contrasts
 from .study_rules import TargetFacts
 
 # Methods that collapse on some targets of the shipped log; judged on their own.
 COLLAPSING = frozenset({"sce", "iso_c", "iso_cts", "consensus", "della", "dare_ties", "breadcrumbs", "wudi"})
 LEVELS = (0.5, 0.8, 0.9)
-SHARES = (0.5, 0.75, 0.9)  # of the smaller variance that two gains of a target share, in fission
+SHARES = (0.5, 0.9)  # of the smaller variance that two gains of a target share, in fission
 REPLICATES = 48  # with 12, the difference of claimed and fresh moves by 0.4 pp from seed to seed
 
 
@@ -45,9 +46,7 @@ class Fission:
     """Verdicts on measured targets: what they claim, and what fresh information of the same size shows."""
 
     kind: str  # `merges`, or `with ensembles`
-    shared: (
-        float | None
-    )  # share of the smaller variance that two gains of a target share; None: halves of the items
+    shared: float | None  # share of the smaller variance that two gains share; None: halves of the items
     verdicts: int  # over all replicates
     share: float  # of targets with a verdict to act
     claimed_pp: float
@@ -60,19 +59,6 @@ class Fission:
 
 
 @dataclass(frozen=True)
-class FirstChoice:
-    """First choice on a test set of a target that was left out."""
-
-    target: str
-    n: int | None
-    arm: str
-    claimed_pp: float
-    p: float
-    gain_pp: float
-    best_pp: float
-
-
-@dataclass(frozen=True)
 class Backtest:
     """All parts of the backtest of one context."""
 
@@ -81,7 +67,6 @@ class Backtest:
     gains: int
     targets: tuple[str, ...]
     policies: tuple[Policy, ...]
-    choices: tuple[FirstChoice, ...]
     risk_coverage: tuple[tuple[float, float], ...]  # share of targets acted on, their mean gain, surest first
     left_out: tuple[CalibrationScore, ...]
     other_contexts: CalibrationScore | None
@@ -117,7 +102,6 @@ def run(
         gains=len(here),
         targets=tuple(sorted({where.target for where in compared})),
         policies=tuple(policies(compared, facts or {})),
-        choices=tuple(_choice(one, compared[where]) for where, one in chosen.items() if one),
         risk_coverage=_risk_coverage([one for one in chosen.values() if one]),
         left_out=tuple(_groups(told, leave_targets_out(used, context, leads=False))),
         other_contexts=calibration("from other contexts", leave_context_out(used, context)),
@@ -194,12 +178,6 @@ def _predicted(
             contrast = (against or {}).get(arm.recipe)
             result.append(Prediction(arm, estimate, gain, variance, lead, contrast, n))
     return result
-
-
-def _choice(one: Prediction, told: Sequence[Prediction]) -> FirstChoice:
-    best = max([0.0, *(other.gain_pp for other in told)])
-    e = one.estimate
-    return FirstChoice(one.arm.target, one.n, one.arm.label, e.mean_pp, e.p_above(0), one.gain_pp, best)
 
 
 def _risk_coverage(chosen: Sequence[Prediction]) -> tuple[tuple[float, float], ...]:

@@ -21,20 +21,7 @@ from typing import Literal, NamedTuple
 from merginguriel import stats
 
 from .evidence import Arm, Combination
-from .gains import Learned, cell_of, learn
-
-__all__ = [
-    "Estimate",
-    "EstimateParts",
-    "Learned",
-    "LeftOutPrediction",
-    "Relative",
-    "cell_of",
-    "checks",
-    "learn",
-    "predict",
-    "relatives",
-]  # fmt: skip
+from .gains import SHARED_ITEMS, Learned, cell_of
 
 # Stated beforehand, with the source of each figure.
 SLOPE, SLOPE_SD = -0.8, 0.2  # of a gain in the lead: an arm keeps a fifth of it
@@ -47,7 +34,6 @@ TARGET_SD = 2.0  # pp of what all arms of a target share, beyond the lead
 BASELINE_NOISE = 4.0  # pp², sampling variance of the accuracy that all gains of a target are taken over
 SURPRISE = 6.0  # pp, the most that one relative says about a target: twice `SPREAD`
 GAINED = 3.0  # targets on which a relative gained, at which its weight is half
-WINNER = 0.75  # standard errors by which the best of several measured arms overstates itself: 0.6 to 1.3 of 20 arms
 
 
 Origin = Literal["context", "method", "contexts", "nothing"]
@@ -310,8 +296,13 @@ def predict(
     own = winner = weight = 0.0
     if cell is not None:
         measured = cell.gain_pp
-        if rest and measured > start:
-            measured = max(start, measured - WINNER * sqrt(cell.variance))
+        if measured > start:
+            count = 1 + len({o.arm for o in rest})
+            luck = stats.NORMAL.inv_cdf(
+                (count - 0.375) / (count + 0.25)
+            )  # of the best of them (Blom 1958, ch. 6)
+            luck *= sqrt((1 - SHARED_ITEMS) * cell.variance)
+            measured = max(start, measured - luck)
         weight = spread / (spread + cell.variance)
         own, winner = weight * (cell.gain_pp - start), weight * (measured - cell.gain_pp)
     parts = EstimateParts(before.centre_pp, before.lead_pp, shift, own, winner)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
-from typing import NamedTuple
+from math import ceil, log2, sqrt
+from typing import NamedTuple, TypeVar
 
 from merginguriel import stats
 
@@ -15,8 +15,11 @@ from .estimate import Estimate
 # Price of a piece of work, as a share of the smallest gain worth a merge: a judgement, the same for every question.
 PRICES = {"merges": 0.01, "evaluations": 0.01, "trainings": 0.02}
 MERGE_AT = 0.95  # P(gain > 0) from which merging is advised: a win must be more than noise
-SWITCH_AT = 0.8  # P(more than the first choice) from which a pilot chooses another arm
-COMMON = 0.5  # of the variance of a prior, which arms of one target have in common: its level, which all of them share
+ARMS = 4  # of a trial at most
+TRIAL = 9.0  # pp², variance of the difference of two arms on 100 items of which they answer 9% differently
+FEWEST = 20  # items in the first round of a trial
+
+T = TypeVar("T")
 
 
 class PilotPlan(NamedTuple):
@@ -64,14 +67,38 @@ def value_of_trial(
     return taken - (payoff if merging else 0.0)
 
 
-def surely_ahead(
-    prior: tuple[float, float], first: tuple[float, float], seen_pp: float, noise: float
-) -> float:
-    """Return what an arm gains more than the first choice with probability `SWITCH_AT` after a pilot, pp."""
-    variance = prior[1] ** 2 + first[1] ** 2 - 2 * COMMON * prior[1] * first[1]
-    weight = variance / (variance + noise)
-    mean = (1 - weight) * (prior[0] - first[0]) + weight * seen_pp
-    return mean - stats.NORMAL.inv_cdf(SWITCH_AT) * sqrt(weight * noise)
+def ahead(prior_pp: float, apart: float, seen_pp: float, noise: float) -> float:
+    """Return the posterior mean of what an arm gains more than the advised one, pp.
+
+    Args:
+        prior_pp: The same before the trial.
+        apart: Variance of it, pp².
+        seen_pp: Paired difference on the items of the trial.
+        noise: Variance of that, pp².
+    """
+    return (noise * prior_pp + apart * seen_pp) / (apart + noise)
+
+
+def value_of_arm(prior_pp: float, apart: float) -> float:
+    """Return the expected gain in pp from trying an arm beside the advised one; Raiffa & Schlaifer 1961, ch. 5."""
+    spread = apart / sqrt(apart + TRIAL)
+    z = prior_pp / spread
+    return spread * stats.NORMAL.pdf(z) + prior_pp * stats.NORMAL.cdf(z)
+
+
+def sizes_of(units: int, arms: int) -> list[int]:
+    """Return the number of units seen after each round: doubled each round, all of them in the last."""
+    rounds = max(ceil(log2(arms)), 2)
+    found = [units // 2 ** (rounds - 1 - i) for i in range(rounds)]
+    return sorted({max(min(size, units), min(FEWEST, units)) for size in found})
+
+
+def halved(order: Sequence[T], advised: T) -> list[T]:
+    """Return the first half of arms, best first, and the advised arm, which others are compared with, until the last round."""
+    kept = list(order[: ceil(len(order) / 2)])
+    if len(kept) > 1 and advised in order and advised not in kept:
+        kept[-1] = advised
+    return kept
 
 
 def work(arms: int, missing: int) -> PilotCost:

@@ -12,8 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import NamedTuple, Protocol
 
-from .estimate import SLOPE, Estimate, Learned
-from .evidence import Arm, Combination
+from .estimate import SLOPE, SMALLEST_SPREAD, SPREAD, SPREAD_DF, Estimate
+from .evidence import Arm, Combination, Observation
+from .gains import Learned, shared
+from .pilot import value_of_arm
 
 CAUTION = (
     0.5  # standard deviations taken off where arms are ranked: the best of many estimates is overestimated
@@ -170,3 +172,57 @@ def worths(ones: Sequence[Ranked], min_gain_pp: float) -> list[float]:
         mean, sd = (e.mean_pp, e.sd_pp) if e.own_weight else (mean, sd)
         found.append(mean - CAUTION * sd - passes_pp(one.arm, min_gain_pp))
     return found
+
+
+class Rival(NamedTuple):
+    """An arm that a trial compares with the first: its place among the arms, what it is expected to gain more, and the variance of that.
+
+    Both are net of forward passes.
+    """
+
+    place: int
+    ahead_pp: float
+    apart: float
+
+
+def rivals(
+    ones: Sequence[Ranked], first: int, found: Iterable[Observation], min_gain_pp: float
+) -> list[Rival]:
+    """Return the other arms of a target, those first from whose trial most is expected.
+
+    Args:
+        ones: Arms of one target.
+        first: Index of the arm that they are compared with.
+        found: Measured gains, of which those of the target are not used.
+    """
+    arm = ones[first].arm
+    sets: dict[object, dict[Combination, Observation]] = {}
+    for o in found:
+        if o.arm.context == arm.context and o.arm.target != arm.target and o.kind != "agreement":
+            sets.setdefault((o.arm.target, o.row.n), {})[o.arm.recipe] = o
+    result = []
+    prior = expected(ones, min_gain_pp)
+    for i, one in enumerate(ones):
+        more = prior[i][0] - prior[first][0]
+        pairs = [
+            (cells[one.arm.recipe], cells[arm.recipe])
+            for cells in sets.values()
+            if one.arm.recipe in cells and arm.recipe in cells
+        ]
+        if i != first:
+            even = more - SLOPE * ((one.lead_pp or 0.0) - (ones[first].lead_pp or 0.0))
+            price = passes_pp(one.arm, min_gain_pp) - passes_pp(arm, min_gain_pp)
+            result.append(Rival(i, more - price, _apart(pairs, even)))
+    return sorted(result, key=lambda r: (-value_of_arm(r.ahead_pp, r.apart), ones[r.place].arm.label))
+
+
+def _apart(pairs: Sequence[tuple[Observation, Observation]], even_pp: float) -> float:
+    """Return the variance of the difference of two recipes about what is expected at equal leads, pp²; as `estimate.prior`."""
+    errors, noise = 0.0, 0.0
+    for a, b in pairs:
+        more = a.gain_pp - b.gain_pp - SLOPE * ((a.lead_pp or 0.0) - (b.lead_pp or 0.0))
+        errors += (more - even_pp) ** 2
+        common = shared([a.row, b.row]) * min(a.variance, b.variance)
+        noise += max(a.variance + b.variance - 2 * common, 0.0)
+    between = (SPREAD_DF * SPREAD**2 + errors - noise) / (SPREAD_DF + len(pairs))
+    return max(between, SMALLEST_SPREAD**2)

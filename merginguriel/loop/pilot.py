@@ -16,9 +16,9 @@ from merginguriel.config.schema import Config
 from merginguriel.decision.advice import QuestionEvidence, arms, read
 from merginguriel.decision.advice_types import Advice
 from merginguriel.decision.evidence import JOINT
-from merginguriel.decision.pilot import work
+from merginguriel.decision.pilot import ARMS, work
 from merginguriel.decision.question import Candidate, Question
-from merginguriel.decision.recipe_contrasts import expected, passes_pp
+from merginguriel.decision.recipe_contrasts import Rival, expected, passes_pp, rivals
 from merginguriel.decision.sources import choose_sources
 from merginguriel.errors import MuError, UsageError
 from merginguriel.evaluation import ensemble
@@ -34,7 +34,6 @@ from merginguriel.workspace import Workspace
 
 from . import advise_request, entry_draft, interval_width, ledger
 
-MOST = 4  # arms
 WEAK = "without labels: agreement with the vote of the single models is weak evidence, and proves no gain"
 
 
@@ -70,7 +69,7 @@ class PlannedPilot:
 
 
 def prepared(
-    knowledge: Knowledge, target: str, *, most: int = MOST, unlabelled: bool = False, **question: Any
+    knowledge: Knowledge, target: str, *, most: int = ARMS, unlabelled: bool = False, **question: Any
 ) -> tuple[PlannedPilot, RunPlan]:
     """Return the pilot of a target and its work; the advice is recorded in the ledger.
 
@@ -133,7 +132,7 @@ def main() -> None:
 
 
 def planned(
-    knowledge: Knowledge, question: Question, advice: Advice, *, most: int = MOST, unlabelled: bool = False
+    knowledge: Knowledge, question: Question, advice: Advice, *, most: int = ARMS, unlabelled: bool = False
 ) -> PlannedPilot:
     """Return the pilot of an advice.
 
@@ -153,18 +152,19 @@ def planned(
             f"--budget {question.budget} is too small for a pilot.",
             hint=f"One arm takes {_pieces(1)} pieces of work: a merge and two evaluations.",
         )
-    found: dict[str, tuple[dict[str, Any], Candidate]] = {}
-    skipped: list[str] = []
     if unlabelled:
         question = replace(question, ensembles=False)  # their members' vote is what arms are compared with
-    for candidate in _advised_first(arms(known, question), advice):
-        if candidate.passed_over or len(found) == most:
-            continue
-        table = table_of(known, candidate, question)
+    every = [one for one in _advised_first(arms(known, question), advice) if not one.passed_over]
+    found: dict[str, tuple[dict[str, Any], Rival]] = {}
+    skipped: list[str] = []
+    order = [Rival(i, 0.0, 0.0) for i in range(len(every))]
+    while order and len(found) < most:
+        rival, *order = order
+        table = table_of(known, every[rival.place], question)
         if table is None:
-            skipped.append(candidate.arm.label)
-        else:
-            found.setdefault(repr(table), (table, candidate))
+            skipped.append(every[rival.place].arm.label)
+        elif found.setdefault(repr(table), (table, rival))[1] is rival and len(found) == 1:
+            order = rivals(every, rival.place, known.found, question.min_gain_pp)
     if not found:
         raise nothing_to_run(knowledge.space, question)
     notes = [WEAK] if unlabelled else []
@@ -175,14 +175,14 @@ def planned(
             f"the log has merges for {question.target}: its test items had a part in the advice, "
             "though not in the choice among these arms"
         )
-    tried = [candidate for _, candidate in found.values()]
-    least = question.min_gain_pp
+    least, prior = question.min_gain_pp, expected(every, question.min_gain_pp)
     words = [
         pilot_arms.write(
-            table, mean_pp=mean, sd_pp=sd, price_pp=passes_pp(one.arm, least), logged=one.arm.similarity
+            table, *prior[one.place], passes_pp(every[one.place].arm, least), one.ahead_pp, one.apart,
+            logged=every[one.place].arm.similarity,
         )
-        for (table, one), (mean, sd) in zip(found.values(), expected(tried, least), strict=True)
-    ]
+        for table, one in found.values()
+    ]  # fmt: skip
     task, _, base = question.context.partition("/")
     config = run_config.from_table(
         {
@@ -191,7 +191,7 @@ def planned(
             "unlabelled": unlabelled,
         }
     )  # fmt: skip
-    labels = tuple(candidate.arm.label for candidate in tried)
+    labels = tuple(every[one.place].arm.label for _, one in found.values())
     return PlannedPilot(advice, config, labels, _pieces(len(found)), advice.pilot.sees_pp, tuple(notes))
 
 

@@ -22,7 +22,6 @@ HEAD = """\
 `mu backtest` predicts what the log has measured from what it would have known without it, and compares policies by the
 gain that they would have realised. A gain is over the best single model. Intervals are 95% over targets; few targets
 share many source models, so that they are somewhat narrow. Knowledge {hash}.
-
 """
 
 
@@ -33,7 +32,8 @@ def write(done: Backtests, folder: Path) -> list[Path]:
         UnavailableError: matplotlib is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [HEAD.format(hash=done.knowledge_hash)]
+    reached = text.bars.table(done.contexts)
+    parts = [HEAD.format(hash=done.knowledge_hash), f"## {reached[0]}\n\n{text.markdown(reached)}\n"]
     paths = []
     for one in done.contexts:
         name = one.context.replace("/", "-") + "".join(f"-without-{t}" for t in one.without)

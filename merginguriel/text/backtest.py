@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from . import bars
+from .bars import with_interval
 from .numbers import signed
 
 if TYPE_CHECKING:
@@ -17,9 +19,8 @@ Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]  # title, heads, rows
 def tables(done: Backtest) -> list[Table]:
     """Return the tables of one context."""
     policies = [
-        (p.name, str(p.targets), f"{signed(p.gain_pp, 2)} [{signed(p.low_pp, 1)} … {signed(p.high_pp, 1)}]",
-         f"{p.regret_pp:.2f}", f"{p.p90_regret_pp:.1f}",
-         "" if p.name == FIRST else f"{signed(p.ahead_pp[0], 2)} [{signed(p.ahead_pp[1], 1)} … {signed(p.ahead_pp[2], 1)}]")
+        (p.name, str(p.targets), with_interval((p.gain_pp, p.low_pp, p.high_pp)), f"{p.regret_pp:.2f}",
+         f"{p.p90_regret_pp:.1f}", "" if p.name == FIRST else with_interval(p.ahead_pp))
         for p in sorted(done.policies, key=lambda p: -p.gain_pp)
     ]  # fmt: skip
     groups = [*done.left_out, *(c for c in (done.other_contexts, done.in_time, done.permuted) if c)]
@@ -29,14 +30,13 @@ def tables(done: Backtest) -> list[Table]:
         for c in groups
     ]  # fmt: skip
     pilots = [
-        (str(p.labels), str(p.targets), signed(p.before_pp, 2),
-         f"{signed(p.more_pp[0], 2)} [{signed(p.more_pp[1], 1)} … {signed(p.more_pp[2], 1)}]",
-         f"{p.regret_pp[0]:.2f} / {p.regret_pp[1]:.2f}", f"{100 * p.harmed:.0f}% / {100 * p.surely_harmed:.0f}%")
+        (str(p.labels), str(p.targets), signed(p.before_pp, 2), with_interval(p.more_pp),
+         f"{p.regret_pp[0]:.2f} / {p.regret_pp[1]:.2f}", f"{p.hindsight_pp:.2f}", f"{100 * p.harmed:.0f}% / {100 * p.surely_harmed:.0f}%")
         for p in done.pilots
     ]  # fmt: skip
     fission = [
         (f.kind, "measured" if f.shared is None else f"{f.shared:g}", str(f.verdicts), f"{f.claimed_pp:.2f}", f"{f.fresh_pp:.2f}",
-         f"{signed(f.claimed_pp - f.fresh_pp, 2)} [{signed(f.low_pp, 1)} … {signed(f.high_pp, 1)}]",
+         with_interval((f.claimed_pp - f.fresh_pp, f.low_pp, f.high_pp)),
          f"{100 * f.fresh_above:.0f}% / {100 * f.expected_above:.0f}%")
         for f in done.fission
         if f.verdicts
@@ -59,7 +59,7 @@ def tables(done: Backtest) -> list[Table]:
         ),
         (
             "Pilots on kept items of targets left out, judged by the other items",
-            ("labels at most", "targets", "first choice, pp", "more after the pilot [95%]", "regret before / after", "less / surely less"),
+            ("labels at most", "targets", "first choice, pp", "more after the pilot [95%]", "regret before / after", "before, in hindsight", "less / surely less"),
             pilots,
         ),
     ]  # fmt: skip
@@ -72,11 +72,16 @@ def heading(done: Backtest) -> str:
 
 
 def of_sources(done: Backtests) -> Table:
-    """Return the table of ways to rank sources."""
-    rows = [
-        (score.model, score.how, f"{score.regret_pp:.2f}", f"{score.best_of_three_pp:.2f}")
-        for score in done.sources
-    ]
+    """Return the table of ways to rank sources, with their bars where those are stated."""
+    rows = []
+    for score in done.sources:
+        told = (score.regret_pp, score.best_of_three_pp)
+        least = bars.SOURCES.get(score.model, told) if "nested" in score.how else told
+        figures = (
+            f"{x:.2f}{'' if x <= bar else f' (bar {bar:.2f}: MISSED)'}"
+            for x, bar in zip(told, least, strict=True)
+        )
+        rows.append((score.model, score.how, *figures))
     return "Sources without a measured column", ("model", "ranked by", "regret@1 pp", "best of 3 pp"), rows
 
 
@@ -88,7 +93,7 @@ def render(done: Backtests) -> str:
         blocks += [_text(table) for table in tables(one) if table[2]]
     if done.sources:
         blocks.append(_text(of_sources(done)))
-    return "\n\n".join(blocks)
+    return "\n\n".join([*blocks, _text(bars.table(done.contexts))])
 
 
 def _text(table: Table) -> str:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from merginguriel.decision.backtest_policies import Prediction, first
-from merginguriel.decision.estimate import SLOPE, learn, predict
+from merginguriel.decision.estimate import SLOPE, predict
 from merginguriel.decision.evidence import Arm, Observation
-from merginguriel.decision.recipe_contrasts import contrasts, worths
+from merginguriel.decision.gains import learn
+from merginguriel.decision.pilot import halved, sizes_of
+from merginguriel.decision.recipe_contrasts import contrasts, rivals, worths
 from merginguriel.knowledge.parse.rows import ResultRow
 
 HERE = "home/e5-small"
@@ -88,3 +90,34 @@ def test_recipes_measured_once_each_are_not_told_apart():
     ]
     effects = [one.effect_pp for one in contrasts(learn(found), HERE, "sw-KE").values()]
     assert len(effects) == 4 and np.ptp(effects) < 1e-9
+
+
+# Which arms a pilot tries
+
+
+def test_a_trial_prefers_the_arm_whose_difference_to_the_first_varies_between_targets():
+    draw = random.Random(1)
+    found = []
+    for t in range(12):
+        found += [measured(f"t{t}", "ensemble_soft", 5.0), measured(f"t{t}", "average", 4.8)]
+        found.append(measured(f"t{t}", "ties", 4.0 + draw.gauss(0, 6)))
+    against = contrasts(learn(found), HERE, "new")
+    told = []
+    for method in ("ensemble_soft", "average", "ties"):
+        arm = Arm(HERE, "new", "ExcTar", method, "REAL", 3, ())
+        told.append(Prediction(arm, predict(learn(found), arm, 2.0, []), 0.0, 1.0, 2.0, against[arm.recipe]))
+    ties, average = rivals(told, 0, found, 1.0)
+    assert (ties.place, average.place) == (2, 1) and ties.apart > 4 * average.apart
+    alone = rivals(told, 0, [], 1.0)
+    assert {one.apart for one in alone} == {9.0}  # nothing measured: the stated spread
+
+
+def test_rounds_of_a_trial_double_and_end_on_every_item():
+    assert (
+        sizes_of(160, 4) == [80, 160] and sizes_of(160, 8) == [40, 80, 160] and sizes_of(160, 1) == [80, 160]
+    )
+    assert sizes_of(12, 4) == [12]
+
+
+def test_half_of_the_arms_stay_and_the_advised_one_until_the_last_round():
+    assert halved([3, 1, 2, 0], 0) == [3, 0] and halved([3, 0], 0) == [3] and halved([0, 1, 2], 0) == [0, 1]

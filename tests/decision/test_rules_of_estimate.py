@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from merginguriel import workspace
 from merginguriel.decision.advice import Question, advise
-from merginguriel.decision.estimate import Estimate, cautious, learn, predict, relatives
+from merginguriel.decision.estimate import Estimate, cautious, predict, relatives
 from merginguriel.decision.evidence import Arm, Observation, observations
-from merginguriel.decision.gains import SHARED_ITEMS, pool, shared
+from merginguriel.decision.gains import SHARED_ITEMS, learn, pool, shared
 from merginguriel.knowledge.base import Knowledge, load
 from merginguriel.knowledge.parse.rows import ResultRow, items_cell
 from merginguriel.text.advice import LINES, render

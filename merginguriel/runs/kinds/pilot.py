@@ -1,23 +1,22 @@
 """Runs of kind `pilot`: try several arms on development items by successive halving, then the winner once on test items.
 
-Priors are combined with paired differences on the same items (Karnin et al. 2013 for the halving). The advised arm stays the
-first unless another is better with P of `SWITCH_AT`; a confidence sequence of the difference to the best single model, which
-holds at any time, stops the pilot. Predictions are cached by merge and block of items, so that it continues where it was
-interrupted.
+Arms are ordered by the posterior mean of their difference to the advised arm, prior and paired items combined (Karnin et al. 2013 for
+the halving); a confidence sequence of the difference to the best single model, which holds at any time, stops the pilot.
+Predictions are cached by merge and block of items, so that it continues where it was interrupted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import ceil, log2, sqrt
+from math import sqrt
 from typing import Any
 
 import numpy as np
 
 from merginguriel.config.schema import Config
 from merginguriel.decision.evidence import AGREEMENT_SD
-from merginguriel.decision.pilot import surely_ahead
+from merginguriel.decision.pilot import ahead, halved, sizes_of
 from merginguriel.errors import UnavailableError
 from merginguriel.evaluation import ensemble
 from merginguriel.evaluation import predictions as stored
@@ -50,7 +49,6 @@ from .shared_steps import make_models, scored_result
 
 NOTHING = Bounds(-100.0, 100.0, 0.0, 0)
 ALPHA = 0.05  # of all arms together, on development items
-FEWEST = 20  # groups of variants in the first round
 
 
 @dataclass
@@ -120,13 +118,6 @@ def order_of(items: Sequence[Item], seed: int) -> list[list[int]]:
     return [units[i] for i in np.random.default_rng(seed).permutation(len(units))]
 
 
-def sizes_of(units: int, arms: int) -> list[int]:
-    """Return the number of units seen after each round: doubled each round, all of them in the last."""
-    rounds = 1 + ceil(log2(arms)) if arms > 1 else 2
-    found = [units // 2 ** (rounds - 1 - i) for i in range(rounds)]
-    return sorted({max(min(size, units), min(FEWEST, units)) for size in found})
-
-
 def halving(
     study: Study, trials: Sequence[ArmItems], data: TaskData, base: np.ndarray, config: Config, tell: Tell
 ) -> ArmItems:
@@ -137,7 +128,7 @@ def halving(
         base: bool [n], which development items the best single model answers correctly.
     """
     units = order_of(data.dev, config.seed)
-    alive, before = list(trials), 0
+    alive, advised, before = list(trials), trials[0], 0
     for number, size in enumerate(sizes_of(len(units), len(trials)), 1):
         block = [i for unit in units[before:size] for i in unit]
         seen = [i for unit in units[:size] for i in unit]
@@ -150,11 +141,12 @@ def halving(
             updated(trial, differences, ALPHA / len(trials), labels=not config.unlabelled)
             trial.rounds = number
             tell.metric(f"{trial.arm.label}, expected gain in pp", trial.mean_pp)
-        before, first = size, alive[0]
-        ahead = {id(trial): -standing(trial, first, groups, labels=not config.unlabelled) for trial in alive}
-        alive.sort(key=lambda trial: ahead[id(trial)])
-        left = [trial for trial in alive if trial.seen.outcome(config.margin_pp) != "worse"]
-        alive = (left or alive[:1])[: ceil(len(alive) / 2)]
+        before = size
+        if len(alive) > 1:
+            more = {id(one): standing(one, advised, groups, labels=not config.unlabelled) for one in alive}
+            alive.sort(key=lambda one: -more[id(one)])
+            left = [one for one in alive if one is advised or one.seen.outcome(config.margin_pp) != "worse"]
+            alive = halved(left, advised)
         if len(alive) == 1 and alive[0].seen.outcome(config.margin_pp) != "undecided":
             break
     return alive[0]
@@ -176,14 +168,14 @@ def noise_of(differences: np.ndarray) -> float:
     return 1e4 * (float(((differences - differences.mean()) ** 2).sum()) + 1) / (n + 1) / n
 
 
-def standing(trial: ArmItems, first: ArmItems, groups: Sequence[str], *, labels: bool) -> float:
-    """Return how far an arm is ahead of the first, pp: surely, with labels; without, by their expected gains alone."""
-    price = trial.arm.price_pp - first.arm.price_pp
-    if trial is first or not labels:
-        return trial.mean_pp - first.mean_pp - price
-    differences = by_group(trial.right.astype(float) - first.right, groups)
-    prior, of_first = ((one.arm.mean_pp, one.arm.sd_pp) for one in (trial, first))
-    return surely_ahead(prior, of_first, 100 * float(differences.mean()), noise_of(differences)) - price
+def standing(trial: ArmItems, advised: ArmItems, groups: Sequence[str], *, labels: bool) -> float:
+    """Return what an arm is expected to gain more than the advised one, pp; without labels, by their expected gains alone."""
+    price = trial.arm.price_pp - advised.arm.price_pp
+    if trial is advised or not labels:
+        return trial.mean_pp - advised.mean_pp - price
+    differences = by_group(trial.right.astype(float) - advised.right, groups)
+    seen = 100 * float(differences.mean()) - price
+    return ahead(trial.arm.ahead_pp, trial.arm.apart, seen, noise_of(differences))
 
 
 def right_of(

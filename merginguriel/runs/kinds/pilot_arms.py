@@ -25,6 +25,8 @@ class PilotArm:
         mean_pp: Expected gain before the pilot, pp.
         sd_pp: Its standard deviation.
         price_pp: Price of its forward passes, pp.
+        ahead_pp: What it is expected to gain more than the advised arm before the pilot, less the price, pp.
+        apart: Variance of that, pp².
         similarity: Similarity that chose its sources, for the result row; None: the sources were named.
     """
 
@@ -33,6 +35,8 @@ class PilotArm:
     mean_pp: float
     sd_pp: float
     price_pp: float
+    ahead_pp: float
+    apart: float
     similarity: str | None
 
     @property
@@ -53,13 +57,15 @@ class PilotArm:
         return ", ".join(part for part in (self.method, self.similarity or "", sources, params) if part)
 
 
-def write(
-    table: Mapping[str, Any], *, mean_pp: float, sd_pp: float, price_pp: float, logged: str | None
-) -> str:
+NUMBERS = ("mean", "sd", "price", "ahead", "apart")
+
+
+def write(table: Mapping[str, Any], *numbers: float, logged: str | None) -> str:
     """Return an arm as one word.
 
     Args:
         table: Keys of the merge, or of the ensemble: method, sources or similarity and k, params, policies.
+        numbers: Those of `NUMBERS`.
         logged: Similarity that chose its sources.
     """
     plain = {
@@ -67,8 +73,8 @@ def write(
         for name, value in table.items()
         if value is not None
     }
-    numbers = {"mean": f"{mean_pp:.2f}", "sd": f"{sd_pp:.2f}", "price": f"{price_pp:.2f}"}
-    return urlencode({**plain, **({"chosen_by": logged} if logged else {}), **numbers}, safe="+×.")
+    told = {name: f"{number:.2f}" for name, number in zip(NUMBERS, numbers, strict=True)}
+    return urlencode({**plain, **({"chosen_by": logged} if logged else {}), **told}, safe="+×.")
 
 
 def read(word: str, config: Config) -> PilotArm:
@@ -83,7 +89,7 @@ def read(word: str, config: Config) -> PilotArm:
     table: dict[str, Any] = dict(parse_qsl(word))
     try:
         method = str(table.pop("method"))
-        mean, sd, price = (float(table.pop(name)) for name in ("mean", "sd", "price"))
+        mean, sd, price, ahead, apart = (float(table.pop(name)) for name in NUMBERS)
     except (KeyError, ValueError) as error:
         raise UsageError(
             f"{word!r} is not an arm of a pilot.",
@@ -111,7 +117,7 @@ def read(word: str, config: Config) -> PilotArm:
         {**shared, **table, "method": "average" if together else method}, where="arms"
     )
     made = run_config.changed(made, options=config.options, training=config.training)
-    return PilotArm(method, made, mean, sd, price, logged or made.similarity)
+    return PilotArm(method, made, mean, sd, price, ahead, apart, logged or made.similarity)
 
 
 def arms_of(config: Config) -> list[PilotArm]:
