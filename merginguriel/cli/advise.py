@@ -133,9 +133,9 @@ def advise(
             for answer in answers
         ]
         click.echo(plain("\n\n".join(texts)))
-    for one in found:
-        if one.note:
-            say(plain(one.note))
+    for note in (adviser.problems, *(one.note for one in found)):
+        if note:
+            say(plain(note))
     if save:
         say(plain(f"wrote the recipe to {save}; run it with: mu run {shlex.quote(str(save))}"))
     return ABSTAINED if all(answer.verdict == "unknown" for answer in answers) else 0

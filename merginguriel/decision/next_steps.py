@@ -180,6 +180,8 @@ def next_steps(
         remark = "and other locales that may be sources" if chosen.missing else ""
         steps.append(Next(f"mu train {models}{where}", remark))
     here = len({*lab.trained, *chosen.untrained} - {target}) if lab else 0
+    if lab and not here and chosen.missing:
+        return [Next(f"mu train --locale all{where}", "one model per locale; --locale LOCALE for some")]
     if verdict == "pilot" and here >= max(arm.k or 2, 2):
         mode = "" if question.mode == "ExcTar" else f" --mode {question.mode}"
         trial = f"mu pilot --target {target}{mode} --context {question.context}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,21 @@ def row_cells(row: ResultRow) -> list[str]:
     label = " ".join(str(x) for x in (row.method, row.similarity, row.k) if x)
     status = {"current": "", SUPERSEDED: "superseded, not counted"}.get(row.status, row.status)
     return [row.ref, row.target, row.mode, label, format_value(row, row.value), over, difference, status]
+
+
+def without_items(body: str) -> str:
+    """Return the Markdown of an entry without the column `items` of its tables, which is base64."""
+    found, at = [], -1
+    for line in body.split("\n"):
+        cells = re.split(r"(?<!\\)\|", line)
+        if len(cells) < 3:
+            at = -1
+        elif at < 0 and "items" in (heads := [cell.strip() for cell in cells]):
+            at = heads.index("items")
+        if 0 <= at < len(cells):
+            del cells[at]
+        found.append("|".join(cells))
+    return "\n".join(found)
 
 
 def node_lines(node: Node) -> Iterator[str]:
