@@ -183,7 +183,7 @@ def screen(outcome: QuickstartResult) -> str:
         "",
         f"Next: cd {root} && {mu} advise --target {outcome.target}{question}",
         f"      {mu} log show {outcome.entry.id[:-9]}",
-        f"({len(outcome.baselines)} baselines, n = {n}, {duration(outcome.seconds)})",
+        f"(n = {n}, {duration(outcome.seconds)})",
     ]
     return "\n".join(lines)
 

@@ -11,7 +11,6 @@ from merginguriel.knowledge.parse.expectations import Expectation
 from merginguriel.knowledge.parse.rows import ResultRow, check_context, is_merge
 from merginguriel.locales import table
 from merginguriel.study import capabilities
-from merginguriel.tasks import named
 from merginguriel.text.suggest import suggest
 from merginguriel.workspace import Workspace
 
@@ -93,6 +92,8 @@ def choices(knowledge: Knowledge) -> tuple[list[str], list[str]]:
 
 def _contexts(knowledge: Knowledge) -> set[str]:
     """Return the contexts of the log, of models here and of mu.toml, and those of named tasks with the base of mu.toml."""
+    from merginguriel.tasks import named  # most questions name no context
+
     usual = str(knowledge.space.settings["context"])
     own = {f"{name}/{usual.partition('/')[2]}" for name in named.read(knowledge.space)}
     return {usual, *own, *(row.context for row in knowledge.rows), *capabilities.contexts(knowledge.space)}

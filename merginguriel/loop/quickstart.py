@@ -32,16 +32,17 @@ from merginguriel.runs.kinds.shared_steps import baselines_of
 from merginguriel.runs.run_store import Run
 from merginguriel.study import capabilities, item_file
 from merginguriel.study.results import compare_all, comparison_dict, comparison_of, words
-from merginguriel.study.study import Study
+from merginguriel.study.study import Study, make_base
 from merginguriel.tasks.registry import TaskData
-from merginguriel.text.numbers import pp
+from merginguriel.text.numbers import count, pp
 from merginguriel.version import measured_by
 
 from . import dedupe, entry_draft, ledger, pilot
+from .entry_effect import repeats
 from .quickstart_time import Pace, expected
 
-TARGET = "da-DK"
-SOURCES = ("de-DE", "en-US", "nb-NO", "sv-SE")
+TARGET = "sk-SK"  # not in the shipped log, so that a measurement there moves the advice
+SOURCES = ("cs-CZ", "en-US", "it-IT", "pl-PL")
 METHODS: tuple[tuple[str, dict[str, float], str | None], ...] = (
     ("average", {}, None),
     ("linear", {}, "REAL"),
@@ -165,15 +166,18 @@ def run(
     pace = Pace(expected(steps, len(everyone), len(METHODS)))
 
     @contextmanager
-    def step(name: str, title: str) -> Iterator[Progress]:
+    def step(name: str, title: str, parts: int = 1) -> Iterator[Progress]:
         tell.step(steps.index(name) + 1, len(steps), title)
-        clock = time.monotonic()
+        clock, part, last = time.monotonic(), 0, 0.0
 
         def progress(done: float, total: float, text: str) -> None:
+            nonlocal part, last
             if not total:
                 tell.note(text)
                 return
-            tell.progress(done / total, text, pace.left(name, done / total))
+            part, last = part + (done / total < last), done / total
+            share = min((part + last) / parts, 1.0)
+            tell.progress(share, text, pace.left(name, share, time.monotonic() - clock))
 
         yield progress
         seconds = time.monotonic() - clock
@@ -191,15 +195,23 @@ def run(
         before = advise(_known_before(study, ids), question)
         ledger.record(study.space, question, before)
         tell.note(before.summary)
+    with step("base", f"make the base {study.base_name}") as progress:
+        make_base(study, progress)
     for locale, config in zip(everyone, trainings, strict=True):
         role = "the target's own model, as a baseline" if locale == target else "source"
         with step(f"train {locale}", f"fine-tune {locale} ({role})") as progress:
             worker.carry_out(study.space, config, progress)
-    with step("score", f"score {len(everyone)} models on {len(everyone)} locales") as progress:
+    with step(
+        "score", f"score {len(everyone)} models on {len(everyone)} locales", len(scoring.splits)
+    ) as progress:
         scored = worker.carry_out(study.space, scoring, progress)
-    with step("pilot", "try what was advised, and confirm the best once on test items") as progress:
+    with step(
+        "pilot", "try what was advised, and confirm the best once on test items", 2 + PILOT_ARMS
+    ) as progress:
         tried = _pilot(study, question, ids, epochs, tell, progress)
-    with step("merge", f"merge {len(chosen)} sources by {len(METHODS)} methods, and compare") as progress:
+    with step(
+        "merge", f"merge {len(chosen)} sources by {len(METHODS)} methods, and compare", len(METHODS)
+    ) as progress:
         runs = [worker.carry_out(study.space, config, progress) for config in merges]
     table = study.table("test")
     with step("write", "write the result into the log"):
@@ -208,9 +220,15 @@ def run(
             study, target, scored, written, table.with_suffix(".png")
         )
     with step("ask again", "ask for advice again"):
-        after = advise(knowledge.load(study.space), question)
+        known = knowledge.load(study.space)
+        after = advise(known, question)
+        changed_by = changes(before, after)
+        if same := repeats(known, entry.id):
+            changed_by.append(
+                f"not counted: {count(len(same), 'row')} that repeat earlier ones, like {same[0][1]}"
+            )
     return QuickstartResult(
-        study, target, chosen, before, after, changes(before, after), load(scored.folder / "nxn-test.csv"),
+        study, target, chosen, before, after, changed_by, load(scored.folder / "nxn-test.csv"),
         {kind: found for one in runs for kind, found in baselines_of(one).items()}, tuple(merged(one) for one in runs), run_store.result(tried) if tried else None, entry, table.with_suffix(".png"), table,
         time.monotonic() - started,
     )  # fmt: skip
@@ -219,7 +237,7 @@ def run(
 def steps_of(everyone: Sequence[str]) -> list[str]:
     """Return the names of the steps, with a training for each locale."""
     trained = [f"train {locale}" for locale in everyone]
-    return ["ask", *trained, "score", "pilot", "merge", "write", "ask again"]
+    return ["ask", "base", *trained, "score", "pilot", "merge", "write", "ask again"]
 
 
 def data_of(study: Study, target: str, sources: Iterable[str]) -> dict[str, TaskData]:

@@ -52,6 +52,8 @@ def test_advice_on_a_task_just_named_is_unknown_with_the_spread_between_contexts
     assert result.code == 4 and result.json["verdict"] == "unknown"
     assert result.json["parts"]["rests_on"] == "contexts" and result.json["parts"]["before_sd_pp"] > 1
     assert result.json["next"][0]["command"] == "mu train --locale all --task topics --base e5-small"
+    pilot = mu("pilot", "--target", "sw-KE", "--context", "topics/e5-small", "--dry-run")
+    assert pilot.code == 1 and "First: mu train --locale all --task topics" in pilot.err
     wrong = mu("advise", "--target", "sw-KE", "--context", "topcis/e5-small")
     assert wrong.code == 2 and "Did you mean topics/e5-small" in wrong.err
 
