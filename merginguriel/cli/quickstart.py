@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="The whole loop on real models, in a few minutes.")
-@click.option("--target", type=LOCALE, help="The locale to serve. Default: da-DK.")
+@click.option("--target", type=LOCALE, help="The locale to serve. Default: sk-SK.")
 @click.option(
     "--source",
     "sources",
     type=LOCALE,
     multiple=True,
-    help="A source locale; repeat. Default: four neighbours.",
+    help="A source locale; repeat. Default: cs-CZ, en-US, it-IT, pl-PL.",
 )
 @click.option("--base", default="e5-small", show_default=True,
               help="Base model: e5-small, a folder, or a name on the hub.")  # fmt: skip

@@ -310,7 +310,7 @@ def predict(
     own = winner = weight = 0.0
     if cell is not None:
         measured = cell.gain_pp
-        if rest and measured > start:
+        if rest and measured > start and not any(o.piloted for o in rows or ()):
             measured = max(start, measured - WINNER * sqrt(cell.variance))
         weight = spread / (spread + cell.variance)
         own, winner = weight * (cell.gain_pp - start), weight * (measured - cell.gain_pp)

@@ -88,6 +88,11 @@ class Observation:
     gap: Gap | None = None
     lead_pp: float | None = None  # best single model − mean of the arm's sources, pp; None: unknown
 
+    @property
+    def piloted(self) -> bool:
+        """Whether it is the confirmation of a pilot, on items with labels that did not choose the arm."""
+        return self.kind != AGREEMENT and (self.row.run or "").startswith("pilot-")
+
 
 Effect = tuple[ResultRow, Arm, float, float]  # a gain over the mean of the sources, pp, and its variance
 Column = Mapping[str, float]  # source → accuracy on one target, a fraction

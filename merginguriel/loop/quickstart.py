@@ -18,6 +18,7 @@ from merginguriel.config.run_config import changed
 from merginguriel.config.schema import Config, Training
 from merginguriel.decision.advice import Advice, Question, advise
 from merginguriel.decision.advice_diff import changes
+from merginguriel.decision.evidence import is_arm
 from merginguriel.errors import MuError, UsageError
 from merginguriel.evaluation.baselines import Baseline
 from merginguriel.evaluation.nxn import Matrix, load
@@ -223,9 +224,9 @@ def run(
         known = knowledge.load(study.space)
         after = advise(known, question)
         changed_by = changes(before, after)
-        if same := repeats(known, entry.id):
+        if same := [old for new, old in repeats(known, entry.id) if is_arm(known.by_row[new])]:
             changed_by.append(
-                f"not counted: {count(len(same), 'row')} that repeat earlier ones, like {same[0][1]}"
+                f"not counted: {count(len(same), 'row')} that repeat earlier ones, like {same[0]}"
             )
     return QuickstartResult(
         study, target, chosen, before, after, changed_by, load(scored.folder / "nxn-test.csv"),

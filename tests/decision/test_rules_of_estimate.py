@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel import workspace
-from merginguriel.decision.advice import Question, advise
+from merginguriel.decision.advice import Question, _first, advise
 from merginguriel.decision.estimate import Estimate, cautious, learn, predict, relatives
 from merginguriel.decision.evidence import Arm, Observation, observations
 from merginguriel.decision.gains import SHARED_ITEMS, pool, shared
+from merginguriel.decision.question import Candidate
 from merginguriel.knowledge.base import Knowledge, load
 from merginguriel.knowledge.parse.rows import ResultRow, items_cell
 from merginguriel.text.advice import LINES, render
@@ -225,3 +226,18 @@ def test_massive_is_never_merged_without_a_pilot(shipped):
     for target in targets:
         told = advise(shipped, Question(target, context="massive/xlm-roberta-base"))
         assert told.verdict in ("pilot", "no-merge", "unknown"), target
+
+
+def test_the_confirmation_of_a_pilot_is_not_discounted_as_the_best_of_several():
+    best, other = measured("sw-KE", "similarity", 60), measured("sw-KE", "ties", 10)
+    assert estimate([best, other]).parts.winner_pp < 0
+    assert estimate([replace(best, run="pilot-sw-KE-1"), other]).parts.winner_pp == 0
+
+
+def test_a_confirmed_arm_is_advised_until_another_is_probably_better():
+    row = measured("sw-KE", "similarity", 50)
+    confirmed = Candidate(ARM, Estimate(5.0, 1.5), (row,), confirmed=True)
+    for mean, stays in ((6.5, True), (8.0, True), (9.0, False)):
+        other = Candidate(replace(ARM, k=5), Estimate(mean, 4.0), ())
+        first, *_ = _first([other, confirmed], Question("sw-KE", context=HERE), calibrated=False)
+        assert (first is confirmed) == stays
