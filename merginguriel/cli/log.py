@@ -53,9 +53,8 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @log.command("list")
 @filters
-@click.option(
-    "--open", "only_open", is_flag=True, help="Plans without an answer, and entries with open questions."
-)
+@click.option("--open", "only_open", is_flag=True,
+              help="Plans without an answer, and entries with open questions.")  # fmt: skip
 @click.option("--rows", "show_rows", is_flag=True, help="List result rows instead of entries.")
 @json_option
 @workspace_option

@@ -113,13 +113,9 @@ def with_joint(rows: Sequence[ResultRow], mode: str) -> list[ResultRow]:
     """Return the rows, and for each joint model that a merge was compared with, its row against the merge's baseline."""
     joint = [row for row in rows if row.baseline_kind == JOINT and row.mode == mode]
     places = {(row.context, row.target) for row in joint}
-    beaten = {
-        row.measurement(): row
-        for row in rows
-        if (row.context, row.target) in places
-        and row.mode == mode
-        and row.baseline_kind in (GOAL[mode], BEST_OF_ALL)
-    }
+    goals = GOAL[mode], BEST_OF_ALL
+    here = (row for row in rows if (row.context, row.target) in places)
+    beaten = {row.measurement(): row for row in here if row.mode == mode and row.baseline_kind in goals}
     found = []
     for row in joint:
         goal = beaten.get(row.measurement())
@@ -153,13 +149,10 @@ def observations(
     """
     kinds = (GOAL[mode], BEST_OF_ALL, "source_mean") if mode == "ExcTar" else (GOAL[mode],)
     every = distinct(
-        row
-        for row in with_joint(rows, mode)
-        if row.mode == mode
+        row for row in with_joint(rows, mode)
+        if row.mode == mode and row.status == "current" and is_arm(row)
         and (row.baseline_kind in kinds or row.metric == "merging_effect")
-        and row.status == "current"
-        and is_arm(row)
-    )
+    )  # fmt: skip
     arms = [arm_of(row) for row in every]
     usable = [(row, arm) for row, arm in zip(every, arms, strict=True) if not excluded(arm)]
     means = {row.measurement(): row.baseline for row, _ in usable if row.baseline_kind == "source_mean"}

@@ -142,9 +142,15 @@ def _stamp(path: Path) -> str:
 def _loaded(data: bytes) -> Answer | None:
     """Return a cached answer; None for a damaged file."""
     try:
-        advice, note = AdviceUnpickler(io.BytesIO(data)).load()
-    except (ValueError, EOFError, ArithmeticError, pickle.UnpicklingError):
+        return Answer(*AdviceUnpickler(io.BytesIO(data)).load())
+    except (
+        ValueError,
+        EOFError,
+        ArithmeticError,
+        AttributeError,
+        ImportError,
+        LookupError,
+        TypeError,
+        pickle.UnpicklingError,
+    ):
         return None
-    except (AttributeError, ImportError, IndexError, KeyError, TypeError):
-        return None
-    return Answer(advice, note)

@@ -98,9 +98,7 @@ class QuickstartResult:
     matrix: Matrix
     baselines: dict[str, Baseline]
     merges: tuple[Merged, ...]
-    pilot: (
-        dict[str, Any] | None
-    )  # result of the pilot; None where no advised arm can be run with these sources
+    pilot: dict[str, Any] | None  # its result; None where no advised arm can be run with these sources
     entry: Entry
     figure: Path
     table: Path
@@ -122,20 +120,13 @@ class QuickstartResult:
             "target": self.target,
             "sources": list(self.sources),
             "metric": self.metric.name,
-            self.metric.name: {
-                s: {t: self.matrix.value(s, t) for t in self.matrix.targets} for s in self.matrix.sources
-            },
+            self.metric.name: {s: {t: self.matrix.value(s, t) for t in self.matrix.targets} for s in self.matrix.sources},
             "n": dict(zip(self.matrix.targets, map(int, self.matrix.n), strict=True)),
-            "baselines": {
-                k: {"model": b.model, "value": b.value, "note": b.note} for k, b in self.baselines.items()
-            },
+            "baselines": {k: {"model": b.model, "value": b.value, "note": b.note} for k, b in self.baselines.items()},
             "merges": [
                 {
-                    "method": m.method,
-                    "similarity": m.similarity,
-                    m.metric.name: m.value,
-                    "compared": {kind: comparison_dict(c) for kind, c in m.compared.items()},
-                    "path": str(m.path),
+                    "method": m.method, "similarity": m.similarity, m.metric.name: m.value,
+                    "compared": {kind: comparison_dict(c) for kind, c in m.compared.items()}, "path": str(m.path),
                 }
                 for m in self.merges
             ],
@@ -147,7 +138,7 @@ class QuickstartResult:
             "figure": str(self.figure),
             "matrix": str(self.table),
             "seconds": round(self.seconds, 1),
-        }
+        }  # fmt: skip
 
 
 def run(
@@ -202,17 +193,14 @@ def run(
         role = "the target's own model, as a baseline" if locale == target else "source"
         with step(f"train {locale}", f"fine-tune {locale} ({role})") as progress:
             worker.carry_out(study.space, config, progress)
-    with step(
-        "score", f"score {len(everyone)} models on {len(everyone)} locales", len(scoring.splits)
-    ) as progress:
+    n = len(everyone)
+    with step("score", f"score {n} models on {n} locales", len(scoring.splits)) as progress:
         scored = worker.carry_out(study.space, scoring, progress)
     with step(
-        "pilot", "try what was advised, and confirm the best once on test items", 2 + PILOT_ARMS
+        "pilot", "try what was advised, and confirm the best on test items", PILOT_ARMS + 2
     ) as progress:
         tried = _pilot(study, question, ids, epochs, tell, progress)
-    with step(
-        "merge", f"merge {len(chosen)} sources by {len(METHODS)} methods, and compare", len(METHODS)
-    ) as progress:
+    with step("merge", f"merge {len(chosen)} sources by {len(METHODS)} methods", len(METHODS)) as progress:
         runs = [worker.carry_out(study.space, config, progress) for config in merges]
     table = study.table("test")
     with step("write", "write the result into the log"):
@@ -225,9 +213,7 @@ def run(
         after = advise(known, question)
         changed_by = changes(before, after)
         if same := [old for new, old in repeats(known, entry.id) if is_arm(known.by_row[new])]:
-            changed_by.append(
-                f"not counted: {count(len(same), 'row')} that repeat earlier ones, like {same[0]}"
-            )
+            changed_by.append(f"{count(len(same), 'row')} repeat earlier ones and do not count: {same[0]}")
     return QuickstartResult(
         study, target, chosen, before, after, changed_by, load(scored.folder / "nxn-test.csv"),
         {kind: found for one in runs for kind, found in baselines_of(one).items()}, tuple(merged(one) for one in runs), run_store.result(tried) if tried else None, entry, table.with_suffix(".png"), table,
@@ -263,18 +249,11 @@ def configurations(
     scoring = changed(common, kind="nxn", sources=everyone, locales=everyone)
     merges = [
         changed(
-            common,
-            kind="merge",
-            target=target,
-            sources=tuple(sources),
-            method=method,
-            params=params,
-            similarity=similarity,
-            ensembles=False,
-            keep=True,
+            common, kind="merge", target=target, sources=tuple(sources), method=method, params=params,
+            similarity=similarity, ensembles=False, keep=True,
         )
         for method, params, similarity in METHODS
-    ]
+    ]  # fmt: skip
     return trainings, scoring, merges
 
 
@@ -337,18 +316,11 @@ def write_entry(study: Study, target: str, scored: Run, runs: Sequence[Run], fig
     questions = ("Open questions", f"- [open] Does the best recipe hold for {target} with another seed?")
     draft = replace(
         begun,
-        title=f"Merging for {target} on Home Assistant intents"
-        if study.task == "home"
-        else f"Merging for {target}",
-        context=study.context,
-        metric=rows[0].metric,
-        seed=str(study.seed),
-        code=measured_by(),
-        tags=f"quickstart, {target}",
-        origin=f"mu quickstart; {origin}",
-        sections=(*begun.sections, questions),
+        title=f"Merging for {target}" + (" on Home Assistant intents" if study.task == "home" else ""),
+        context=study.context, metric=rows[0].metric, seed=str(study.seed), code=measured_by(),
+        tags=f"quickstart, {target}", origin=f"mu quickstart; {origin}", sections=(*begun.sections, questions),
         rows=tuple(rows),
-    )
+    )  # fmt: skip
     value = "Accuracy" if rows[0].metric == "accuracy" else rows[0].metric
     unit = "in percent" if find(rows[0].metric).unit.percent else "× 100"
     caption = f"{value} {unit} of every model (row) on every test set (column)"

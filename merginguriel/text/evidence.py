@@ -26,16 +26,12 @@ def row_cells(row: ResultRow) -> list[str]:
 
 def without_items(body: str) -> str:
     """Return the Markdown of an entry without the column `items` of its tables, which is base64."""
-    found, at = [], -1
+    found, at = [], 0
     for line in body.split("\n"):
         cells = re.split(r"(?<!\\)\|", line)
-        if len(cells) < 3:
-            at = -1
-        elif at < 0 and "items" in (heads := [cell.strip() for cell in cells]):
-            at = heads.index("items")
-        if 0 <= at < len(cells):
-            del cells[at]
-        found.append("|".join(cells))
+        if len(cells) < 3 or not at:
+            at = next((i for i, cell in enumerate(cells) if cell.strip() == "items"), 0)
+        found.append("|".join(cells[:at] + cells[at + 1 :] if at else cells))
     return "\n".join(found)
 
 

@@ -128,9 +128,7 @@ class AdviseScreen(MuScreen):
         self.adviser = None
         self.show()
 
-    def _knowledge_read(
-        self, result: tuple[Adviser, list[str], list[str], dict[tuple[str, str], int]]
-    ) -> None:
+    def _knowledge_read(self, result: advise_data.Known) -> None:
         first = not self.open
         self.adviser, contexts, methods, self.counts = result
         self.mu.note_problems(self.adviser.knowledge)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from merginguriel.loop.advice_cache import Adviser
     from merginguriel.workspace import Workspace
 
+    Known = tuple[Adviser, list[str], list[str], dict[tuple[str, str], int]]
+
 
 class Find(Input):
     """Search field over the list of targets; the down key enters the list."""
@@ -39,7 +41,7 @@ def command(target: str, changed: Mapping[str, str]) -> str:
     return " ".join(["mu advise", f"--target {target}", *flags, "--all"])
 
 
-def read(space: Workspace) -> tuple[Adviser, list[str], list[str], dict[tuple[str, str], int]]:
+def read(space: Workspace) -> Known:
     """Load the knowledge, the contexts and methods to choose from, and (context, target) → measured merges."""
     from merginguriel import threads
 
