@@ -69,7 +69,8 @@ def quickstart(
     target = target or loop.TARGET
     chosen = sources or tuple(s for s in loop.SOURCES if s != target)
     methods = dict(pair(text) for text in options)
-    loop.data_of(Study(workspace.Workspace(space), base=base, seed=seed, options=methods), target, chosen)
+    study = Study(workspace.Workspace(space), base=base, seed=seed, options=methods)
+    loop.data_of(study, target, chosen)
     if dry_run:
         # The estimate was measured with e5-small and the task's own sizes.
         usual = base == "e5-small" and epochs is None and not options
