@@ -136,13 +136,13 @@ class Knowledge:
         key = vars(self).get(KEY)
         if key and (stored := kept.recall(self.space.root, key, "statuses")) is not None:
             return {
-                claim: ClaimStanding(*values, tuple(self.by_row[ref] for ref in refs))
-                for claim, (values, refs) in stored.items()
+                claim: ClaimStanding(status, reason, mean, se, tuple(self.by_row[ref] for ref in refs))
+                for claim, (status, reason, mean, se, refs) in stored.items()
             }
         result = {claim.id: self._standing(claim) for claim in self.claims}
         if key:  # rows by their ids: reading them twice would take longer than the answer
             stored = {
-                claim: ((now.status, now.reason, now.mean_pp, now.se_pp), [row.ref for row in now.rows])
+                claim: (now.status, now.reason, now.mean_pp, now.se_pp, [row.ref for row in now.rows])
                 for claim, now in result.items()
             }
             kept.remember(self.space.root, key, stored, "statuses")
