@@ -8,16 +8,21 @@ from typing import Any
 
 import click
 
+from merginguriel.config.schema import Embed
 from merginguriel.errors import UsageError
+from merginguriel.models import remote_code
 
 from .common import LOCALE, columns, emit, json_option, say, space, workspace_option
 from .embed_compose import compose
-from .progress import ProgressLine
+from .embed_nxn import nxn
+from .run import carry_out, section_options
 from .study import trust_option
 
-POOLING = "mean, last, cls, max, sqrt (length-normalised), position, attention, 0.5*mean+0.5*max, or learned:mean+max."
-HEAD = ("none", "linear", "mlp", "residual", "family", "experts")
-LOSS = ("mnrl", "cached-mnrl", "infonce", "triplet", "circle", "distill", "gist")
+OPTIONS = (
+    "out", "pooling", "head", "out_dim", "hidden", "experts", "lora_rank", "lora_last", "lora_families", "freeze", "loss",
+    "teacher", "margin", "mine", "mine_ranks", "mine_margin", "mine_highest", "epochs", "steps", "batch_size",
+    "learning_rate", "head_learning_rate", "max_tokens", "query_prompt", "document_prompt", "checkpoint_minutes",
+)  # fmt: skip
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -29,6 +34,7 @@ def embed() -> None:
     mu embed tokens --base e5-small --locale ko-KR --locale en-US
     mu embed train pairs.jsonl --base e5-small --out models/embed/first
     mu embed eval models/embed/first test.jsonl
+    mu embed nxn models/embed/first --locale ko-KR --locale en-US
     mu embed compose --locale ko-KR --locale en-US --base e5-small
     """
 
@@ -36,112 +42,60 @@ def embed() -> None:
 @embed.command(short_help="Train an embedder on pairs or triples.")
 @click.argument("pairs", type=FILE)
 @click.option("--base", default="e5-small", show_default=True, help="e5-small, a folder, or a name on the hub.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder of sentence-transformers.")  # fmt: skip
-@click.option("--pooling", default="mean", show_default=True, help=POOLING)
-@click.option("--head", type=click.Choice(HEAD), default="none", show_default=True)
-@click.option("--out-dim", type=click.IntRange(min=1), help="Width of the vectors. Default: that of the base.")  # fmt: skip
-@click.option("--hidden", type=click.IntRange(min=1), help="Width inside --head mlp and residual. Default: half the base's.")  # fmt: skip
-@click.option("--experts", type=click.IntRange(min=2), default=4, show_default=True)
 @click.option("--family", "families", multiple=True, help="Script family with a head of its own; repeat. Default: those of the data.")  # fmt: skip
-@click.option("--lora-rank", type=click.IntRange(min=0), default=0, help="LoRA on query and value matrices; 0 trains the base.")  # fmt: skip
-@click.option("--lora-last", type=click.IntRange(min=0), default=0, help="LoRA on the last N layers only; 0: all.")  # fmt: skip
-@click.option("--lora-families", is_flag=True, help="One adapter per script family of the queries: a model each, OUT/FAMILY.")  # fmt: skip
-@click.option("--freeze", is_flag=True, help="Train pooling and head only.")
-@click.option("--loss", type=click.Choice(LOSS), default="mnrl", show_default=True)
-@click.option("--teacher", type=click.Path(path_type=Path), help="Embedder for --loss distill and gist.")
-@click.option("--margin", type=float, help="Of triplet (0.3) and circle (0.25).")
-@click.option("--mine", type=click.IntRange(min=1), metavar="K", help="Mine K hard negatives per query with the base.")  # fmt: skip
-@click.option("--mine-ranks", default="50-300", show_default=True, metavar="A-B", help="Ranks of the candidates.")  # fmt: skip
-@click.option("--mine-margin", type=float, default=0.05, show_default=True,
-              help="A candidate is at most (1 - this) times as similar as the positive.")  # fmt: skip
-@click.option("--mine-highest", type=float, help="Largest similarity of a candidate.")
-@click.option("--epochs", type=float, default=1.0, show_default=True)
-@click.option("--steps", type=click.IntRange(min=0), default=0, help="Optimizer steps; 0: by --epochs.")
-@click.option("--batch-size", "batch", type=click.IntRange(min=2), default=32, show_default=True)
-@click.option("--learning-rate", type=float, default=5e-5, show_default=True)
-@click.option("--head-learning-rate", "head_rate", type=float, help="Of pooling and head. Default: that of the base.")  # fmt: skip
-@click.option("--max-tokens", type=click.IntRange(min=2), default=64, show_default=True)
-@click.option("--query-prompt", default="", help="Text before queries; E5 models expect 'query: '.")
-@click.option("--document-prompt", default="", help="Text before documents; E5 models expect 'passage: '.")
+@section_options("embed", OPTIONS, Embed())
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--detach", is_flag=True, help="Run in a process of its own, which outlives this terminal.")
 @click.option("--dry-run", is_flag=True, help="Print the trainable parameters of each part; train nothing.")
 @trust_option
 @json_option
 @workspace_option
 def train(
-    pairs: Path, base: str, out: Path, dry_run: bool, as_json: bool, workspace_path: Path | None, **given: Any
-) -> None:
+    pairs: Path,
+    base: str,
+    seed: int,
+    detach: bool,
+    dry_run: bool,
+    as_json: bool,
+    workspace_path: Path | None,
+    **given: Any,
+) -> int:
     """Train an embedder on PAIRS (JSONL, TSV or CSV: query, positive and, optionally, negatives) into a new folder.
 
-    The folder loads in sentence-transformers. The trainable parameters of each part are printed first.
+    The training is a run of kind embed: the same command continues it from its last checkpoint.
 
     \b
     mu embed train pairs.jsonl --out models/embed/a --pooling attention --head linear --out-dim 256
-    mu embed train pairs.tsv --out models/embed/b --lora-rank 16 --lora-last 4 --loss infonce --mine 5
+    mu embed train pairs.tsv --lora-rank 16 --lora-last 4 --loss infonce --mine 5
     """
-    from merginguriel.embedding import architecture, training
-    from merginguriel.embedding.architecture import Shape
+    from merginguriel.config.run_config import from_table
+    from merginguriel.embedding import architecture
     from merginguriel.models.base_models import embedder_base
-    from merginguriel.tasks.pairs import read
+    from merginguriel.runs import resolve, run_store
+    from merginguriel.runs.kinds.embed import plan_of
 
-    if out.exists() and not dry_run:
-        raise UsageError(f"{out} exists.", hint="Name a new folder.")
-    window = window_of(given)
-    examples = read(pairs)
-    teacher, by_family = given.pop("teacher"), given.pop("lora_families")
-    shape = Shape(
-        given.pop("pooling"), given.pop("head"), given.pop("out_dim"), given.pop("hidden"), given.pop("experts"),
-        given.pop("families"), given.pop("lora_rank"), given.pop("lora_last"), given.pop("freeze"),
-    )  # fmt: skip
-    if by_family and not shape.rank:
-        raise UsageError("--lora-families needs a rank.", hint="Add: --lora-rank 16")
-    settings = training.Settings(**given)
-    folder = embedder_base(base, space(workspace_path))
+    options = {name: value for name, value in given.items() if value not in (None, ())}
+    trust = {"trust_remote_code": remote_code.trusted()}
+    config = from_table(
+        {"kind": "embed", "data": str(pairs), "base": base, "seed": seed, **trust, "embed": options}
+    )
+    plan = plan_of(config)  # errors in data and options come before the run
+    where = space(workspace_path)
     if dry_run:
-        model = architecture.build(
-            folder, training.with_families(shape, examples), max_tokens=settings.max_tokens
-        )
+        folder = embedder_base(str(config.base), where)
+        model = architecture.build(folder, plan.shape, max_tokens=plan.settings.max_tokens)
         show_parameters(architecture.parameters(model), as_json)
-        return
-    if window:
-        examples = training.mine(architecture.load(folder), examples, window)
-    found = []
-    for name, part in (training.by_family(examples) if by_family else {"": examples}).items():
-        with ProgressLine(f"train {name}".strip()) as bar:
-            made = training.train(
-                folder, part, out / name if name else out, shape, settings, teacher=teacher,
-                on_parameters=lambda counted: None if as_json else show_parameters(counted, False), on_progress=bar,
-            )  # fmt: skip
-        found.append(made)
-    if as_json:
-        plain = [
-            {"folder": str(made.folder), "parameters": parameter_rows(made.parameters)} for made in found
-        ]
-        emit([{**asdict(made), **one} for made, one in zip(found, plain, strict=True)])
-        return
-    for made in found:
-        click.echo(f"{made.folder}  loss {made.loss:.4f}  {made.seconds:.0f} s")
-        if made.usage:
-            say("load of the experts: " + ", ".join(f"{share:.2f}" for share in made.usage))
-
-
-def window_of(given: dict[str, Any]) -> Any:
-    """Remove the options of mining and return the window; None without --mine. Raises UsageError."""
-    from merginguriel.embedding.training import Window, ranks
-
-    k, text, margin, highest = (given.pop(f"mine{name}") for name in ("", "_ranks", "_margin", "_highest"))
-    return Window(k, *ranks(text), margin, highest) if k else None
-
-
-def parameter_rows(counted: dict[str, tuple[int, int]]) -> list[dict[str, Any]]:
-    """Return the numbers of parameters as JSON data."""
-    return [{"part": part, "trainable": own, "all": total} for part, (own, total) in counted.items()]
+        return 0
+    out, run = config.embed.out, run_store.run_id(resolve.resolved(config, where))
+    if out and Path(out).exists() and not (where.runs / run).exists():
+        raise UsageError(f"{out} exists.", hint="Name a new folder.")
+    return carry_out(where, config, detach, as_json)
 
 
 def show_parameters(counted: dict[str, tuple[int, int]], as_json: bool) -> None:
     """Print trainable and all parameters by part."""
     if as_json:
-        emit(parameter_rows(counted))
+        emit([{"part": part, "trainable": own, "all": total} for part, (own, total) in counted.items()])
         return
     rows = [[part, f"{trainable:,}", f"{total:,}"] for part, (trainable, total) in counted.items()]
     click.echo(columns([["part", "trainable", "parameters"], *rows]))
@@ -255,3 +209,4 @@ def evaluate(
 
 
 embed.add_command(compose)
+embed.add_command(nxn)

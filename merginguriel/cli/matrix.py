@@ -83,9 +83,8 @@ def import_matrix(study: Study, file: Path, split: str, items: int, percent: boo
 @matrix.command(short_help="Show an N×N matrix, from results or from the log.")
 @click.argument("context", required=False)
 @click.option("--split", help="test, dev, train, or log (test scores in the log). Default: the first available.")  # fmt: skip
-@click.option(
-    "--target", type=LOCALE, help="Show the sources that URIEL, REAL and mu advise choose for this target."
-)
+@click.option("--target", shell_complete=LOCALE.shell_complete,
+              help="Show the sources that URIEL, REAL and mu advise choose for this target.")  # fmt: skip
 @click.option("--k", type=click.IntRange(min=1), default=5, show_default=True,
               help="Number of sources that URIEL and REAL choose for --target.")  # fmt: skip
 @click.option("--sort", type=click.Choice(ORDERS), default="name", show_default=True,
@@ -120,6 +119,9 @@ def show(
 
     where = space(workspace_path)
     knowledge = known(where)
+    pairs = (context or "").startswith(f"{matrix_store.RETRIEVAL}/")  # columns are pairs of languages
+    if target and not pairs:
+        target = LOCALE.convert(target, None, click.get_current_context())
     if listing:
         stored = matrix_store.stored(where, knowledge)
         result = [
@@ -133,7 +135,7 @@ def show(
         raise UsageError(f"{item.name} has no column {target}.", hint=f"It has: {', '.join(whole.targets)}")
     ordered = matrix_store.ordered(whole, sort, target)
     commonest = matrix_choice.majority(where, knowledge, item.context)
-    picked = matrix_choice.chosen(where, knowledge, item, whole, target, k) if target else None
+    picked = matrix_choice.chosen(where, knowledge, item, whole, target, k) if target and not pairs else None
     written = [str(matrix_store.export(ordered, path)) for path in out]
     if as_json:
         emit(as_dict(item, ordered, commonest, picked) | ({"written": written} if written else {}))

@@ -60,7 +60,7 @@ def find(workspace_path: Path | None, name: str) -> Run:
 @click.option("--state", type=click.Choice(STATES), help="Only runs in this state.")
 @click.option(
     "--kind",
-    type=click.Choice(["merge", "train", "nxn", "iterate", "tune", "pilot", "compose"]),
+    type=click.Choice(["merge", "train", "nxn", "iterate", "tune", "pilot", "compose", "embed"]),
     help="Only runs of this kind.",
 )
 @click.option("--target", help="Only runs for this locale.")

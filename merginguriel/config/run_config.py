@@ -180,6 +180,7 @@ def checked(config: Config, flat: Flat) -> Config:
         "iterate": ("target",) if config.score else (),
         "pilot": ("target", "arms"),
         "compose": ("locales",),
+        "embed": ("data",),
     }
     for name in needed.get(config.kind, ()):
         if not getattr(config, name):

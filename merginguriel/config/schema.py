@@ -29,12 +29,13 @@ from merginguriel.similarity import registry as similarities
 from merginguriel.similarity.uriel import SETS
 from merginguriel.training.settings import ANCHORS, JUDGES, SCHEDULES
 
-KINDS = ("merge", "train", "nxn", "iterate", "tune", "pilot", "compose")
+KINDS = ("merge", "train", "nxn", "iterate", "tune", "pilot", "compose", "embed")
 # Keys that do not change the result.
-NOT_DECIDING = ("keep", "report_to", "iterate.keep_checkpoints", "advice")
+NOT_DECIDING = ("keep", "report_to", "iterate.keep_checkpoints", "embed.checkpoint_minutes", "advice")
 SOURCES = ("merge", "iterate", "tune")  # kinds of run that merge sources
 MERGES = ("merge", "tune")  # of these, those that merge trained models
 TARGET = (*SOURCES, "pilot")  # kinds of run that are for one target
+EMBEDDERS = ("compose", "embed")  # kinds of run that train embedders
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,11 @@ Trackers = Annotated[tuple[Tracker, ...], BeforeValidator(words), Kind("words")]
 Schedule = Annotated[str, Kind("word", SCHEDULES)]
 Judge = Annotated[str, Kind("word", JUDGES)]
 Anchor = Annotated[str, Kind("word", ANCHORS)]
-Loss = Annotated[str, Kind("word", ("mnrl", "cached-mnrl", "infonce", "triplet", "circle"))]
+PlainLoss = Annotated[str, Kind("word", ("mnrl", "cached-mnrl", "infonce", "triplet", "circle"))]
+Loss = Annotated[
+    str, Kind("word", ("mnrl", "cached-mnrl", "infonce", "triplet", "circle", "distill", "gist"))
+]
+Head = Annotated[str, Kind("word", ("none", "linear", "mlp", "residual", "family", "experts"))]
 
 
 def key(
@@ -221,21 +226,57 @@ class Tune(ConfigSection):
     drop: Flag = key(True, "drop a merge that is in the worse half on a part of the data")
 
 
-class Compose(ConfigSection):
+class Embedder(ConfigSection):
+    """How an embedder is trained: embedding.training.Settings."""
+
+    pooling: Word = key(
+        "mean",
+        "mean, last, cls, max, sqrt (length-normalised), position, attention, 0.5*mean+0.5*max or learned:mean+max",
+    )
+    lora_rank: Whole = key(0, "LoRA of this rank on query and value matrices; 0 trains the base", low=0)
+    epochs: Number = key(1.0, "passes over the examples", low=0)
+    steps: Whole = key(0, "optimizer steps; 0: by epochs", low=0)
+    learning_rate: Number = key(5e-5, "learning rate", low=0)
+    max_tokens: Whole = key(64, "longer texts are cut", low=2)
+
+
+class Compose(Embedder):
     """How embedders are trained on compositions of languages, and merged: embedding.compose."""
 
     size: Whole = key(500, "most queries taken from home", low=20)
     negatives: Whole = key(5, "hard negatives per query", low=1)
     mine_ranks: Word = key("50-300", "ranks of the hard negatives, A-B")
     methods: Words = key(("average",), "merges of the best cross-lingual and mono-lingual model")
-    pooling: Word = key("mean", "pooling, as for mu embed train")
-    lora_rank: Whole = key(0, "LoRA of this rank; 0 trains the base", low=0)
-    loss: Loss = key("mnrl", "loss of the training")
-    epochs: Number = key(1.0, "passes over the examples", low=0)
-    steps: Whole = key(0, "optimizer steps; 0: by epochs", low=0)
+    loss: PlainLoss = key("mnrl", "loss of the training")
     batch_size: Whole = key(16, "examples per step", low=2)
-    learning_rate: Number = key(5e-5, "learning rate", low=0)
-    max_tokens: Whole = key(64, "longer texts are cut", low=2)
+
+
+class Embed(Embedder):
+    """How one embedder is trained on pairs or triples: embedding.training."""
+
+    out: Folder | None = key(None, "new folder of sentence-transformers; unset: models/embed/RUN")
+    head: Head = key("none", "head on the pooled vector")
+    out_dim: Whole | None = key(None, "width of the vectors; unset: that of the base", low=1)
+    hidden: Whole | None = key(None, "width inside an MLP or residual head; unset: half the base's", low=1)
+    experts: Whole = key(4, "experts of the head experts", low=2)
+    families: Words = key((), "script families with a head of their own; unset: those of the data")
+    lora_last: Whole = key(0, "LoRA on the last N layers only; 0: all", low=0)
+    lora_families: Flag = key(False, "an adapter per script family of the queries: a model each, OUT/FAMILY")
+    freeze: Flag = key(False, "train pooling and head only")
+    loss: Loss = key("mnrl", "loss of the training")
+    teacher: Folder | None = key(None, "embedder for the losses distill and gist")
+    margin: Number | None = key(None, "of the losses triplet and circle; unset: 0.3 and 0.25")
+    mine: Whole | None = key(None, "mine so many hard negatives per query with the base; unset: none", low=1)
+    mine_ranks: Word = key("50-300", "ranks of the candidates, A-B")
+    mine_margin: Number = key(0.05, "a candidate is at most (1 - this) times as similar as the positive")
+    mine_highest: Number | None = key(None, "largest similarity of a candidate")
+    batch_size: Whole = key(32, "examples per step", low=2)
+    head_learning_rate: Number | None = key(
+        None, "learning rate of pooling and head; unset: that of the base", low=0
+    )
+    query_prompt: Word = key("", "text before queries; E5 models expect 'query: '")
+    document_prompt: Word = key("", "text before documents; E5 models expect 'passage: '")
+    checkpoint_minutes: Number = key(5.0, "minutes between two checkpoints", low=0)
 
 
 class Config(ConfigSection):
@@ -246,7 +287,7 @@ class Config(ConfigSection):
     base: Base | None = key(None, "base model: e5-small, a folder, a name on the hub; unset: as in mu.toml")
     data: Folder | None = key(
         None,
-        "your own data, for a task of your own or a copy of massive; compose: parallel text, unset: home",
+        "your own data, for a task of your own or a copy of massive; compose: parallel text, unset: home; embed: file of pairs",
     )
     options: Table = key({}, "options of the task")
     trust_remote_code: Flag = key(False, "run Python code that a model folder contains (auto_map)")
@@ -330,6 +371,7 @@ class Config(ConfigSection):
     iterate: Iterate = Iterate()
     tune: Tune = Tune()
     compose: Compose = Compose()
+    embed: Embed = Embed()
 
 
 @dataclass(frozen=True)
@@ -355,6 +397,7 @@ SECTIONS: dict[str, type[ConfigSection]] = {
     "iterate": Iterate,
     "tune": Tune,
     "compose": Compose,
+    "embed": Embed,
 }
 
 

@@ -80,7 +80,10 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
         wanted_pp=worth if grounds.known else inf,
     )  # fmt: skip
     decision = decide(best.estimate, question, trial, grounds, worth_pp=worth, plan=plan, veto=veto)
-    verdict = decision.verdict
+    verdict, pair = (
+        decision.verdict,
+        sorted({o.arm.target for o in found if o.arm.context == question.context}),
+    )
     recipe = AdvisedArm(
         **vars(best.arm.name),
         sources=chosen.sources,
@@ -117,7 +120,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
             next_steps.would_change(candidates, verdict, trial, question, own, veto, decision.enough)
         ),
         unknowns=tuple(next_steps.unknowns(question, own, found, baseline, chosen.missing)),
-        next=tuple(next_steps.next_steps(verdict, best, candidates, chosen, baseline, question)),
+        next=tuple(next_steps.next_steps(verdict, best, candidates, chosen, baseline, question, pair)),
         knowledge_hash=_hash(knowledge, question.as_of),
         as_of=question.as_of,
     )

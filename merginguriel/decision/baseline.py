@@ -53,7 +53,7 @@ def baseline_of(
 def _baseline(
     question: Question, value: float | None, n: int | None, models: Sequence[str], how: str, ref: str | None
 ) -> AdviceBaseline:
-    first = models[0] if models else None
+    first = models[0] if models else question.own_composition
     return AdviceBaseline(GOAL[question.mode], value, n, first, tuple(models[1:]), how, ref)
 
 

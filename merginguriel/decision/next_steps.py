@@ -16,7 +16,7 @@ from .advice_types import Next
 from .arm_types import AdviceBaseline
 from .baseline import ExtraMeasurement
 from .estimate import Estimate
-from .evidence import JOINT, Observation, is_ensemble
+from .evidence import JOINT, Arm, Observation, is_ensemble
 from .pilot import MERGE_AT
 from .question import RETRIEVAL, Candidate, Question
 from .sources import SourceSet
@@ -145,13 +145,17 @@ def next_steps(
     chosen: SourceSet,
     baseline: AdviceBaseline,
     question: Question,
+    pair: Sequence[str] = (),
 ) -> list[Next]:
-    """Return the steps that follow from the verdict, in order; each command runs as it is printed."""
+    """Return the steps that follow from the verdict, in order; each command runs as it is printed.
+
+    pair  locales of the context's rows, which are the two of a study of compositions
+    """
     target, arm, lab = question.target, best.arm, question.lab
     task, _, base = question.context.partition("/")
     where = "" if (task, base) == HOME else f" --task {task} --base {base}"
     if task.startswith(RETRIEVAL):
-        return [Next("mu embed compose --help", f"trains and merges, {arm.method} among others")]
+        return [composition_study(arm, task, base, pair)]
     if lab and not lab.offers_target:
         remark = f"too few sentences of {target}: use your own: mu tasks add NAME --data FOLDER"
         return [Next(f"mu tasks {task}", remark)]
@@ -204,6 +208,18 @@ def next_steps(
     weigh = choice.flags(str(arm.similarity)) if weighs else ""
     merge = f"mu merge --method {arm.method} --target {target}{weigh} {sources}{params}{where}"
     return [*steps, Next(merge, "")]
+
+
+def composition_study(arm: Arm, task: str, base: str, pair: Sequence[str]) -> Next:
+    """Return the command that trains the compositions of two languages, and merges by the arm's method."""
+    known = sorted(pair, key=lambda locale: f"{task}-".find(f"-{locale.partition('-')[0]}-"))
+    if len(known) != 2:
+        return Next("mu embed compose --help", "name two locales")
+    method = "" if arm.method.startswith("D(") or arm.method == "linear" else f" --method {arm.method}"
+    remark = f"trains {arm.method} among others" if not method else "trains all compositions and merges"
+    if base != HOME[1]:
+        remark += f", on {HOME[1]}; add --base FOLDER for {base}"
+    return Next(f"mu embed compose --locale {known[0]} --locale {known[1]}{method}", remark)
 
 
 def _flag(key: str, value: str) -> str:

@@ -95,6 +95,14 @@ class Question:
     points: str = "pp"
     width: float = 1.0
 
+    @property
+    def own_composition(self) -> str | None:
+        """Training data in the target's language alone, D(kokoko), in a study of compositions: the own model of IncTar."""
+        task = self.context.partition("/")[0]
+        if not task.startswith(RETRIEVAL) or self.mode != "IncTar":
+            return None
+        return f"D({3 * (self.target if f'-{self.target}' in task else self.target.partition('-')[0])})"
+
     def can_run(self, arm: Arm) -> bool:
         """Return True if the asker can run the arm."""
         return self.lab is None or self.context.startswith(RETRIEVAL) or self.lab.runs(arm)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from merginguriel.errors import UsageError
+from merginguriel.evaluation.nxn import Matrix
 from merginguriel.evaluation.predictions import fingerprint
 from merginguriel.evaluation.significance import Comparison, compare
 from merginguriel.files import Progress
@@ -50,7 +51,8 @@ class CompositionPlan:
     @property
     def languages(self) -> tuple[str, str]:
         """Return the names of the two languages in D and T, such as ko and en."""
-        return short_names(*self.text.locales)
+        first, second = short_names(*self.text.locales)
+        return first, second
 
     @property
     def locale_of(self) -> dict[str, str]:
@@ -110,6 +112,13 @@ class CompositionStudy:
         a, b = self.languages
         return f"{a}-{a}", f"{b}-{b}"
 
+    def matrix(self) -> Matrix:
+        """Return the NDCG@10 of every model in every direction."""
+        directions = (*self.within, *self.cross)
+        scores = np.array([[self.value(name, [one]) for one in directions] for name in self.scores])
+        n = np.full(len(directions), self.queries[2])
+        return Matrix(tuple(self.scores), directions, scores, n, metric="ndcg_at_10")
+
     def pareto(self) -> set[str]:
         """Return the models that no other beats in both cross-lingual and mono-lingual NDCG@10."""
         points = {name: (self.value(name, self.cross), self.value(name, self.within)) for name in self.scores}
@@ -158,7 +167,7 @@ def study(
     scores: dict[str, Scores] = {}
     for name, folder in models.items():
         note(f"score {name}")
-        scores[name] = scored(plan, held, folder)
+        scores[name] = scored(held, folder)
     chooses = np.array([int(digest("choose", id), 16) < CHOOSING * 16**8 for id in held.relevant])
     if not chooses.any() or chooses.all():
         raise UsageError("too few test queries to choose the models to merge.", where=plan.text.source)
@@ -175,7 +184,7 @@ def study(
         folder = plan.out / merge_name(recipe)
         if not folder.is_dir():
             merge(recipe, folder)
-        scores[f"{method} {weight:.2f}"] = scored(plan, held, folder)
+        scores[f"{method} {weight:.2f}"] = scored(held, folder)
     reported = {name: cut(one, ~chooses) for name, one in scores.items()}
     sizes = (len(negatives), int(chooses.sum()), int((~chooses).sum()))
     names = tuple(f"{method} {weight:.2f}" for method, weight in merges)
@@ -205,21 +214,10 @@ def mined(plan: CompositionPlan, learn: Parallel) -> dict[str, tuple[str, ...]]:
     return {of_pair[one.query, one.positive]: tuple(of_text[text] for text in one.negatives) for one in found}
 
 
-def scored(plan: CompositionPlan, held: Parallel, folder: Path) -> Scores:
-    """Return the measures of a model in all four directions; each text is encoded once."""
-    model = architecture.load(folder)
-    vectors = {
-        language: retrieval.encoded(
-            model, [held.queries[locale][id] for id in held.relevant], list(held.documents[locale].values())
-        )
-        for language, locale in plan.locale_of.items()
-    }
-    found = {}
-    for a, b in product(plan.languages, repeat=2):
-        data = held.pair(plan.locale_of[a], plan.locale_of[b])
-        measures = retrieval.of_vectors(vectors[a][0], vectors[b][1], data)
-        found[f"{a}-{b}"] = np.stack(list(measures.values()), axis=1)
-    return found
+def scored(held: Parallel, folder: Path) -> Scores:
+    """Return the measures of a model in all four directions."""
+    found = retrieval.by_direction(architecture.load(folder), held)
+    return {direction: np.stack(list(measures.values()), axis=1) for direction, measures in found.items()}
 
 
 def cut(scores: Scores, chosen: np.ndarray) -> Scores:

@@ -41,12 +41,10 @@ def find(
         batch: Examples of a forward pass of `cached-mnrl`.
 
     Raises:
-        UsageError: An unknown name, or a missing teacher.
+        UsageError: An unknown name.
     """
     if name not in LOSSES:
         raise UsageError(f"unknown loss {name!r}.", hint=f"Losses: {', '.join(LOSSES)}.")
-    if name in TAUGHT and teacher is None:
-        raise UsageError(f"the loss {name} needs a teacher.", hint="Add: --teacher FOLDER")
     if name == "cached-mnrl":
         return losses.CachedMultipleNegativesRankingLoss(model, mini_batch_size=batch)
     if name == "infonce":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from merginguriel.evaluation.predictions import fingerprint
 from merginguriel.evaluation.significance import Comparison, compare
 from merginguriel.metrics import retrieval
 from merginguriel.models.quiet_transformers import quiet
-from merginguriel.tasks.parallel import Retrieval
+from merginguriel.tasks.parallel import Parallel, Retrieval, languages
 
 from .architecture import load
+from .mu_modules import family_of
 
 MEASURES = {
     "ndcg_at_10": retrieval.ndcg,
@@ -55,6 +57,11 @@ def encoded(
         IncompatibleError: The model cannot encode a text, such as one in a script without a head.
         CheckpointError: The vectors are not finite.
     """
+    heads: Any = next((m.families for m in model if type(m).__name__ == "FamilyHeads"), None)
+    other = next((t for t in (*queries, *documents) if heads and family_of(t) not in (None, *heads)), None)
+    if other is not None:  # its tokens may all be unknown ones, which have no script
+        what = f"the model has no head for the script of the text {other!r}."
+        raise IncompatibleError(what, hint=f"Heads: {', '.join(heads)}.")
     given: Any = {"batch_size": batch, "normalize_embeddings": True, "show_progress_bar": False}
     try:
         with quiet():
@@ -87,6 +94,21 @@ def of_vectors(queries: np.ndarray, documents: np.ndarray, data: Retrieval) -> d
             for name, measure in MEASURES.items():
                 found[name].append(measure(gains, row))
     return {name: np.array(values) for name, values in found.items()}
+
+
+def by_direction(model: SentenceTransformer, text: Parallel) -> dict[str, dict[str, np.ndarray]]:
+    """Return `ko-en`, query and document language → measure → float [q]; each text is encoded once."""
+    locale_of = dict(zip(languages(*text.locales), text.locales, strict=True))
+    vectors = {
+        name: encoded(
+            model, [text.queries[locale][id] for id in text.relevant], list(text.documents[locale].values())
+        )
+        for name, locale in locale_of.items()
+    }
+    return {
+        f"{a}-{b}": of_vectors(vectors[a][0], vectors[b][1], text.pair(locale_of[a], locale_of[b]))
+        for a, b in product(locale_of, repeat=2)
+    }
 
 
 def differences(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,16 +24,19 @@ from sentence_transformers.util import mine_hard_negatives
 
 from merginguriel import files
 from merginguriel.errors import UsageError
+from merginguriel.evaluation.predictions import fingerprint
 from merginguriel.files import Progress
 from merginguriel.models import build_record
 from merginguriel.models.quiet_transformers import quiet
 from merginguriel.tasks.pairs import Example, with_equal_negatives
-from merginguriel.training import lora
+from merginguriel.training import checkpoints, lora
 
 from . import architecture, losses, mu_modules
 from .architecture import Shape
 
 RECORD = "embedding.yaml"
+KEEP_EVERY = 300.0  # seconds between two checkpoints
+WEIGHTS = "weights.pt"  # of a checkpoint: what is trained, in the model and in its loss
 
 
 @dataclass(frozen=True)
@@ -129,27 +131,27 @@ def train(
     settings: Settings,
     *,
     teacher: Path | None = None,
+    keep_every: float = KEEP_EVERY,
     on_parameters: Any = None,
     on_progress: Progress | None = None,
 ) -> Trained:
     """Train an embedder and write it into the new folder `out`.
+
+    A killed training leaves no `out`; the same call resumes it from its last checkpoint, with the same result.
 
     Args:
         base: Folder of a base model or embedder, whose transformer is trained.
         examples: With equal numbers of negatives, or all are cut to the smallest number.
         out: Folder of sentence-transformers to write, with `adapter` in it if LoRA was trained.
         teacher: Folder of the teacher of `distill`, or the guide of `gist`.
+        keep_every: Seconds between checkpoints, which are saved beside `out`.
         on_parameters: Called with the numbers of parameters before the first step.
 
     Raises:
         UsageError: The options contradict each other or the data.
     """
     examples = with_equal_negatives(examples)
-    if settings.loss in losses.WITH_NEGATIVES and not examples[0].negatives:
-        raise UsageError(
-            f"the loss {settings.loss} needs negatives.",
-            hint="Add a column `negative`, or mine them: --mine 5",
-        )
+    check(examples, settings, teacher)
     transformers.set_seed(settings.seed)
     shape = with_families(shape, examples)
     prompts = {"query": settings.query_prompt, "document": settings.document_prompt}
@@ -167,34 +169,56 @@ def train(
     if settings.loss == "distill" and guide is not None:
         both = [guide.encode([getattr(one, side) for one in examples]) for side in ("query", "positive")]
         data = {**{name: data[name] for name in ("query", "positive")}, "label": np.stack(both, 1).tolist()}
-    start = time.monotonic()
-    last = fit(model, loss, Dataset.from_dict(data), settings, prompts, on_progress)
-    seconds = time.monotonic() - start
-    usage = next((tuple(m.usage.tolist()) for m in model if isinstance(m, mu_modules.MixtureOfExperts)), ())
-    with files.new_folder(out) as folder:
+    start, made = time.monotonic(), made_by(base, examples, shape, settings, teacher)
+    with files.new_folder(out) as folder, checkpoints.beside(out, made) as kept:
+        keeper = checkpoints.Keeper(kept, keep_every)
+        last = fit(model, loss, Dataset.from_dict(data), settings, prompts, keeper, on_progress)
+        seconds = time.monotonic() - start
+        usage = next(
+            (tuple(m.usage.tolist()) for m in model if isinstance(m, mu_modules.MixtureOfExperts)), ()
+        )
         if hasattr(model[0].model, "peft_config"):
             model[0].model = lora.whole(model[0].model, base, folder / lora.FOLDER)
         architecture.save(model, folder, card(base, shape, settings, len(examples)))
-        made = made_by(base, examples, shape, settings)
-        versions = build_record.versions("sentence-transformers", "transformers", "torch")
-        build_record.write(folder, RECORD, made, seconds=round(seconds, 1), loss=last, versions=versions)
+        build_record.write(
+            folder, RECORD, made, parameters={part: list(counts) for part, counts in counted.items()},
+            seconds=round(seconds, 1), loss=last, usage=[round(share, 4) for share in usage],
+            versions=build_record.versions("sentence-transformers", "transformers", "torch"),
+        )  # fmt: skip
     return Trained(out, counted, seconds, last, usage)
 
 
-def made_by(base: Path, examples: Sequence[Example], shape: Shape, settings: Settings) -> dict[str, Any]:
+def check(examples: Sequence[Example], settings: Settings, teacher: Path | None) -> None:
+    """Raise UsageError where the loss lacks its negatives or its teacher."""
+    if settings.loss in losses.WITH_NEGATIVES and not all(one.negatives for one in examples):
+        raise UsageError(
+            f"the loss {settings.loss} needs negatives.",
+            hint="Add a column `negative`, or mine them: --mine 5",
+        )
+    if settings.loss in losses.TAUGHT and teacher is None:
+        raise UsageError(f"the loss {settings.loss} needs a teacher.", hint="Add: --teacher FOLDER")
+
+
+def made_by(
+    base: Path, examples: Sequence[Example], shape: Shape, settings: Settings, teacher: Path | None = None
+) -> dict[str, Any]:
     """Return what decides the result of a training, for its record."""
     examples, shape = with_equal_negatives(examples), with_families(shape, examples)
     texts = build_record.text_hash(t for one in examples for t in (one.query, one.positive, *one.negatives))
-    return {
+    made = {
         "base": base.name, "shape": {**asdict(shape), "families": list(shape.families)},
         "settings": asdict(settings), "examples": len(examples), "texts": texts,
     }  # fmt: skip
+    return made if teacher is None else {**made, "teacher": fingerprint(teacher)}
 
 
 def with_families(shape: Shape, examples: Sequence[Example]) -> Shape:
     """Return the shape with the families of the data where it names none. Raises UsageError for unknown ones in the data."""
     if shape.head != "family":
         return shape
+    if unknown := [family for family in shape.families if family not in mu_modules.FAMILIES]:
+        known = f"Families: {', '.join(mu_modules.FAMILIES)}."
+        raise UsageError(f"unknown script family {unknown[0]!r}.", hint=known)
     texts = [text for one in examples for text in (one.query, one.positive, *one.negatives)]
     found = {family_of: text for text in texts if (family_of := mu_modules.family_of(text))}
     wanted = shape.families or tuple(name for name in mu_modules.FAMILIES if name in found)
@@ -207,7 +231,7 @@ def with_families(shape: Shape, examples: Sequence[Example]) -> Shape:
                 f"the text {text!r} is in {what}.",
                 hint=f"Families: {', '.join(mu_modules.FAMILIES)}. Heads here: {', '.join(wanted) or 'none'}.",
             )
-    return Shape(**{**asdict(shape), "families": wanted})
+    return replace(shape, families=wanted)
 
 
 def by_family(examples: Sequence[Example]) -> dict[str, list[Example]]:
@@ -234,46 +258,68 @@ def columns(examples: Sequence[Example]) -> dict[str, list[Any]]:
     return table
 
 
+class ResumableTrainer(SentenceTransformerTrainer):
+    """Trainer whose checkpoints contain what is trained, adapters and parameters of the loss included."""
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        folder, loss = Path(output_dir or str(self.args.output_dir)), cast("torch.nn.Module", self.loss)
+        folder.mkdir(parents=True, exist_ok=True)
+        fixed = {name for name, parameter in loss.named_parameters() if not parameter.requires_grad}
+        weights = {name: value for name, value in loss.state_dict().items() if name not in fixed}
+        torch.save(weights, folder / WEIGHTS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        weights = torch.load(Path(resume_from_checkpoint) / WEIGHTS, weights_only=True)
+        cast("torch.nn.Module", self.loss).load_state_dict(weights, strict=False)
+
+
+class LossNarrator(transformers.TrainerCallback):
+    """Callback that reports step and loss."""
+
+    def __init__(self, tell: Progress) -> None:
+        self.tell = tell
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
+        """Report a step."""
+        if logs and "loss" in logs:
+            self.tell(state.global_step, state.max_steps, f"loss {logs['loss']:.4f}")
+
+
 def fit(
     model: SentenceTransformer,
     loss: Any,
     data: Dataset,
     settings: Settings,
     prompts: dict[str, str],
+    keeper: checkpoints.Keeper,
     tell: Progress | None,
 ) -> float:
-    """Run the trainer; return the mean loss of its last tenth."""
-    seen: list[float] = []
-
-    class Report(transformers.TrainerCallback):
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
-            if logs and "loss" in logs:
-                seen.append(float(logs["loss"]))
-                if tell:
-                    tell(state.global_step, state.max_steps, f"loss {seen[-1]:.4f}")
-
+    """Run the trainer, from the last checkpoint if there is one; return the mean loss of its last tenth."""
     by_column = {
         name: prompts["query" if name == "query" else "document"]
         for name in data.column_names
         if name != "label"
     }
     model.model_card_data.widget = [{"text": ""}]  # none are computed: the card is the program's own
-    with tempfile.TemporaryDirectory() as scratch, quiet():
+    with quiet():
         disable_progress_bars()
         arguments = SentenceTransformerTrainingArguments(
-            output_dir=scratch, num_train_epochs=settings.epochs, max_steps=settings.steps or -1,
+            output_dir=str(keeper.folder), num_train_epochs=settings.epochs, max_steps=settings.steps or -1,
             per_device_train_batch_size=settings.batch, learning_rate=settings.learning_rate, warmup_steps=0.1,
-            seed=settings.seed, batch_sampler=BatchSamplers.NO_DUPLICATES, save_strategy="no", report_to="none",
-            logging_steps=1, disable_tqdm=True, use_cpu=not torch.cuda.is_available(), dataloader_drop_last=False,
-            prompts=by_column if any(by_column.values()) else None,
+            seed=settings.seed, batch_sampler=BatchSamplers.NO_DUPLICATES, save_strategy="no", save_total_limit=1,
+            report_to="none", logging_steps=1, disable_tqdm=True, use_cpu=not torch.cuda.is_available(),
+            dataloader_drop_last=False, prompts=by_column if any(by_column.values()) else None,
             learning_rate_mapping={r"^(?!0\.)": settings.head_rate} if settings.head_rate else {},
         )  # fmt: skip
-        trainer = SentenceTransformerTrainer(
-            model=model, args=arguments, train_dataset=data, loss=loss, callbacks=[Report()]
+        callbacks = [keeper, *([LossNarrator(tell)] if tell else [])]
+        trainer = ResumableTrainer(
+            model=model, args=arguments, train_dataset=data, loss=loss, callbacks=callbacks
         )
         trainer.remove_callback(transformers.PrinterCallback)
-        trainer.train()
+        last = checkpoints.last(keeper.folder)
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
     model.eval()
+    seen = [float(one["loss"]) for one in trainer.state.log_history if "loss" in one]
     return float(np.mean(seen[-max(1, len(seen) // 10) :])) if seen else float("nan")
 
 

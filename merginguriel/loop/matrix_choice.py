@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from merginguriel.errors import UsageError
 from merginguriel.evaluation import nxn
 from merginguriel.evaluation.nxn import Matrix
 from merginguriel.knowledge.base import Knowledge
@@ -54,7 +55,15 @@ def chosen(
 
     REAL is measured on development data; without such a matrix, the one that is shown replaces it, and `real_from`
     says so.
+
+    Raises:
+        UsageError: The matrix is of retrieval.
     """
+    if one.context.startswith(f"{matrix_store.RETRIEVAL}/"):
+        raise UsageError(
+            "no sources are chosen for a pair of languages.",
+            hint="Advice on compositions and merges: mu embed compose, then mu advise --context retrieval-cross-…",
+        )
     dev = space.matrix(one.context, "-dev")
     shown, real_from = matrix, f"{one.split}, without a dev matrix"
     if one.path == dev:

@@ -224,10 +224,12 @@ def check_base(
 
 
 def may_be_added(tensor: str, names: Iterable[str]) -> bool:
-    """Return whether a base may lack this tensor: training adds a head, a pooler or a part such as `lm_head`, but no layer.
+    """Return whether a base may lack this tensor: training adds a head, a pooler, modules or `lm_head`, but no layer.
 
     names  the tensors that the base has
     """
+    if "/" in tensor:  # of a module of sentence-transformers
+        return True
     parts = tensor.split(".")
     if LAYER.search(tensor) or any("embed" in part for part in parts):
         return False

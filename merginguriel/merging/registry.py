@@ -30,7 +30,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -164,7 +164,7 @@ def method(
 
     def register(function: Function) -> Function:
         arguments = inspect.signature(function).parameters
-        wanted = keywords(function) - FACTS | (keywords(trim) if trim else set()) | set(before)
+        wanted = keywords(function) - FACTS | (keywords(trim) if trim else frozenset()) | set(before)
         takes = next(iter(arguments), "")
         if wanted != set(params):
             raise TypeError(f"method {name}: takes {sorted(wanted)}, but declares {sorted(params)}")
@@ -202,10 +202,11 @@ def method(
     return register
 
 
-def keywords(function: Callable[..., object]) -> set[str]:
+@lru_cache(maxsize=256)  # called for every block of every tensor
+def keywords(function: Callable[..., object]) -> frozenset[str]:
     """Return the names of the keyword-only arguments."""
     found = inspect.signature(function).parameters.items()
-    return {name for name, argument in found if argument.kind is argument.KEYWORD_ONLY}
+    return frozenset(name for name, argument in found if argument.kind is argument.KEYWORD_ONLY)
 
 
 @cache

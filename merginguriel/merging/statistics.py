@@ -19,6 +19,7 @@ from merginguriel.files import new_folder
 from merginguriel.models import build_record
 from merginguriel.models.base_models import model_files
 from merginguriel.models.digest_cache import digest
+from merginguriel.models.sentence_transformer import body_folder, is_sentence_transformer
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +42,7 @@ def write_statistics(
     device: str | None = None,
     on_progress: Progress | None = None,
 ) -> Path:
-    """Write the statistics of the classifier in the folder `model` on `texts` into the folder `out`.
+    """Write the statistics of the classifier, or the Gram matrices of the embedder, in `model` on `texts` into `out`.
 
     kind     `importance` (diagonal Fisher, mean 1 over all entries) or `grams` (mean of x xᵀ per linear layer)
     samples  for the Fisher: labels drawn per sentence from the model's answer; 0: all, by their probability
@@ -53,8 +54,9 @@ def write_statistics(
     import torch
     from safetensors.torch import save_file
 
-    from merginguriel.models.classifier import load
+    from merginguriel.models.classifier import load, load_tokenizer, opened
 
+    embedder, model = is_sentence_transformer(model), body_folder(model)
     made = {
         "kind": kind,
         "model": {path.name: digest(path) for path in sorted(model_files(model))},
@@ -65,7 +67,13 @@ def write_statistics(
     if build_record.already(out, RECORD, made):
         return out / FILE
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    classifier, tokenizer = load(model, device=place)
+    if embedder:
+        from transformers import AutoModel
+
+        classifier, tokenizer = opened(AutoModel, model, encoder_kwargs=True), load_tokenizer(model)
+        torch.nn.Module.to(classifier, place)
+    else:
+        classifier, tokenizer = load(model, device=place)
     rows = token_rows(tokenizer, texts)
     if kind == "importance":
         found = fisher(classifier, rows, samples=samples, seed=seed, on_progress=on_progress)
@@ -179,7 +187,7 @@ def grams(
         sums = stack.enter_context(gathered(model))
         done = 0
         for batch in of_one_length(rows):
-            logits_of(model, batch)
+            answers_to(model, batch)
             done += len(batch)
             if on_progress:
                 on_progress(done, len(rows), "sentences")
@@ -234,10 +242,15 @@ def of_one_length(rows: Rows, tokens: int = TOGETHER) -> list[list[Sequence[int]
 
 def logits_of(model: torch.nn.Module, batch: Rows) -> torch.Tensor:
     """[b, labels] for sentences of one length."""
+    return answers_to(model, batch).logits
+
+
+def answers_to(model: torch.nn.Module, batch: Rows) -> Any:
+    """Return the outputs of the model for sentences of one length."""
     import torch
 
     ids = torch.tensor([list(row) for row in batch], device=next(model.parameters()).device)
-    return model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+    return model(input_ids=ids, attention_mask=torch.ones_like(ids))
 
 
 @contextmanager

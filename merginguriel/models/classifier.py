@@ -302,14 +302,14 @@ def opened(
     """Call `kind.from_pretrained` quietly: safetensors only, float32, failures as CheckpointError.
 
     fresh_head      weights that the folder lacks are expected
-    encoder_kwargs  leave out the pooler where the architecture has one
+    encoder_kwargs  leave out the pooler where the architecture has one; its weights may be missing
     """
     weight_files(path, allow_pickle=False)
     if encoder_kwargs and "add_pooling_layer" in kind.__init__.__code__.co_varnames:
         kwargs["add_pooling_layer"] = False
     kwargs["ignore_mismatched_sizes"] = fresh_head
     model, info = from_pretrained(kind, path, **kwargs)
-    missing = sorted(info["missing_keys"])
+    missing = sorted(n for n in info["missing_keys"] if not (encoder_kwargs and n.startswith("pooler.")))
     encoder = {name for name in model.state_dict() if name.startswith(f"{model.base_model_prefix}.")}
     if fresh_head and encoder and encoder <= set(missing):
         raise CheckpointError(

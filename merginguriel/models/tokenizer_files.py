@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -141,7 +142,7 @@ def counts(folder: Path) -> Iterator[int]:
         if not path.is_file():
             continue
         if name == "vocab.txt":
-            yield sum(1 for line in path.read_bytes().splitlines() if line.strip())
+            yield len(re.findall(rb"\S[^\r\n]*", path.read_bytes()))
         elif name in ("vocab.json", "added_tokens.json"):
             yield highest(table(path)) + 1
         elif path.suffix == ".model" and (pieces := sentencepieces(path)):

@@ -175,11 +175,25 @@ def compared(given: Sequence[Run | ResolvedRun], *, unfinished: bool = False) ->
         recipe = one if isinstance(one, ResolvedRun) else None
         made.append(
             Against(
-                run.id, result.get(metric_of(result).name), settings, seen, why, bars_of(result), recipe.name if recipe else None,
+                run.id, value_of(result), settings, seen, why, bars_of(result), recipe.name if recipe else None,
                 states[number], recipe.command if recipe else watch_command(run, states[number]), scored_by(result),
             )
         )  # fmt: skip
     return made
+
+
+def value_of(result: Mapping[str, Any]) -> float | None:
+    """Return the value of a run: of its merge, or of a study of compositions the mean over the directions of its best merge."""
+    value = result.get(metric_of(result).name)
+    if result.get("kind") != "compose":
+        return value
+    of_best = list(result["ndcg_at_10"][best_of(result)].values())
+    return sum(of_best) / len(of_best)
+
+
+def best_of(result: Mapping[str, Any]) -> str:
+    """Return the best merge of a study of compositions; of one without a record of it, the first merge."""
+    return result.get("best") or next(name for name in result["ndcg_at_10"] if name.startswith("average"))
 
 
 def watch_command(run: Run, state: str) -> str | None:
@@ -190,13 +204,16 @@ def watch_command(run: Run, state: str) -> str | None:
 
 
 def bars_of(result: Mapping[str, Any]) -> tuple[LocaleScore, ...]:
-    """Return the value of a merge on its target, or of each single model on its own locale."""
+    """Return the value of a merge on its target or directions of search, or of each single model on its own locale."""
     if result.get("kind") in SOURCES:
         value = result.get(metric_of(result).name)
         if value is None:  # an iterative merge that was not scored
             return ()
         low, high = result["ci95"]
         return (LocaleScore(result["target"], value, low, high, result["n"]),)
+    if result.get("kind") == "compose":
+        scores = result["ndcg_at_10"][best_of(result)]
+        return tuple(LocaleScore(one, value, n=result["queries"][2]) for one, value in scores.items())
     if result.get("kind") == "train":
         found = {locale: dev_score(one)[1] for locale, one in result["models"].items()}
         return tuple(LocaleScore(locale, value) for locale, value in found.items() if value is not None)
@@ -261,9 +278,14 @@ def by_seed(found: Sequence[Against], given: Sequence[Run | ResolvedRun]) -> lis
 
 
 def items_of(run: Run) -> item_file.StoredItems | None:
-    """Return the items of a run; None for one that scored no merge. Raises MuError if items.npz is damaged."""
+    """Return the items of a run; None for one that scored no merge. Raises MuError if items.npz is damaged.
+
+    Of a study of compositions, they are the queries in each direction, and its best merge.
+    """
     path = run.folder / "items.npz"
     found = item_file.read(path) if path.is_file() else None
+    if found and "best" in found.arms:
+        return found._replace(arms={MERGE: found.arms["best"]})
     return found if found and MERGE in found.arms else None
 
 

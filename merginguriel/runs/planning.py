@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from merginguriel.config.run_config import training_settings
-from merginguriel.config.schema import MERGES, Config
+from merginguriel.config.schema import EMBEDDERS, MERGES, Config
 from merginguriel.errors import MuError
 from merginguriel.models import build_record
 from merginguriel.study import joint
@@ -82,7 +82,7 @@ def plan(space: Workspace, config: Config) -> RunPlan:
     seconds = training_seconds(study, config)
     merges, scores = work_of(config, len(wanted))
     return RunPlan(
-        base=(study.root / "base" / "config.json").is_file(),
+        base=config.kind in EMBEDDERS or (study.root / "base" / "config.json").is_file(),
         train={locale: seconds for locale in wanted if locale not in there and locale not in other},
         there=there,
         other=other,
@@ -111,6 +111,8 @@ def work_of(config: Config, models: int) -> tuple[int | None, int | None]:
     """Return the number of merges, and of pairs of a model and a split of a locale that are scored."""
     if config.kind == "train":
         return 0, models
+    if config.kind == "embed":
+        return 0, 0
     if config.kind == "compose":  # besides the base and eight compositions; the path has two more weights
         merged = len(config.compose.methods) + 2
         return merged, 4 * (9 + merged)
@@ -155,7 +157,8 @@ def work_seconds(space: Workspace, study: Study, config: Config) -> float | None
     known = []
     for run in (Run(row["id"], space.runs / row["id"]) for row in found):
         stages = time_left.durations(run_store.events(run))
-        seconds = sum(took for name, took in stages if name not in time_left.MAKING)
+        making = () if config.kind in EMBEDDERS else time_left.MAKING  # no training of theirs is in `train`
+        seconds = sum(took for name, took in stages if name not in making)
         if stages:
             share = config.tune.evaluations / run.config.tune.evaluations if config.kind == "tune" else 1.0
             known.append(seconds * share)

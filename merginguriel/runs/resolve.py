@@ -72,6 +72,8 @@ def resolved(config: Config, space: Workspace, places: Mapping[str, str] | None 
     if config.kind == "compose":
         two = languages(*config.locales) if len(config.locales) == 2 else config.locales
         return changed(config, task=f"retrieval-{'-'.join(two)}")
+    if config.kind == "embed":
+        return changed(config, task=Path(str(config.data)).stem)
     if config.task == named.LOADER:
         refused = named.unnamed()
         raise type(refused)(refused.what, where=(places or {}).get("task"), hint=refused.hint)

@@ -341,7 +341,7 @@ def outdated(run: Run) -> str | None:
     Reads the sentences and cached digests of the models; what was not recorded counts as unchanged.
     """
     from merginguriel.evaluation import predictions
-    from merginguriel.tasks import parallel
+    from merginguriel.tasks import pairs, parallel
     from merginguriel.tasks.registry import fingerprint
 
     found, config = result(run), run.config
@@ -350,6 +350,8 @@ def outdated(run: Run) -> str | None:
             config.data or "home", *config.locales, seed=config.seed, size=config.compose.size
         )
         return None if found.get("data") in (None, text.fingerprint()) else "the parallel text"
+    if config.kind == "embed":
+        return None if found["data"] == pairs.text_hash(pairs.read(Path(str(config.data)))) else "the pairs"
     study = resolve.study_of(config, run.space)
     if found.get("data") and config.target and found["data"] != fingerprint(study.data(config.target).test):
         return f"the test sentences of {config.target}"

@@ -270,7 +270,7 @@ def terminable() -> Iterator[None]:
 
 def over(run: Run) -> bool:
     """Return whether the run has finished, with its model written if it is to be kept."""
-    keeps = run.config.keep or run.config.kind == "iterate"
+    keeps = run.config.keep or run.config.kind in ("iterate", "embed")
     return run_store.last_event(run_store.events(run))["event"] == "finished" and not (
         keeps and lacks_model(run)
     )

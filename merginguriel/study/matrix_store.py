@@ -23,6 +23,7 @@ from merginguriel.workspace import Workspace
 from . import capabilities
 
 LOG = "log"
+RETRIEVAL = "retrieval"  # task of contexts whose rows are embedders and whose columns are pairs of languages
 ORDERS = ("name", "family", "script", "similarity", "value")
 _ENDING = re.compile(r"(?:-s(\d+))?-(test|dev|train)(-bf16)?\Z")
 

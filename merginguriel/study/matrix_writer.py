@@ -39,10 +39,15 @@ def write(
         whole = joined(new, still_valid(study, split, path, new, bf16))
     else:
         whole = new
+    write_files(path, whole)
+    return path
+
+
+def write_files(path: Path, whole: Matrix) -> None:
+    """Write a matrix as CSV, wide CSV and PNG."""
     nxn.save(path, whole)
     wide_matrix.save(wide_path(path), whole)
     heatmap.save_png(whole, path.with_suffix(".png"))
-    return path
 
 
 def wide_path(path: Path) -> Path:
@@ -84,6 +89,7 @@ def still_valid(study: Study, split: str, path: Path, new: Matrix, bf16: bool = 
         old.sources,
         old.targets,
         {pair: one for pair, one in old.code.items() if pair in kept},
+        old.metric,
     )
 
 
@@ -109,4 +115,5 @@ def joined(new: Matrix, old: Matrix | None) -> Matrix:
     n = dict(zip(old.targets, old.n, strict=True)) | dict(zip(new.targets, new.n, strict=True))
     sources, targets = sorted({s for s, _ in values}), sorted({t for _, t in values})
     by = {**old.code, **new.code}
-    return nxn.of_cells(values, {t: int(n[t]) for t in targets}, origin, sources, targets, by)
+    counts = {t: int(n[t]) for t in targets}
+    return nxn.of_cells(values, counts, origin, sources, targets, by, new.metric)

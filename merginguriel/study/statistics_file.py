@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from merginguriel.errors import UsageError
+from merginguriel.errors import IncompatibleError, UsageError
 from merginguriel.files import Progress
 from merginguriel.merging import registry
 from merginguriel.merging.recipe import Recipe, check
 from merginguriel.merging.registry import Value
 from merginguriel.models import build_record
+from merginguriel.models.sentence_transformer import is_sentence_transformer
 
 from .study import Study, disk_errors
 
@@ -44,6 +45,12 @@ def read_for(
         return recipe
     if all(s.coefficients if method.needs == "coefficients" else s.statistics for s in recipe.sources):
         return recipe
+    embedder = next((s.name for s in recipe.sources if is_sentence_transformer(s.path)), None)
+    if embedder and recipe.method != "regmean":
+        raise IncompatibleError(
+            f"{recipe.method} reads the answers of classifiers, and {embedder} is an embedder.",
+            hint="Of the methods that read text, regmean merges embedders. Others need none: mu methods",
+        )
     count = int(recipe.params["sentences"])
     texts, what = texts_of(study, recipe, text, count)
     learnt: dict[str, Value] = {"text": what, "sentences": max(map(len, texts.values()))}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +61,12 @@ def example(row: dict[str, object], where: str) -> Example:
         if key in NEGATIVE or key.startswith("negative_"):
             negatives += [str(v) for v in (value if isinstance(value, list) else [value]) if v]
     return Example(query, positive, tuple(negatives))
+
+
+def text_hash(examples: Iterable[Example]) -> str:
+    """Return the sha256 of all texts in their order."""
+    texts = json.dumps([(one.query, one.positive, one.negatives) for one in examples], ensure_ascii=False)
+    return hashlib.sha256(texts.encode()).hexdigest()
 
 
 def first(row: dict[str, object], names: Sequence[str]) -> str:

@@ -27,10 +27,10 @@ DRAWS = 30  # sentences of each template, of which those of a meaning in both la
 FEWEST = 10  # queries of a test set
 
 
-def languages(first: str, second: str) -> tuple[str, str]:
-    """Return short names of the languages of two locales: ko and en, or the locales where these are equal."""
-    short = first.partition("-")[0], second.partition("-")[0]
-    return short if short[0] != short[1] else (first, second)
+def languages(*locales: str) -> tuple[str, ...]:
+    """Return short names of the languages of locales: ko and en, or the locales where two of these are equal."""
+    short = tuple(one.partition("-")[0] for one in locales)
+    return short if len(set(short)) == len(short) else locales
 
 
 @dataclass(frozen=True)
@@ -93,41 +93,44 @@ class Parallel:
         return self.part(train), self.part(tested)
 
 
-def load(source: str, first: str, second: str, *, seed: int = 0, size: int = 1000) -> Parallel:
-    """Return parallel text of two locales from `home`, a file, or a folder.
+def load(source: str, *named: str, seed: int = 0, size: int = 1000) -> Parallel:
+    """Return parallel text of two or more locales from `home`, a file, or a folder.
 
     Raises:
-        UsageError: The locales are equal, or the source lacks one of them.
+        UsageError: Fewer than two languages, or the source lacks one of them.
         MuError: Invalid data, with file and line.
     """
-    first, second = known.get(first).tag, known.get(second).tag
-    if first == second:
+    locales = tuple(dict.fromkeys(known.get(one).tag for one in named))
+    if len(locales) < 2:
         raise UsageError(
-            f"both languages are {first}.", hint="Name two languages: --locale ko-KR --locale en-US"
+            f"one language, {' '.join(locales)}, where two are needed.",
+            hint="Name two languages: --locale ko-KR --locale en-US",
         )
     path = Path(source)
     if source == "home":
-        found = from_home(first, second, seed=seed, size=size)
+        found = from_home(*locales, seed=seed, size=size)
     elif path.is_file():
-        found = from_file(path, (first, second))
+        found = from_file(path, locales)
     elif path.is_dir():
-        shaped = from_beir if (path / first / "queries.jsonl").is_file() else from_belebele
-        found = shaped(path, (first, second))
+        shaped = from_beir if (path / locales[0] / "queries.jsonl").is_file() else from_belebele
+        found = shaped(path, locales)
     else:
         raise UsageError(f"no such parallel text: {source}.", hint="Name a file, a folder, or home.")
     if not found.relevant:
-        raise MuError(f"no query is in both {first} and {second}.", where=source)
+        raise MuError(f"no query is in {' and '.join(locales)}.", where=source)
     return found
 
 
-def from_home(first: str, second: str, *, seed: int, size: int) -> Parallel:
-    """Return two phrasings each of at most `size` meanings: the same intent with the same slots in both locales."""
-    texts = {locale: meanings(locale, seed) for locale in (first, second)}
-    both = sorted(one for one in texts[first] if one in texts[second])
+def from_home(*locales: str, seed: int, size: int) -> Parallel:
+    """Return two phrasings each of at most `size` meanings: the same intent with the same slots in all locales."""
+    texts = {locale: meanings(locale, seed) for locale in locales}
+    shared = sorted(set.intersection(*map(set, texts.values())))
     rng = random.Random(f"parallel/{seed}")
-    chosen = sorted(both, key=lambda one: (rng.random(), one))[:size]
+    chosen = sorted(shared, key=lambda one: (rng.random(), one))[:size]
     if not chosen:
-        raise home.too_little(first, f"no meaning with two phrasings that {second} has too")
+        raise home.too_little(
+            locales[0], f"no meaning with two phrasings that {' and '.join(locales[1:])} have too"
+        )
     ids = {digest(one): one for one in chosen}
     return Parallel(
         {locale: {id: texts[locale][one][0] for id, one in ids.items()} for locale in texts},

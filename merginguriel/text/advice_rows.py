@@ -146,7 +146,8 @@ def verdict(a: Advice) -> list[Row]:
 
 
 def _baseline(baseline: AdviceBaseline, mde: float | None, unit: Unit) -> str:
-    kind = BASELINES[baseline.kind]
+    composed = (baseline.model or "").startswith("D(")
+    kind = "the model trained in the queries' language alone" if composed else BASELINES[baseline.kind]
     if baseline.value is None:
         return f"{kind}, {baseline.how}"
     models = [baseline.model, *baseline.tied] if baseline.model else []

@@ -111,6 +111,8 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
         return [head, columns(table)]
     if result["kind"] == "compose":
         return [head, *composition_lines(result)]
+    if result["kind"] == "embed":
+        return [head, *embedder_lines(result)]
     if result.get("labels") is False:
         return pilot_lines(result)
     if "ci95" not in result:  # an iterative merge that was not scored
@@ -165,6 +167,20 @@ def composition_lines(result: Mapping[str, Any]) -> list[str]:
         span = interval(found["interval"]["low"], found["interval"]["high"])
         effects.append([one["name"], f"{signed(found['difference'])} pt", span, one["agreement"]])
     return [columns(rows), "", columns(effects)]
+
+
+def embedder_lines(result: Mapping[str, Any]) -> list[str]:
+    """Format the trained embedders: parameters by part, folder, loss, time, and the load of experts."""
+    lines = []
+    for model in result["models"]:
+        rows = [[part, *(f"{count:,}" for count in counts)] for part, counts in model["parameters"].items()]
+        lines += [
+            columns([["part", "trainable", "parameters"], *rows]),
+            f"{model['folder']}  loss {model['loss']:.4f}  {duration(model['seconds'])}",
+        ]
+        if model["usage"]:
+            lines.append("load of the experts: " + ", ".join(f"{share:.2f}" for share in model["usage"]))
+    return lines
 
 
 def pilot_lines(result: Mapping[str, Any]) -> list[str]:

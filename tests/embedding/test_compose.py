@@ -107,9 +107,9 @@ def test_strategyqa_is_read_as_the_hub_serves_it(tmp_path):
 @pytest.mark.parametrize(
     ("table", "second", "message"),
     [
-        (rows(), "sw-KE", "both languages are sw-KE"),
+        (rows(), "sw-KE", "one language, sw-KE"),
         (rows(), "de-DE", "no query in de-DE"),
-        ([], "en-US", "no query is in both"),
+        ([], "en-US", "no query is in sw-KE and en-US"),
         ([{**rows()[0], "positive_en": ""}], "en-US", "no positive in en-US"),
     ],
 )
@@ -184,6 +184,8 @@ def test_advice_chooses_among_compositions_and_merges_by_ndcg(mu, tmp_path):
         found["verdict"] == "pilot" and found["metric"] == "ndcg_at_10"
     )  # no interval was ever checked here
     assert found["recipe"]["method"] == "average"
+    assert found["baseline"]["model"] == "D(kokoko)"
+    assert found["next"][0]["command"] == "mu embed compose --locale en-US --locale ko-KR --method average"
 
 
 @pytest.mark.slow
@@ -203,6 +205,12 @@ def test_a_small_study_is_a_run_that_is_listed_resumed_and_logged(mu, base, tmp_
     assert run["id"] == result["run"].split("/")[-1] and run["state"] == "finished"
     assert "direction match" in mu("runs", "show", run["id"], "--workspace", space).out
     assert mu(*words).json == result  # nothing is trained again
+    matrix = mu("matrix", f"retrieval/sw-en-{base.name}", "--workspace", space, "--json").json
+    assert matrix["ndcg_at_10"]["base"] == pytest.approx(result["ndcg_at_10"]["base"])
+    again = mu(*words, "--learning-rate", 0.01).json
+    pair = mu("runs", "compare", run["id"], again["run"], "--workspace", space, "--json").json
+    assert pair[1]["comparison"]["n"] == 4 * result["queries"][2] and pair[0]["metric"] == "ndcg_at_10"
+    assert [bar["locale"] for bar in pair[0]["locales"]] == list(result["ndcg_at_10"]["base"])
     other = mu(*words, "--learning-rate", 0.01, "--dry-run")
     assert other.code == 0 and other.json["train"] > 0
     added = mu("log", "add", "--run", run["id"], "--workspace", space, "--anyway")

@@ -195,3 +195,9 @@ def test_mteb_scores_a_copy_of_its_data_as_mu_embed_eval_does(mu, base, tmp_path
         ndcg = next(row for row in ours if row["metric"] == "ndcg_at_10")
         assert ndcg["queries"] == len(TEXT) - 2
         assert theirs.json[0]["main_score"] == pytest.approx(ndcg["value"], abs=1e-4)
+
+
+def test_a_text_in_a_script_without_a_head_is_a_clear_error(base):
+    model = architecture.build(base, Shape(head="family", families=("latin",)))
+    with pytest.raises(IncompatibleError, match="no head for the script of the text 'ᚠᚢᚦ'"):
+        retrieval.encoded(model, ["turn the light on"], ["ᚠᚢᚦ"])

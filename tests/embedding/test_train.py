@@ -140,6 +140,7 @@ def test_negatives_are_read_from_lists_and_from_columns(tmp_path):
         (Shape(), Settings(loss="triplet"), "needs negatives"),
         (Shape(frozen=True), Settings(), "nothing to train"),
         (Shape(head="family", families=("cyrillic",)), Settings(), "the family latin, which has no head"),
+        (Shape(head="family", families=("klingon",)), Settings(), "unknown script family 'klingon'"),
     ],
 )
 def test_contradictory_options_are_a_clear_error(base, tmp_path, shape, settings, message):
@@ -156,19 +157,9 @@ def test_a_script_that_the_router_does_not_know_is_a_clear_error(base, tmp_path)
 def test_the_command_mines_trains_and_writes_a_model_for_each_family(mu, base, examples, tmp_path):
     rows = [{"query": one.query, "positive": one.positive} for one in examples]
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    words = [
-        "embed",
-        "train",
-        tmp_path / "pairs.jsonl",
-        "--base",
-        base,
-        "--out",
-        tmp_path / "out",
-        "--steps",
-        1,
-        "--batch-size",
-        4,
-    ]
+    assert mu("init", tmp_path / "space").code == 0
+    words = ["embed", "train", tmp_path / "pairs.jsonl", "--base", base, "--out", tmp_path / "out", "--steps", 1, "--batch-size", 4,
+             "--workspace", tmp_path / "space"]  # fmt: skip
     found = mu(
         *words, "--mine", 1, "--mine-ranks", "1-5", "--mine-margin", 0, "--lora-rank", 2, "--lora-families"
     )
@@ -176,7 +167,7 @@ def test_the_command_mines_trains_and_writes_a_model_for_each_family(mu, base, e
     assert "adapter" in found.out and (tmp_path / "out" / "latin" / "modules.json").is_file()
     again = mu(*words)
     assert again.code == 2 and "exists" in again.err
-    assert mu(*words[:-2], "--lora-families", "--dry-run").code == 2
+    assert mu(*words, "--lora-families", "--dry-run").code == 2
 
 
 def test_a_query_in_no_known_script_has_no_family_adapter():

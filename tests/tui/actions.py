@@ -107,6 +107,7 @@ ACTIONS = (
     Action("train an embedder", "embedding.training:train", "mu embed train", "", MODELS),
     Action("count tokens by language", "embedding.token_lengths:count", "mu embed tokens", "", SCRIPT),
     Action("score retrieval", "embedding.retrieval:measured", "mu embed eval", "", MODELS),
+    Action("score every pair of languages", "embedding.nxn:nxn", "mu embed nxn", "", MODELS),
     Action("study languages of training data", "embedding.compose:study", "mu embed compose", "", MODELS),
     Action("score sentence pairs", "evaluation.sentence_pairs:proxy", "mu proxy", "", MODELS),
     Action("measure compatibility", "merging.task_vector_measures:task_vectors", "mu compat", "", MODELS),

@@ -276,3 +276,24 @@ def test_enter_asks_about_the_context_of_the_matrix(space):
         play(workspace.find(explicit=space.root), script, what=("home/e5-small", "test", "nb-NO"))
         == "home/e5-small"
     )
+
+
+@pytest.mark.slow
+def test_embedders_are_shown_by_pairs_of_languages_with_their_ndcg(space, mu):
+    path = space.results / "nxn-retrieval-home-ko-en-test.csv"
+    cells = {("a", "ko-ko"): 0.61, ("a", "ko-en"): 0.52, ("b", "ko-ko"): 0.63, ("b", "ko-en"): 0.47}
+    lines = ["source,target,ndcg_at_10,n", *(f"{s},{t},{v},84" for (s, t), v in cells.items())]
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+    async def script(app, pilot):
+        cell = str(app.screen.query_one("#matrix-cell").render())
+        legend = str(app.screen.query_one("#matrix-legend").render())
+        command = app.screen.command
+        await press(app, pilot, "enter")
+        return cell, legend, command, notes(app), app.screen.NAME
+
+    cell, legend, command, noted, screen = play(space, script, what=("retrieval/home-ko-en", "ko-en"))
+    assert "a on ko-en  0.5200  rank 1 of 2" in cell and "n = 84" in cell
+    assert "queries in ko, documents in en" in legend
+    assert "not on a pair" in noted and screen == "matrix"
+    assert printed(mu, space, command)["ndcg_at_10"]["b"] == {"ko-ko": 0.63, "ko-en": 0.47}

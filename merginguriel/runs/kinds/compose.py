@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from merginguriel.config.schema import Config
 from merginguriel.embedding import compose, compose_report
 from merginguriel.embedding.architecture import Shape
@@ -14,7 +16,7 @@ from merginguriel.merging import registry
 from merginguriel.models.base_models import embedder_base
 from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Outcome, Tell
-from merginguriel.study import composition_rows
+from merginguriel.study import composition_rows, retrieval_matrices
 from merginguriel.tasks import parallel
 from merginguriel.version import measured_by
 from merginguriel.workspace import Workspace
@@ -31,6 +33,8 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     base_name = Path(str(config.base)).name.lower()
     best = max(study.merges, key=lambda name: study.value(name, study.cross))
     tell.metric("ndcg_at_10", study.value(best, study.cross))
+    name = f"{'-'.join(study.languages)}-{base_name}"
+    retrieval_matrices.write(space, name, config.seed, study.matrix())
     result = {
         "kind": "compose",
         "data": text.fingerprint(),
@@ -45,11 +49,17 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         "cross": study.cross,
         "effects": [{**asdict(one), "agreement": one.agreement} for one in study.effects],
         "merged": [study.specialist, study.mono],
+        "best": best,
         "pareto": sorted(study.pareto()),
         "queries": study.queries,
         "path": space.display(plan.out),
     }
-    return Outcome(result, composition_rows.rows(plan, study, base_name, run.id))
+    values = study.scores[best]
+    groups = [str(number) for number in range(study.queries[2])]
+    ids = [f"{direction} {number}" for direction in values for number in groups]
+    arms = {"best": np.concatenate([table[:, 0] for table in values.values()])}
+    rows = composition_rows.rows(plan, study, base_name, run.id)
+    return Outcome(result, rows, ids, groups * len(values), arms)
 
 
 def text_of(config: Config) -> parallel.Parallel:

@@ -20,7 +20,7 @@ from merginguriel_tui.base import MuScreen
 from merginguriel_tui.registry import create
 from merginguriel_tui.widgets.choice import Pick
 
-from .launch_data import Checked, Field, planned, row_of, safe, set_text, tables
+from .launch_data import EMBEDDERS, Checked, Field, planned, row_of, safe, set_text, tables
 
 if TYPE_CHECKING:
     from merginguriel.config.schema import Config
@@ -189,7 +189,7 @@ class LaunchScreen(MuScreen):
         """Show only the keys that apply to this kind of run: the main ones and those that are set, or all."""
         kind = self.value("kind") or "merge"
         for name, field in self.fields.items():
-            matters = self.every or name in MAIN or self.value(name)
+            matters = self.every or name in (*MAIN, *EMBEDDERS) or self.value(name)
             row = self.query_one(f"#{safe(name)}-row")
             row.display = (not field.key.only or kind in field.key.only) and bool(matters)
 

@@ -17,6 +17,10 @@ from merginguriel.errors import MuError
 if TYPE_CHECKING:
     from merginguriel.config.schema import Config, Key
 
+EMBEDDERS = (
+    "compose.methods", "compose.pooling", "compose.steps", "embed.out", "embed.pooling", "embed.head", "embed.loss",
+    "embed.lora_rank", "embed.steps",
+)  # fmt: skip
 HINTS = {
     "table": "name=value name=value",
     "locales": "de-DE sv-SE …",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 WIDE = 120  # columns; from there the pane is beside the matrix, not below
 PAUSE = 0.15  # seconds the cursor rests on a target before its sources are chosen
 LEGEND = "[ ] own model  * column's best  – unmeasured  URE: chosen by URIEL, REAL, advice"
+PAIR_LEGEND = "ko-en: queries in ko, documents in en; ko-: queries  -en: documents  * column's best"
 
 
 class MatrixScreen(MuScreen):
@@ -155,6 +156,8 @@ class MatrixScreen(MuScreen):
         self.mu.note_problems(seen.knowledge)
         self.shown_choice = None
         self.seen, self.wish = seen, seen.wish
+        legend = PAIR_LEGEND if seen.of_pairs else LEGEND
+        self.query_one("#matrix-legend", Static).update(Text(legend, no_wrap=True, overflow="ellipsis"))
         source = self.query_one("#source", Select)
         order = self.query_one("#order", Select)
         with self.prevent(Select.Changed):
@@ -192,9 +195,8 @@ class MatrixScreen(MuScreen):
         if (target, picked is not None) == self.shown_choice:
             return
         self.shown_choice = target, picked is not None
-        self.query_one("#matrix-choices", Static).update(
-            matrix_data.choices(picked), layout=picked is not None
-        )
+        text = Text() if self.seen.of_pairs else matrix_data.choices(picked)
+        self.query_one("#matrix-choices", Static).update(text, layout=picked is not None)
         marks = {s: picked.marks(s) for s in self.seen.shown.sources if s != target} if picked else {}
         self.query_one(Heat).mark(marks)
 
@@ -213,7 +215,13 @@ class MatrixScreen(MuScreen):
     def ask(self) -> None:
         """Choose sources for the target under the cursor, one thread at a time: a thread cannot be stopped."""
         target, seen = self.query_one(Heat).target, self.seen
-        if target is None or seen is None or target in self.picked or self.asking is not None:
+        if (
+            target is None
+            or seen is None
+            or target in self.picked
+            or self.asking is not None
+            or seen.of_pairs
+        ):
             return
         self.asking = target
         space = self.mu.space
@@ -253,7 +261,11 @@ class MatrixScreen(MuScreen):
     def advise(self) -> None:
         """Ask for advice on the target."""
         target = self.query_one(Heat).target
-        if target and self.seen is not None:
+        if self.seen is not None and self.seen.of_pairs:
+            self.notify(
+                "advice is on a target, not on a pair: mu advise --context retrieval-cross-…", markup=False
+            )
+        elif target and self.seen is not None:
             self.mu.action_go("advise", target, self.seen.one.context)
 
     # Selectors

@@ -61,9 +61,14 @@ class MatrixView:
     commonest: Mapping[str, float]
     copies: Mapping[str, str]
 
+    @property
+    def of_pairs(self) -> bool:
+        """Whether rows are embedders and columns pairs of languages, so that no sources are chosen."""
+        return self.one.context.startswith("retrieval/")
+
 
 def wish_of(words: tuple[str, ...]) -> Wish:
-    """Parse `sw-KE`, `home/e5-small`, `home/e5-small dev sw-KE`, in any order.
+    """Parse `sw-KE`, `home/e5-small`, `home/e5-small dev sw-KE`, `retrieval/home ko-en`, in any order.
 
     Raises:
         UsageError: A word is not a context, split or locale.
@@ -77,7 +82,8 @@ def wish_of(words: tuple[str, ...]) -> Wish:
         elif word == "log" or word.removesuffix("-bf16").rpartition("-")[2] in ("test", "dev", "train"):
             given["split"] = word
         else:
-            given["target"] = locales.get(word).tag
+            of_pairs = any(one.startswith("retrieval/") for one in words)
+            given["target"] = word if of_pairs else locales.get(word).tag
     return Wish(**given)
 
 

@@ -1,0 +1,95 @@
+"""Runs of kind `embed`: one embedder trained on pairs or triples, or one per script family."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from merginguriel.config.schema import Config
+from merginguriel.embedding import architecture, training
+from merginguriel.embedding.architecture import Shape
+from merginguriel.embedding.training import RECORD, Settings, Window, ranks
+from merginguriel.errors import UsageError
+from merginguriel.models import build_record
+from merginguriel.models.base_models import embedder_base
+from merginguriel.runs.run_store import Run
+from merginguriel.runs.worker import Outcome, Tell
+from merginguriel.tasks.pairs import Example, read, text_hash
+from merginguriel.workspace import Workspace
+
+from .shared_steps import with_losses
+
+
+@dataclass(frozen=True)
+class EmbedderPlan:
+    """What a run trains. window: where negatives are mined, or None; families: a model per script family."""
+
+    examples: Sequence[Example]
+    shape: Shape
+    settings: Settings
+    window: Window | None
+    teacher: Path | None
+    families: bool
+
+
+def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
+    """Carry out the run."""
+    config, plan = run.config, plan_of(run.config)
+    tell.step("make the base")
+    base, examples = embedder_base(str(config.base), space), plan.examples
+    if plan.window:
+        tell.step("mine negatives")
+        examples = training.mine(architecture.load(base), examples, plan.window)
+    out = Path(config.embed.out) if config.embed.out else space.models / "embed" / run.id
+    parts = training.by_family(examples) if plan.families else {out.name: examples}
+    models = []
+    for number, (name, part) in enumerate(parts.items(), 1):
+        folder = out / name if plan.families else out
+        if not build_record.already(
+            folder, RECORD, training.made_by(base, part, plan.shape, plan.settings, plan.teacher)
+        ):
+            tell.step(f"train {name} ({number} of {len(parts)})")
+            training.train(
+                base, part, folder, plan.shape, plan.settings, teacher=plan.teacher,
+                keep_every=60 * config.embed.checkpoint_minutes,
+                on_parameters=lambda counted: tell.note(trainable(counted)), on_progress=with_losses(tell, name),
+            )  # fmt: skip
+        record = build_record.read(folder / RECORD)
+        kept = {key: record[key] for key in ("parameters", "seconds", "loss", "usage")}
+        models.append({"folder": space.display(folder), "examples": len(part), **kept})
+    context = f"{config.task}/{Path(str(config.base)).name.lower()}"
+    result = {"kind": "embed", "data": text_hash(plan.examples), "context": context, "seed": config.seed}
+    return Outcome({**result, "models": models, "path": space.display(out)})
+
+
+def trainable(counted: dict[str, tuple[int, int]]) -> str:
+    """Return the numbers of trainable parameters of each part in a line."""
+    parts = (f"{part} {own:,} of {total:,}" for part, (own, total) in counted.items())
+    return f"trainable parameters: {', '.join(parts)}"
+
+
+def plan_of(config: Config) -> EmbedderPlan:
+    """Return the plan of a configuration, with its pairs read. Raises MuError for invalid data or options."""
+    given = config.embed
+    shape = Shape(
+        given.pooling, given.head, given.out_dim, given.hidden, given.experts, given.families, given.lora_rank,
+        given.lora_last, given.freeze,
+    )  # fmt: skip
+    settings = Settings(
+        given.loss, given.epochs, given.steps, given.batch_size, given.learning_rate, given.head_learning_rate,
+        given.margin, given.max_tokens, config.seed, given.query_prompt, given.document_prompt,
+    )  # fmt: skip
+    if given.lora_families and not shape.rank:
+        raise UsageError("--lora-families needs a rank.", hint="Add: --lora-rank 16")
+    window = (
+        Window(given.mine, *ranks(given.mine_ranks), given.mine_margin, given.mine_highest)
+        if given.mine
+        else None
+    )
+    examples, teacher = read(Path(str(config.data))), Path(given.teacher) if given.teacher else None
+    if not window:
+        training.check(examples, settings, teacher)
+    return EmbedderPlan(
+        examples, training.with_families(shape, examples), settings, window, teacher, given.lora_families
+    )
