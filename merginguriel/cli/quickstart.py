@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="The whole loop on real models, in a few minutes.")
-@click.option("--target", type=LOCALE, help="The locale to serve. Default: sk-SK.")
+@click.option("--target", type=LOCALE, help="The locale to serve. Default: sr-RS.")
 @click.option("--source", "sources", type=LOCALE, multiple=True,
-              help="A source locale; repeat. Default: cs-CZ, en-US, it-IT, pl-PL.")  # fmt: skip
+              help="A source locale; repeat. Default: cs-CZ, en-US, pl-PL, ru-RU.")  # fmt: skip
 @click.option("--base", default="e5-small", show_default=True,
               help="Base model: e5-small, a folder, or a name on the hub.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(min=1),

@@ -171,10 +171,11 @@ def scores(knowledge: Knowledge) -> list[ScoredAdvice]:
 
 
 def _measures(observation: Observation, entry: LedgerEntry) -> bool:
-    """Return whether a row measures the advised arm: its sources where both name them, its params at least."""
+    """Return whether a row measures the advised arm: its params at least, its sources unless a similarity chooses them."""
     arm, wanted = observation.arm, entry.arm
     same = (arm.method, arm.similarity, arm.k) == (wanted["method"], wanted["similarity"], wanted["k"])
-    sources = not wanted["sources"] or not arm.sources or sorted(wanted["sources"]) == sorted(arm.sources)
+    chosen = arm.similarity or not wanted["sources"] or not arm.sources
+    sources = bool(chosen) or sorted(wanted["sources"]) == sorted(arm.sources)
     return same and sources and set(wanted["params"].items()) <= set(arm.params)
 
 
