@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.command(short_help="The whole loop on real models, in a few minutes.")
 @click.option("--target", type=LOCALE, help="The locale to serve. Default: sr-RS.")
 @click.option("--source", "sources", type=LOCALE, multiple=True,
-              help="A source locale; repeat. Default: cs-CZ, en-US, pl-PL, ru-RU.")  # fmt: skip
+              help="A source locale; repeat. Default: cs-CZ, en-US, it-IT, pl-PL, ru-RU.")  # fmt: skip
 @click.option("--base", default="e5-small", show_default=True,
               help="Base model: e5-small, a folder, or a name on the hub.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(min=1),
@@ -50,7 +50,7 @@ def quickstart(
 ) -> None:
     """Print advice, train sources, try what was advised, merge and compare, log the result, and print the new advice.
 
-    It fine-tunes multilingual-e5-small on Home Assistant sentences in five languages, runs a pilot of its own advice, and
+    It fine-tunes multilingual-e5-small on Home Assistant sentences in six languages, runs a pilot of its own advice, and
     applies four merging methods.
     This takes a few minutes on two cores; after an interruption, the same command continues.
 

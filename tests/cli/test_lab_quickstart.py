@@ -64,7 +64,7 @@ def test_quickstart_refuses_what_cannot_be_a_run(lab):
 def test_a_dry_run_says_what_and_how_long_and_makes_nothing(lab):
     space = lab.space.parent / "fresh"
     ran = lab.mu("quickstart", "--dry-run", "--workspace", space)
-    assert ran.code == 0 and "sr-RS from cs-CZ, en-US, pl-PL, ru-RU" in ran.out and "min" in ran.out
+    assert ran.code == 0 and "sr-RS from cs-CZ, en-US, it-IT, pl-PL, ru-RU" in ran.out and "min" in ran.out
     planned = lab.mu("quickstart", "--dry-run", "--json", "--workspace", space).data
     assert planned["target"] == "sr-RS" and planned["seconds"] > 60
     refused = lab.mu("quickstart", "--dry-run", "--target", "sw-KE", "--workspace", space)
