@@ -34,11 +34,8 @@ if TYPE_CHECKING:
               help="IncTar: the target's own model is one of the sources; ExcTar: it is not.")  # fmt: skip
 @click.option("--context", help="Task and base model, like massive/xlm-roberta-base. Default: from mu.toml.")
 @click.option("--method", help="Consider this method only.")
-@click.option(
-    "--similarity",
-    type=click.Choice(registry.names(models=False, products=False), case_sensitive=False),
-    help="Consider this similarity only.",
-)
+@click.option("--similarity", help="Consider this similarity only.",
+              type=click.Choice(registry.names(models=False, products=False), case_sensitive=False))  # fmt: skip
 @click.option("--k", type=click.IntRange(min=1), help="Consider this number of sources only.")
 @click.option("--min-gain", type=float, help="Smallest gain worth a merge, in pp. Default: from mu.toml.")
 @click.option("--budget", type=int, metavar="N",
@@ -46,20 +43,13 @@ if TYPE_CHECKING:
 @click.option("--no-ensembles", is_flag=True,
               help="Leave out ensembles, which need a forward pass of every source for each input.")  # fmt: skip
 @click.option("--as-of", type=DATE, help="Answer from the knowledge of this day, YYYY-MM-DD.")
-@click.option(
-    "--all",
-    "every",
-    is_flag=True,
-    help="Show every row, claim and alternative, not only one screen; likewise in --json.",
-)
+@click.option("--all", "every", is_flag=True,
+              help="Show every row, claim and alternative, not only one screen; likewise in --json.")  # fmt: skip
 @click.option("--explain", is_flag=True, help="Add a key to the terms of the answer.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.yaml",
               help="Write the recipe as a configuration for mu run.")  # fmt: skip
-@click.option(
-    "--since",
-    metavar="ENTRY",
-    help="Print what changed since before this entry of the log, and by which row.",
-)
+@click.option("--since", metavar="ENTRY",
+              help="Print what changed since before this entry of the log, and by which row.")  # fmt: skip
 @json_option
 @workspace_option
 @click.pass_context
@@ -133,9 +123,9 @@ def advise(
             for answer in answers
         ]
         click.echo(plain("\n\n".join(texts)))
-    for one in found:
-        if one.note:
-            say(plain(one.note))
+    for note in (adviser.problems, *(one.note for one in found)):
+        if note:
+            say(plain(note))
     if save:
         say(plain(f"wrote the recipe to {save}; run it with: mu run {shlex.quote(str(save))}"))
     return ABSTAINED if all(answer.verdict == "unknown" for answer in answers) else 0
@@ -236,17 +226,9 @@ def next_(context: str | None, limit: int, as_json: bool, workspace_path: Path |
         emit([vars(one) for one in found])
         return
     table = [["target", "worth, pp", "cost, pp", "verdict", "arm", "expected"]]
-    table += [
-        [
-            one.target,
-            f"{max(0.0, one.value_pp):.2f}",
-            f"{one.cost_pp:.2f}",
-            one.verdict,
-            one.arm,
-            one.expected,
-        ]
-        for one in found
-    ]
+    for one in found:
+        worth = f"{max(0.0, one.value_pp):.2f}", f"{one.cost_pp:.2f}"
+        table.append([one.target, *worth, one.verdict, one.arm, one.expected])
     click.echo(plain(columns(table)))
     if found and found[0].value_pp > found[0].cost_pp:
         click.echo(plain(f"\nnext  {found[0].command}"))

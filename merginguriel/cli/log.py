@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from merginguriel.errors import UsageError
-from merginguriel.text.evidence import row_cells
+from merginguriel.text.evidence import row_cells, without_items
 
 from .common import DATE, LOCALE, columns, emit, json_option, known, plain, say, space, workspace_option
 from .log_add import add_entry, list_drafts
@@ -53,9 +53,8 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @log.command("list")
 @filters
-@click.option(
-    "--open", "only_open", is_flag=True, help="Plans without an answer, and entries with open questions."
-)
+@click.option("--open", "only_open", is_flag=True,
+              help="Plans without an answer, and entries with open questions.")  # fmt: skip
 @click.option("--rows", "show_rows", is_flag=True, help="List result rows instead of entries.")
 @json_option
 @workspace_option
@@ -185,6 +184,6 @@ def show_entry(entry_id: str, as_json: bool, workspace_path: Path | None) -> Non
     click.echo(f"{entry.id}\n{plain(entry.title)}  ({entry.type}, {entry.date})\n{plain(entry.summary)}")
     for new in knowledge.superseders.get(entry.id, []):
         click.echo(f"corrected by {new}")
-    click.echo(f"\n{plain(entry.body)}")
+    click.echo(f"\n{plain(without_items(entry.body))}")
     if entry.rows:
         click.echo("\nRows as read:\n" + columns([row_cells(r) for r in entry.rows]))

@@ -29,23 +29,16 @@ if TYPE_CHECKING:
               show_default=True, help="As for mu advise.")  # fmt: skip
 @click.option("--context", help="Task and base model, like home/e5-small. Default: from mu.toml.")
 @click.option("--method", help="Try this method only.")
-@click.option(
-    "--min-gain", type=float, help="Differences within it count as equivalent, in pp. Default: from mu.toml."
-)
-@click.option(
-    "--arms", "most", type=click.IntRange(1, 16), default=4, show_default=True, help="Arms at most."
-)
+@click.option("--min-gain", type=float,
+              help="Differences within it count as equivalent, in pp. Default: from mu.toml.")  # fmt: skip
+@click.option("--arms", "most", type=click.IntRange(1, 16), default=4, show_default=True, help="Arms at most.")  # fmt: skip
 @click.option("--budget", type=int, metavar="N", help="Merges and evaluations at most, for each target.")
 @click.option("--no-ensembles", is_flag=True, help="Try merges only.")
 @click.option("--unlabelled", is_flag=True,
               help="Use no labels of the target: compare merges by agreement with the vote of the single models (weak).")  # fmt: skip
-@click.option(
-    "--log", "logs", is_flag=True, help="Write the result and the advice into the log as one entry."
-)
+@click.option("--log", "logs", is_flag=True, help="Write the result and the advice into the log as one entry.")  # fmt: skip
 @click.option("--detach", is_flag=True, help="Run in a process of its own, which outlives this terminal.")
-@click.option(
-    "--dry-run", is_flag=True, help="Print the arms, the cost and the detectable gain; run nothing."
-)
+@click.option("--dry-run", is_flag=True, help="Print the arms, the cost and the detectable gain; run nothing.")  # fmt: skip
 @json_option
 @workspace_option
 def pilot(

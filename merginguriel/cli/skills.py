@@ -333,7 +333,7 @@ def lint(since: str | None, full: bool, as_json: bool, workspace_path: Path | No
     """Check every skill, claim and log entry: form, units, references, and wording stronger than the evidence.
 
     If nothing has changed since the last call, its result is printed again. Exit code 1 if there is a problem. Changes
-    that `mu skills propose` has are counted on standard error and are no problem.
+    that entries added here suggest to the skills are counted on standard error and are no problem.
     """
     from merginguriel.knowledge.lint.runner import cached_problems
     from merginguriel.knowledge.skills.proposals import count

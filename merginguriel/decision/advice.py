@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from math import inf
+from math import inf, sqrt
 from typing import NamedTuple
 
+from merginguriel import stats
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.rows import AGREEMENT, ResultRow, metric_of
 from merginguriel.metrics import registry as metrics
@@ -128,6 +129,7 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
 
 CALIBRATED = 0.85  # share of gains that 90% intervals must contain
 CALIBRATED_TARGETS = 5  # on at least so many targets
+LEAVE_AT = 0.8  # P(more than a confirmed arm) from which one without own rows is advised instead
 
 
 def _holds(calibration: Calibration | None) -> bool:
@@ -222,11 +224,18 @@ def arms(known: QuestionEvidence, question: Question) -> list[Candidate]:
 
 
 def _first(candidates: list[Candidate], question: Question, *, calibrated: bool) -> list[Candidate]:
-    """Return the candidates with a proven one first, if it is expected to gain almost as much as the best."""
-    least = candidates[0].estimate.mean_pp - question.min_gain_pp
+    """Return the candidates with a proven one first, if it is expected to gain almost as much as the best.
+
+    One that was confirmed comes first unless the best gains more with P of `LEAVE_AT`.
+    """
+    best = candidates[0].estimate
     for i, candidate in enumerate(candidates):
         grounds = _grounds(candidate, known=True, calibrated=calibrated)
-        near = candidate.estimate.mean_pp >= least and not candidate.passed_over
+        own, margin = candidate.estimate, question.min_gain_pp
+        if candidate.confirmed:
+            variance = best.sd_pp**2 + own.sd_pp**2 - best.sd_pp * own.sd_pp  # half of it is the target's
+            margin = max(margin, stats.NORMAL.inv_cdf(LEAVE_AT) * sqrt(variance))
+        near = own.mean_pp >= best.mean_pp - margin and not candidate.passed_over
         if (
             near
             and candidate.runnable >= candidates[0].runnable
@@ -262,9 +271,7 @@ def _candidate(
     rows = tuple(o.row for o in own)
     # The first choice of a pilot, or the only arm: its items did not choose it among others.
     alone = len(known.learned.by_target.get((question.context, question.target), {})) == 1
-    confirmed = any(
-        row.metric != AGREEMENT and (alone or (row.run or "").startswith("pilot-")) for row in rows
-    )
+    confirmed = any(o.kind != AGREEMENT and (alone or o.piloted) for o in own)
     return Candidate(arm, estimate, rows, confirmed=confirmed, runnable=question.can_run(arm), lead_pp=ahead)
 
 

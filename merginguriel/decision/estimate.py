@@ -296,7 +296,7 @@ def predict(
     own = winner = weight = 0.0
     if cell is not None:
         measured = cell.gain_pp
-        if measured > start:
+        if measured > start and not any(o.piloted for o in rows or ()):
             count = 1 + len({o.arm for o in rest})
             luck = stats.NORMAL.inv_cdf(
                 (count - 0.375) / (count + 0.25)

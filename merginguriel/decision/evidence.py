@@ -88,7 +88,13 @@ class Observation:
     gap: Gap | None = None
     lead_pp: float | None = None  # best single model − mean of the arm's sources, pp; None: unknown
 
+    @property
+    def piloted(self) -> bool:
+        """Whether it is the confirmation of a pilot, on items with labels that did not choose the arm."""
+        return self.kind != AGREEMENT and (self.row.run or "").startswith("pilot-")
 
+
+Effect = tuple[ResultRow, Arm, float, float]  # a gain over the mean of the sources, pp, and its variance
 Column = Mapping[str, float]  # source → accuracy on one target, a fraction
 
 
@@ -105,14 +111,14 @@ def is_ensemble(method: str) -> bool:
 
 def with_joint(rows: Sequence[ResultRow], mode: str) -> list[ResultRow]:
     """Return the rows, and for each joint model that a merge was compared with, its row against the merge's baseline."""
-    beaten = {
-        row.measurement(): row
-        for row in rows
-        if row.mode == mode and row.baseline_kind in (GOAL[mode], BEST_OF_ALL)
-    }
+    joint = [row for row in rows if row.baseline_kind == JOINT and row.mode == mode]
+    places = {(row.context, row.target) for row in joint}
+    goals = GOAL[mode], BEST_OF_ALL
+    here = (row for row in rows if (row.context, row.target) in places)
+    beaten = {row.measurement(): row for row in here if row.mode == mode and row.baseline_kind in goals}
     found = []
-    for row in rows:
-        goal = beaten.get(row.measurement()) if row.baseline_kind == JOINT and row.mode == mode else None
+    for row in joint:
+        goal = beaten.get(row.measurement())
         if goal is not None and row.baseline is not None:
             found.append(
                 replace(
@@ -141,9 +147,12 @@ def observations(
     show how far the best source is above that mean (the gap), effect − gap estimates the gain, with the gap's variance
     added. `known`: `columns` of the rows, where they were read already.
     """
+    kinds = (GOAL[mode], BEST_OF_ALL, "source_mean") if mode == "ExcTar" else (GOAL[mode],)
     every = distinct(
-        row for row in with_joint(rows, mode) if row.mode == mode and row.status == "current" and is_arm(row)
-    )
+        row for row in with_joint(rows, mode)
+        if row.mode == mode and row.status == "current" and is_arm(row)
+        and (row.baseline_kind in kinds or row.metric == "merging_effect")
+    )  # fmt: skip
     arms = [arm_of(row) for row in every]
     usable = [(row, arm) for row, arm in zip(every, arms, strict=True) if not excluded(arm)]
     means = {row.measurement(): row.baseline for row, _ in usable if row.baseline_kind == "source_mean"}
@@ -151,7 +160,7 @@ def observations(
     # Where the best of all models was recorded beside the best of the sources, that is what a merge has to beat.
     strict = {row.measurement() for row, _ in usable if row.baseline_kind == BEST_OF_ALL}
     found: list[Observation] = []
-    effects: dict[object, Observation] = {}
+    effects: list[Effect] = []
     for row, arm in usable:
         difference, variance = row.gain_pp, row.variance_pp
         beaten = row.baseline_kind == GOAL[mode] and not (
@@ -164,25 +173,28 @@ def observations(
             )
             found.append(Observation(row, arm, difference, variance, "gain", lead_pp=lead))
         elif mode == "ExcTar" and row.baseline_kind == "source_mean" and difference is not None and row.n:
-            effects.setdefault((arm, row.seed), Observation(row, arm, difference, variance or 0.0, "effect"))
+            effects.append((row, arm, difference, variance or 0.0))
         elif mode == "ExcTar" and row.metric == "merging_effect" and row.n:
             # The accuracies were not recorded; ½ is the accuracy with the largest variance.
-            effects.setdefault((arm, row.seed), Observation(row, arm, row.value, 1e4 * 0.5 / row.n, "effect"))
-    if not effects:
-        return found
-    measured = {_setting(observation.arm) for observation in found}
-    gaps = _gaps(found, effects.values())
-    for effect in effects.values():
-        gap = next((gaps[key] for key in _gap_keys(effect.arm) if key in gaps), None)
-        if gap is not None and _setting(effect.arm) not in measured:
-            found.append(
-                replace(
-                    effect,
-                    gain_pp=effect.gain_pp - gap.mean_pp,
-                    variance=effect.variance + gap.variance,
-                    gap=gap,
-                )
-            )
+            effects.append((row, arm, row.value, 1e4 * 0.5 / row.n))
+    return found + _inferred(found, effects)
+
+
+def _inferred(gains: Sequence[Observation], effects: Iterable[Effect]) -> list[Observation]:
+    """Return gains inferred from effects, of recipes that have no gain on the target."""
+    measured = {_setting(gain.arm) for gain in gains}
+    lacking = {arm.context for _, arm, _, _ in effects if _setting(arm) not in measured}
+    first: dict[object, Observation] = {}
+    for row, arm, effect, variance in effects:
+        if arm.context in lacking:
+            first.setdefault((arm, row.seed), Observation(row, arm, effect, variance, "effect"))
+    gaps = _gaps([gain for gain in gains if gain.arm.context in lacking], first.values())
+    found = []
+    for o in first.values():
+        gap = next((gaps[key] for key in _gap_keys(o.arm) if key in gaps), None)
+        if gap is not None and _setting(o.arm) not in measured:
+            gain = o.gain_pp - gap.mean_pp
+            found.append(replace(o, gain_pp=gain, variance=o.variance + gap.variance, gap=gap))
     return found
 
 

@@ -107,9 +107,8 @@ def would_change(
     elif verdict == "pilot":
         need = needed_again(best.estimate, trial.variance, least)
         found.append(
-            f"{best.arm.label} measured again, on development data or from models trained with other seeds "
-            f"(n = {trial.n:,}, paired): {pp(need, unit=unit)} or more would say merge, for then the expected gain is "
-            f"{least:g} {unit} or more, and P(gain > 0) {MERGE_AT:g} or more"
+            f"{pp(need, unit=unit)} or more of {best.arm.method} with other seeds or on development data (n = {trial.n:,}, "
+            f"paired): the expected gain is then {least:g} {unit} or more, and P(gain > 0) {MERGE_AT:g} or more"
         )
     elif verdict == "no-merge":
         found.append(f"a merge for {question.target} that gains more than {least:g} {unit}, outside noise")
@@ -184,6 +183,8 @@ def next_steps(
         remark = "and other locales that may be sources" if chosen.missing else ""
         steps.append(Next(f"mu train {models}{where}", remark))
     here = len({*lab.trained, *chosen.untrained} - {target}) if lab else 0
+    if lab and not here and chosen.missing:
+        return [Next(f"mu train --locale all{where}", "one model per locale; --locale LOCALE for some")]
     if verdict == "pilot" and here >= max(arm.k or 2, 2):
         mode = "" if question.mode == "ExcTar" else f" --mode {question.mode}"
         trial = f"mu pilot --target {target}{mode} --context {question.context}"

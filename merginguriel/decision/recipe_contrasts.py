@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
 from typing import NamedTuple, Protocol
 
 from .estimate import SLOPE, SMALLEST_SPREAD, SPREAD, SPREAD_DF, Estimate
@@ -116,7 +115,9 @@ def _shrunk(cells: Mapping[Key, float]) -> dict[Combination, float]:
     }
     if not rests or free <= 0:
         return {r: means[r.method] for r in effects}
-    noise = max(median(rests) / 0.455 * len(rests) / free, LEAST_NOISE)
+    middle, half = sorted(rests), len(rests) // 2
+    median = (middle[half] + middle[~half]) / 2
+    noise = max(median / 0.455 * len(rests) / free, LEAST_NOISE)
     between = weight = 0.0
     for method, found in methods.items():
         total = sum(recipes[r] for r in found)

@@ -134,11 +134,18 @@ class Knowledge:
     def standings(self) -> dict[str, ClaimStanding]:
         """Map claim ids to derived statuses; computed once for the same texts."""
         key = vars(self).get(KEY)
-        result = kept.recall(self.space.root, key, "statuses") if key else None
-        if result is None:
-            result = {claim.id: self._standing(claim) for claim in self.claims}
-            if key:
-                kept.remember(self.space.root, key, result, "statuses")
+        if key and (stored := kept.recall(self.space.root, key, "statuses")) is not None:
+            return {
+                claim: ClaimStanding(status, reason, mean, se, tuple(self.by_row[ref] for ref in refs))
+                for claim, (status, reason, mean, se, refs) in stored.items()
+            }
+        result = {claim.id: self._standing(claim) for claim in self.claims}
+        if key:  # rows by their ids: reading them twice would take longer than the answer
+            stored = {
+                claim: (now.status, now.reason, now.mean_pp, now.se_pp, [row.ref for row in now.rows])
+                for claim, now in result.items()
+            }
+            kept.remember(self.space.root, key, stored, "statuses")
         return result
 
     def _standing(self, claim: Claim) -> ClaimStanding:

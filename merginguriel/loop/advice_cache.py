@@ -31,7 +31,7 @@ PROGRAM = ("decision", "knowledge", "loop", "merging/methods", "metrics", "simil
 
 @dataclass(frozen=True)
 class Answer:
-    """Advice, and a note: files with problems, a matrix that the log lacks."""
+    """Advice, and a note on a matrix that the log lacks."""
 
     advice: Advice
     note: str | None
@@ -60,6 +60,13 @@ class Adviser:
         self._knowledge: Knowledge | None = None
 
     @property
+    def problems(self) -> str:
+        """Number of problems of the files and the command that lists them; '' for none. No such answer is cached."""
+        from merginguriel.knowledge.problems import summary
+
+        return summary(self._knowledge.problems) if self._knowledge else ""
+
+    @property
     def knowledge(self) -> Knowledge:
         """The workspace's knowledge, read once."""
         from merginguriel.knowledge.base import load
@@ -75,22 +82,20 @@ class Adviser:
             target: The target.
             options: Those of `advise_request.question`.
         """
-        key = self._key(target, options)
+        if options.get("min_gain") is None:
+            options["min_gain"] = float(str(self.space.settings["min_gain_pp"]))
+        key = self._key(target, {"ensembles": True, **options})
         place = cache.folder("advice") / f"{key}.pickle"
         data = cache.read(place)
         found = None if data is None else _loaded(data)
         if found is not None:
             return found
-        from merginguriel.knowledge.problems import summary
-
         from . import advise_request, ledger
 
         question = advise_request.question(self.knowledge, target, as_of=self.as_of, **options)
         advice = ledger.answered(self.knowledge, question)
         note = advise_request.unlogged_note(self.knowledge, question)
-        if self.knowledge.problems:  # printed with every answer, so that it is not cached
-            return Answer(advice, "\n".join(filter(None, (summary(self.knowledge.problems), note))))
-        if self._settled:
+        if self._settled and not self.problems:
             cache.write(place, pickle.dumps((advice, note), protocol=5), keep=KEPT)
         return Answer(advice, note)
 
@@ -137,9 +142,15 @@ def _stamp(path: Path) -> str:
 def _loaded(data: bytes) -> Answer | None:
     """Return a cached answer; None for a damaged file."""
     try:
-        advice, note = AdviceUnpickler(io.BytesIO(data)).load()
-    except (ValueError, EOFError, ArithmeticError, pickle.UnpicklingError):
+        return Answer(*AdviceUnpickler(io.BytesIO(data)).load())
+    except (
+        ValueError,
+        EOFError,
+        ArithmeticError,
+        AttributeError,
+        ImportError,
+        LookupError,
+        TypeError,
+        pickle.UnpicklingError,
+    ):
         return None
-    except (AttributeError, ImportError, IndexError, KeyError, TypeError):
-        return None
-    return Answer(advice, note)

@@ -62,10 +62,7 @@ def question(
     measured = any((r.context, r.target) == (about, target) for r in knowledge.rows)
     lab = capabilities.lab(space, about, target, measured=measured)
     if context is not None:
-        known(
-            "context", context, {*_contexts(knowledge), HOME},
-            "For a new one, first: mu base --task TASK --base BASE, or set context in mu.toml.",
-        )  # fmt: skip
+        _check_known(context, {*_contexts(knowledge), HOME})
     if method is not None:
         known("method", method, {r.method for r in knowledge.rows if r.mode != "-"} | set(lab.methods))
     return Question(
@@ -94,8 +91,20 @@ def choices(knowledge: Knowledge) -> tuple[list[str], list[str]]:
 
 
 def _contexts(knowledge: Knowledge) -> set[str]:
-    logged = {row.context for row in knowledge.rows}
-    return {*logged, *capabilities.contexts(knowledge.space), str(knowledge.space.settings["context"])}
+    """Return the contexts of the log, of models here and of mu.toml, and those of named tasks with the base of mu.toml."""
+    from merginguriel.tasks import named  # most questions name no context
+
+    usual = str(knowledge.space.settings["context"])
+    own = {f"{name}/{usual.partition('/')[2]}" for name in named.read(knowledge.space)}
+    return {usual, *own, *(row.context for row in knowledge.rows), *capabilities.contexts(knowledge.space)}
+
+
+def _check_known(context: str, contexts: set[str]) -> None:
+    """Raise UsageError for a context whose task or base model is in none of `contexts`; their pair may be new."""
+    task, _, base = context.partition("/")
+    tasks, _, bases = zip(*(one.partition("/") for one in contexts), strict=True)
+    if task not in tasks or base not in bases:
+        known("context", context, contexts, "For a new base model, first: mu base --task TASK --base BASE.")
 
 
 def check_k(k: int, context: str) -> None:

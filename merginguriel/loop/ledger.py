@@ -16,7 +16,6 @@ from typing import Any
 from merginguriel.decision.advice import Advice, Question, advise, read
 from merginguriel.decision.evidence import Observation
 from merginguriel.decision.gains import pool
-from merginguriel.errors import UsageError
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.locales import table
 from merginguriel.study import capabilities
@@ -102,8 +101,7 @@ def record(space: Workspace, question: Question, advice: Advice) -> None:
         line = json.dumps(asdict(found), ensure_ascii=False) + "\n"
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            # One write to a file opened to append is not torn by another.
-            os.write(file, line.encode("utf-8"))
+            os.write(file, line.encode("utf-8"))  # one write to a file opened to append is not torn
         finally:
             os.close(file)
 
@@ -186,14 +184,8 @@ def _score(entry: LedgerEntry, own: Sequence[Observation], every: Sequence[Obser
     width = Z90 * sqrt(_sd(entry) ** 2 + variance)
     best = max(0.0, *(o.gain_pp for o in every))
     paid = {"merge": gain, "ensemble": gain, "no-merge": 0.0}.get(entry.verdict)
-    return ScoredAdvice(
-        entry=entry,
-        gain_pp=gain,
-        se_pp=sqrt(variance),
-        inside90=abs(gain - entry.mean_pp) <= width,
-        regret_pp=None if paid is None else max(best - paid, 0.0),
-        refs=tuple(o.row.ref for o in own),
-    )
+    regret, inside = None if paid is None else max(best - paid, 0.0), abs(gain - entry.mean_pp) <= width
+    return ScoredAdvice(entry, gain, sqrt(variance), inside, regret, tuple(o.row.ref for o in own))
 
 
 @dataclass(frozen=True)
@@ -220,10 +212,9 @@ def buckets(found: Sequence[ScoredAdvice]) -> list[Bucket]:
     """Return the buckets that have advice."""
     parts = []
     for low, high in pairwise(BUCKETS):
-        inside = [
-            one for one in found if low <= one.entry.p_positive < high or one.entry.p_positive == high == 1.0
-        ]
-        if inside:
+        if inside := [
+            one for one in found if low <= one.entry.p_positive < high or one.entry.p_positive == high == 1
+        ]:
             parts.append(bucket(inside, low, high))
     return parts
 
@@ -233,33 +224,16 @@ def bucket(found: Sequence[ScoredAdvice], low: float = 0.0, high: float = 1.0) -
     pairs = [(one.entry.p_positive, one.gain_pp > 0) for one in found]
     n = len(pairs)
     likely = [min(max(p if gained else 1 - p, CLOSE), 1 - CLOSE) for p, gained in pairs]
-    return Bucket(
-        low,
-        high,
-        n,
-        sum(p for p, _ in pairs) / n,
-        sum(gained for _, gained in pairs) / n,
-        sum((p - gained) ** 2 for p, gained in pairs) / n,
-        -sum(log(p) for p in likely) / n,
-    )
+    stated, gained = sum(p for p, _ in pairs) / n, sum(gained for _, gained in pairs) / n
+    brier = sum((p - gained) ** 2 for p, gained in pairs) / n
+    return Bucket(low, high, n, stated, gained, brier, -sum(log(p) for p in likely) / n)
 
 
 def before(knowledge: Knowledge, entry: str) -> Knowledge:
-    """Return the knowledge without an entry and those of later days.
-
-    Args:
-        entry: Id of the entry, or the beginning of one.
-
-    Raises:
-        UsageError: No entry, or several, have this name.
-    """
-    named = [one for one in knowledge.entries if one.id.startswith(entry)]
-    if len(named) != 1:
-        many = f"{len(named)} entries begin with" if named else "no entry is called"
-        raise UsageError(f"{many} {entry!r}.", hint="List them with: mu log list")
-    day = named[0].id[:10]
-    earlier = tuple(one for one in knowledge.entries if one.id[:10] <= day and one != named[0])
-    return Knowledge(knowledge.space, knowledge.skills, earlier, f"before {named[0].id}")
+    """Return the knowledge without an entry, named by its id or the beginning of one, and those of later days."""
+    named = knowledge.entry(entry)
+    earlier = tuple(one for one in knowledge.entries if one.id[:10] <= named.id[:10] and one != named)
+    return Knowledge(knowledge.space, knowledge.skills, earlier, f"before {named.id}")
 
 
 @dataclass(frozen=True)

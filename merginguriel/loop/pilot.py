@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -166,7 +165,7 @@ def planned(
         elif found.setdefault(repr(table), (table, rival))[1] is rival and len(found) == 1:
             order = rivals(every, rival.place, known.found, question.min_gain_pp)
     if not found:
-        raise nothing_to_run(knowledge.space, question)
+        raise nothing_to_run(knowledge.space, question, advice)
     notes = [WEAK] if unlabelled else []
     if skipped and skipped[0] == advice.recipe.label:
         notes.append(f"{skipped[0]} was advised and cannot be run with the models trained here")
@@ -240,14 +239,13 @@ def table_of(known: QuestionEvidence, candidate: Candidate, question: Question) 
     return table
 
 
-def nothing_to_run(space: Workspace, question: Question) -> MuError:
-    """Return the error for a target whose arms need models that are not here."""
+def nothing_to_run(space: Workspace, question: Question, advice: Advice) -> MuError:
+    """Return the error for a target whose arms need models that are not here, with the next step of its advice."""
     trained = sorted(capabilities.trained(space, question.context) - {question.target})
-    task, _, base = question.context.partition("/")
     return MuError(
         f"no arm for {question.target} can be run with the models of {question.context} trained here: "
         f"{', '.join(trained) or 'none'}.",
-        hint=f"Train sources first: mu train --locale de-DE --locale sv-SE --task {task} --base {shlex.quote(base)}",
+        hint="\n".join(f"First: {step.command}" for step in advice.next[:1] if step.command),
     )
 
 

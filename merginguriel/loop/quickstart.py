@@ -18,6 +18,7 @@ from merginguriel.config.run_config import changed
 from merginguriel.config.schema import Config, Training
 from merginguriel.decision.advice import Advice, Question, advise
 from merginguriel.decision.advice_diff import changes
+from merginguriel.decision.evidence import is_arm
 from merginguriel.errors import MuError, UsageError
 from merginguriel.evaluation.baselines import Baseline
 from merginguriel.evaluation.nxn import Matrix, load
@@ -32,16 +33,17 @@ from merginguriel.runs.kinds.shared_steps import baselines_of
 from merginguriel.runs.run_store import Run
 from merginguriel.study import capabilities, item_file
 from merginguriel.study.results import compare_all, comparison_dict, comparison_of, words
-from merginguriel.study.study import Study
+from merginguriel.study.study import Study, make_base
 from merginguriel.tasks.registry import TaskData
-from merginguriel.text.numbers import pp
+from merginguriel.text.numbers import count, pp
 from merginguriel.version import measured_by
 
 from . import dedupe, entry_draft, ledger, pilot
+from .entry_effect import repeats
 from .quickstart_time import Pace, expected
 
-TARGET = "da-DK"
-SOURCES = ("de-DE", "en-US", "nb-NO", "sv-SE")
+TARGET = "sr-RS"  # not in the shipped log, so that a measurement there moves the advice
+SOURCES = ("cs-CZ", "en-US", "it-IT", "pl-PL", "ru-RU")
 METHODS: tuple[tuple[str, dict[str, float], str | None], ...] = (
     ("average", {}, None),
     ("linear", {}, "REAL"),
@@ -96,9 +98,7 @@ class QuickstartResult:
     matrix: Matrix
     baselines: dict[str, Baseline]
     merges: tuple[Merged, ...]
-    pilot: (
-        dict[str, Any] | None
-    )  # result of the pilot; None where no advised arm can be run with these sources
+    pilot: dict[str, Any] | None  # its result; None where no advised arm can be run with these sources
     entry: Entry
     figure: Path
     table: Path
@@ -120,20 +120,13 @@ class QuickstartResult:
             "target": self.target,
             "sources": list(self.sources),
             "metric": self.metric.name,
-            self.metric.name: {
-                s: {t: self.matrix.value(s, t) for t in self.matrix.targets} for s in self.matrix.sources
-            },
+            self.metric.name: {s: {t: self.matrix.value(s, t) for t in self.matrix.targets} for s in self.matrix.sources},
             "n": dict(zip(self.matrix.targets, map(int, self.matrix.n), strict=True)),
-            "baselines": {
-                k: {"model": b.model, "value": b.value, "note": b.note} for k, b in self.baselines.items()
-            },
+            "baselines": {k: {"model": b.model, "value": b.value, "note": b.note} for k, b in self.baselines.items()},
             "merges": [
                 {
-                    "method": m.method,
-                    "similarity": m.similarity,
-                    m.metric.name: m.value,
-                    "compared": {kind: comparison_dict(c) for kind, c in m.compared.items()},
-                    "path": str(m.path),
+                    "method": m.method, "similarity": m.similarity, m.metric.name: m.value,
+                    "compared": {kind: comparison_dict(c) for kind, c in m.compared.items()}, "path": str(m.path),
                 }
                 for m in self.merges
             ],
@@ -145,7 +138,7 @@ class QuickstartResult:
             "figure": str(self.figure),
             "matrix": str(self.table),
             "seconds": round(self.seconds, 1),
-        }
+        }  # fmt: skip
 
 
 def run(
@@ -165,15 +158,18 @@ def run(
     pace = Pace(expected(steps, len(everyone), len(METHODS)))
 
     @contextmanager
-    def step(name: str, title: str) -> Iterator[Progress]:
+    def step(name: str, title: str, parts: int = 1) -> Iterator[Progress]:
         tell.step(steps.index(name) + 1, len(steps), title)
-        clock = time.monotonic()
+        clock, part, last = time.monotonic(), 0, 0.0
 
         def progress(done: float, total: float, text: str) -> None:
+            nonlocal part, last
             if not total:
                 tell.note(text)
                 return
-            tell.progress(done / total, text, pace.left(name, done / total))
+            part, last = part + (done / total < last), done / total
+            share = min((part + last) / parts, 1.0)
+            tell.progress(share, text, pace.left(name, share, time.monotonic() - clock))
 
         yield progress
         seconds = time.monotonic() - clock
@@ -191,15 +187,20 @@ def run(
         before = advise(_known_before(study, ids), question)
         ledger.record(study.space, question, before)
         tell.note(before.summary)
+    with step("base", f"make the base {study.base_name}") as progress:
+        make_base(study, progress)
     for locale, config in zip(everyone, trainings, strict=True):
         role = "the target's own model, as a baseline" if locale == target else "source"
         with step(f"train {locale}", f"fine-tune {locale} ({role})") as progress:
             worker.carry_out(study.space, config, progress)
-    with step("score", f"score {len(everyone)} models on {len(everyone)} locales") as progress:
+    n = len(everyone)
+    with step("score", f"score {n} models on {n} locales", len(scoring.splits)) as progress:
         scored = worker.carry_out(study.space, scoring, progress)
-    with step("pilot", "try what was advised, and confirm the best once on test items") as progress:
+    with step(
+        "pilot", "try what was advised, and confirm the best on test items", PILOT_ARMS + 2
+    ) as progress:
         tried = _pilot(study, question, ids, epochs, tell, progress)
-    with step("merge", f"merge {len(chosen)} sources by {len(METHODS)} methods, and compare") as progress:
+    with step("merge", f"merge {len(chosen)} sources by {len(METHODS)} methods", len(METHODS)) as progress:
         runs = [worker.carry_out(study.space, config, progress) for config in merges]
     table = study.table("test")
     with step("write", "write the result into the log"):
@@ -208,9 +209,13 @@ def run(
             study, target, scored, written, table.with_suffix(".png")
         )
     with step("ask again", "ask for advice again"):
-        after = advise(knowledge.load(study.space), question)
+        known = knowledge.load(study.space)
+        after = advise(known, question)
+        changed_by = changes(before, after)
+        if same := [old for new, old in repeats(known, entry.id) if is_arm(known.by_row[new])]:
+            changed_by.append(f"{count(len(same), 'row')} repeat earlier ones and do not count: {same[0]}")
     return QuickstartResult(
-        study, target, chosen, before, after, changes(before, after), load(scored.folder / "nxn-test.csv"),
+        study, target, chosen, before, after, changed_by, load(scored.folder / "nxn-test.csv"),
         {kind: found for one in runs for kind, found in baselines_of(one).items()}, tuple(merged(one) for one in runs), run_store.result(tried) if tried else None, entry, table.with_suffix(".png"), table,
         time.monotonic() - started,
     )  # fmt: skip
@@ -219,7 +224,7 @@ def run(
 def steps_of(everyone: Sequence[str]) -> list[str]:
     """Return the names of the steps, with a training for each locale."""
     trained = [f"train {locale}" for locale in everyone]
-    return ["ask", *trained, "score", "pilot", "merge", "write", "ask again"]
+    return ["ask", "base", *trained, "score", "pilot", "merge", "write", "ask again"]
 
 
 def data_of(study: Study, target: str, sources: Iterable[str]) -> dict[str, TaskData]:
@@ -244,18 +249,11 @@ def configurations(
     scoring = changed(common, kind="nxn", sources=everyone, locales=everyone)
     merges = [
         changed(
-            common,
-            kind="merge",
-            target=target,
-            sources=tuple(sources),
-            method=method,
-            params=params,
-            similarity=similarity,
-            ensembles=False,
-            keep=True,
+            common, kind="merge", target=target, sources=tuple(sources), method=method, params=params,
+            similarity=similarity, ensembles=False, keep=True,
         )
         for method, params, similarity in METHODS
-    ]
+    ]  # fmt: skip
     return trainings, scoring, merges
 
 
@@ -318,18 +316,11 @@ def write_entry(study: Study, target: str, scored: Run, runs: Sequence[Run], fig
     questions = ("Open questions", f"- [open] Does the best recipe hold for {target} with another seed?")
     draft = replace(
         begun,
-        title=f"Merging for {target} on Home Assistant intents"
-        if study.task == "home"
-        else f"Merging for {target}",
-        context=study.context,
-        metric=rows[0].metric,
-        seed=str(study.seed),
-        code=measured_by(),
-        tags=f"quickstart, {target}",
-        origin=f"mu quickstart; {origin}",
-        sections=(*begun.sections, questions),
+        title=f"Merging for {target}" + (" on Home Assistant intents" if study.task == "home" else ""),
+        context=study.context, metric=rows[0].metric, seed=str(study.seed), code=measured_by(),
+        tags=f"quickstart, {target}", origin=f"mu quickstart; {origin}", sections=(*begun.sections, questions),
         rows=tuple(rows),
-    )
+    )  # fmt: skip
     value = "Accuracy" if rows[0].metric == "accuracy" else rows[0].metric
     unit = "in percent" if find(rows[0].metric).unit.percent else "× 100"
     caption = f"{value} {unit} of every model (row) on every test set (column)"

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 
 # Seconds on two cores of a 2024 server, for the first estimate; corrected by what each step really takes.
 SECONDS = {"base": 20.0, "train": 12.0, "score": 14.0, "pilot": 20.0, "merge": 4.0}
+STATED = 20.0  # seconds of work at the expected speed, beside what was seen
 
 
 @dataclass
 class Pace:
-    """Estimate of the time left: expected seconds of the coming steps, scaled by how the finished ones compared."""
+    """Estimate of the time left: expected seconds of the work to come, scaled by the speed so far."""
 
     expected: dict[str, float]
-    spent: float = 0.0
-    planned: float = 0.0
+    spent: float = STATED
+    planned: float = STATED
     done: set[str] = field(default_factory=set)
 
     def finish(self, step: str, seconds: float, *, skipped: bool = False) -> None:
@@ -25,16 +26,14 @@ class Pace:
             self.spent += seconds
             self.planned += self.expected[step]
 
-    def left(self, step: str, share: float) -> float:
-        """Return the seconds left when `share` of `step` is done."""
+    def left(self, step: str, share: float, seconds: float) -> float:
+        """Return the seconds left when `share` of `step` is done, after `seconds` of it."""
         rest = sum(s for name, s in self.expected.items() if name not in self.done and name != step)
         rest += self.expected[step] * (1 - share)
-        return rest * (self.spent / self.planned if self.planned else 1.0)
+        return rest * (self.spent + seconds) / (self.planned + self.expected[step] * share)
 
 
 def expected(steps: Sequence[str], models: int, merges: int) -> dict[str, float]:
-    """Return the seconds that each step should take on two cores; the first training makes the base too."""
+    """Return the seconds that each step should take on two cores."""
     times = {"score": models, "merge": merges}
-    found = {step: SECONDS.get(step.partition(" ")[0], 0.2) * times.get(step, 1) for step in steps}
-    first = next(step for step in steps if step.startswith("train "))
-    return found | {first: found[first] + SECONDS["base"]}
+    return {step: SECONDS.get(step.partition(" ")[0], 0.2) * times.get(step, 1) for step in steps}

@@ -6,7 +6,6 @@ numpy inside its functions: reading the log needs the registry and no arrays.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
@@ -177,6 +176,8 @@ def find(name: str) -> Metric:
     _load()
     if name in _registry:
         return _registry[name]
+    import difflib
+
     near = difflib.get_close_matches(name, _registry, n=1, cutoff=0.4)
     hint = f"Did you mean {near[0]}?\n" if near else ""
     raise UsageError(f"unknown metric {name!r}.", hint=f"{hint}Metrics: {', '.join(metrics())}.")

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LEGEND", "LINES", "WORDS", "Row", "RowLink", "lay_out", "render", "short_ref"]
 
-# Lines of a row of the short form that may have more than one.
+# Lines of a row of the short form where not all of it fits; 1 of the others.
 LONGEST = {"sources": 2, "to beat": 2, "why": 2}
+Part = tuple[str, list[str]]  # label of a row, and its lines; "": not shortened
 _JOIN = "\N{NO-BREAK SPACE}"  # a line is not broken here; printed as a blank
 WIDTH = 80  # of a pipe; a terminal has its own
 MARGIN = 12  # where text begins, right of the labels
@@ -100,25 +101,30 @@ def render(advice: Advice, *, every: bool = False, width: int = WIDTH, explain: 
         width: Columns; only commands and ids are longer.
     """
     layout = lay_out(advice, every=every)
-    verdict = wrap(layout.word, layout.headline, width)
-    verdict += wrap("", f" {_JOIN}".join(text.replace(" ", _JOIN) for text in layout.figures), width)
-    for row in layout.verdict:
-        verdict += shorten(wrap("", f"{row.label}: {row.text}", width), row.label, width, every=every)
-    blocks = [[layout.title], verdict, *(_lines(section, width, every=every) for section in layout.sections)]
+    head = wrap(layout.word, layout.headline, width)
+    head += wrap("", f" {_JOIN}".join(text.replace(" ", _JOIN) for text in layout.figures), width)
+    verdict = [(row.label, wrap("", f"{row.label}: {row.text}", width)) for row in layout.verdict]
+    blocks: list[list[Part]] = [[("", [layout.title])], [("", head), *verdict]]
+    blocks += (_parts(section, width) for section in layout.sections)
+    if not every:
+        _fit(blocks, width)
     if explain:
-        blocks.append([line for word, text in LEGEND for line in wrap(word, text, width)])
-    return "\n\n".join("\n".join(block) for block in blocks)
+        blocks.append([("", wrap(word, text, width)) for word, text in LEGEND])
+    return "\n\n".join("\n".join(line for _, lines in block for line in lines) for block in blocks)
 
 
-def shorten(lines: list[str], label: str, width: int, *, every: bool) -> list[str]:
-    """Return the lines of a row, in the short form at most `LONGEST`, with a mark where text is left out."""
-    most = LONGEST.get(label, 1)
-    if every or len(lines) <= most:
-        return lines
-    last = lines[most - 1]
-    while len(last) + 2 > width and " " in last.strip():
-        last = last.rpartition(" ")[0]
-    return [*lines[: most - 1], f"{last.rstrip(' ,;:')} …"]
+def _fit(blocks: list[list[Part]], width: int) -> None:
+    """Shorten rows to `LONGEST`, the last first, with a mark where text is left out, until all are `LINES` lines."""
+    over = sum(len(lines) for block in blocks for _, lines in block) + len(blocks) - 1 - LINES
+    for block in reversed(blocks):
+        for at, (label, lines) in reversed([*enumerate(block)]):
+            most = max(LONGEST.get(label, 1), len(lines) - over)
+            if over > 0 and label and len(lines) > most:
+                last = lines[most - 1]
+                while len(last) + 2 > width and " " in last.strip():
+                    last = last.rpartition(" ")[0]
+                block[at] = label, [*lines[: most - 1], f"{last.rstrip(' ,;:')} …"]
+                over -= len(lines) - most
 
 
 def _essential(rows: Iterable[Row]) -> list[Row]:
@@ -160,9 +166,9 @@ def wrap(label: str, text: str, width: int, *, hang: bool = False) -> list[str]:
     return [line.replace(_JOIN, " ").rstrip() for line in lines]
 
 
-def _lines(rows: Iterable[Row], width: int, *, every: bool) -> list[str]:
+def _parts(rows: Iterable[Row], width: int) -> list[Part]:
     """Format rows as lines; a label is printed once, and commands and ids are not broken."""
-    lines: list[str] = []
+    parts: list[Part] = []
     last = ""
     for row in rows:
         label, last = "" if row.label == last else row.label, row.label
@@ -170,8 +176,8 @@ def _lines(rows: Iterable[Row], width: int, *, every: bool) -> list[str]:
         if row.figures:
             whole = "  ".join(part for part in (f"{row.figures:>9s}", row.ref) if part)
         if whole:
-            lines.append(f"  {label:{MARGIN - 4}s}  {whole}")
+            parts.append(("", [f"  {label:{MARGIN - 4}s}  {whole}"]))
             label = ""
         if row.text:
-            lines += shorten(wrap(label, row.text, width, hang=row.hang), row.label, width, every=every)
-    return lines
+            parts.append((row.label, wrap(label, row.text, width, hang=row.hang)))
+    return parts

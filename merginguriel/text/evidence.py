@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,17 @@ def row_cells(row: ResultRow) -> list[str]:
     label = " ".join(str(x) for x in (row.method, row.similarity, row.k) if x)
     status = {"current": "", SUPERSEDED: "superseded, not counted"}.get(row.status, row.status)
     return [row.ref, row.target, row.mode, label, format_value(row, row.value), over, difference, status]
+
+
+def without_items(body: str) -> str:
+    """Return the Markdown of an entry without the column `items` of its tables, which is base64."""
+    found, at = [], 0
+    for line in body.split("\n"):
+        cells = re.split(r"(?<!\\)\|", line)
+        if len(cells) < 3 or not at:
+            at = next((i for i, cell in enumerate(cells) if cell.strip() == "items"), 0)
+        found.append("|".join(cells[:at] + cells[at + 1 :] if at else cells))
+    return "\n".join(found)
 
 
 def node_lines(node: Node) -> Iterator[str]:

@@ -120,12 +120,12 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
     metric = metric_of(result)
     show, points = metric.unit.show, metric.unit.points
     named = "" if metric.name == "accuracy" else f"{metric.name} "
+    weights = [f" {w:.2f}" for w in result["weights"]] or [""] * len(result["sources"])  # none of an ensemble
     lines = [
         head,
         f"{result['target']}  {result['mode']}  {result['method']}  {named}{show(result[metric.name])}  "
         f"95% {metric.unit.span(*result['ci95'])}  n = {result['n']}",
-        "sources  "
-        + ", ".join(f"{s} {w:.2f}" for s, w in zip(result["sources"], result["weights"], strict=True)),
+        "sources  " + ", ".join(map("{}{}".format, result["sources"], weights)),
     ]
     if found := result.get("tuned"):
         before, after = (show(found[f"dev_{metric.name}_{when}"], 1) for when in ("before", "after"))

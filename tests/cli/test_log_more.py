@@ -7,6 +7,8 @@ import json
 import pytest
 from conftest import row
 
+from merginguriel.text.evidence import without_items
+
 E1 = "2026-01-20-test-00000001"
 GIVEN = {
     "title": "TIES again",
@@ -26,6 +28,12 @@ PLAN = {
         {"target": "sw-KE", "method": "ties", "k": 5, "low_pp": 1, "high_pp": None, "p_positive": 0.9}
     ],
 }
+
+
+def test_items_are_base64_for_programs_and_not_shown():
+    body = "| target | items | n |\n|---|---|---|\n| a\\|b | 0f:AA==:BB== | 3 |\n\ntext | with | bars\n"
+    assert without_items(body) == "| target | n |\n|---|---|\n| a\\|b | 3 |\n\ntext | with | bars\n"
+    assert without_items(bare := "| target | n |\n|---|---|\n| a | 3 |") == bare
 
 
 # JSON

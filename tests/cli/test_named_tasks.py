@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from conftest import copy_knowledge
 
 from merginguriel.cli.main import run
 
@@ -41,6 +42,20 @@ def test_a_named_task_remembers_folder_and_columns(space, capsys):
     assert run(["tasks", "remove", "topics"]) == 0
     assert run(["train", "--locale", "sw-KE", "--dry-run"]) == 2
     assert "mu tasks add topics --data FOLDER" in capsys.readouterr().err
+
+
+def test_advice_on_a_task_just_named_is_unknown_with_the_spread_between_contexts(space, mu):
+    copy_knowledge(space)
+    (space / "mu.toml").write_text('context = "home/e5-small"\n', encoding="utf-8")
+    assert mu("tasks", "add", "topics", "--data", "data", "--option", "text=utterance").code == 0
+    result = mu("advise", "--target", "sw-KE", "--context", "topics/e5-small", "--json")
+    assert result.code == 4 and result.json["verdict"] == "unknown"
+    assert result.json["parts"]["rests_on"] == "contexts" and result.json["parts"]["before_sd_pp"] > 1
+    assert result.json["next"][0]["command"] == "mu train --locale all --task topics --base e5-small"
+    pilot = mu("pilot", "--target", "sw-KE", "--context", "topics/e5-small", "--dry-run")
+    assert pilot.code == 1 and "First: mu train --locale all --task topics" in pilot.err
+    wrong = mu("advise", "--target", "sw-KE", "--context", "topcis/e5-small")
+    assert wrong.code == 2 and "Did you mean topics/e5-small" in wrong.err
 
 
 def test_files_without_a_name_asks_for_one(space, capsys):

@@ -125,6 +125,12 @@ def test_broken_yaml_is_named_with_file_and_line(mu, bench):
     assert result.code == 1 and "SKILL.md:" in result.out and "not valid YAML" in result.out
 
 
+def test_a_fresh_workspace_is_told_of_no_changes_that_only_the_shipped_log_suggests(mu, tmp_path):
+    assert mu("init", tmp_path / "new").code == 0
+    result = mu("lint", "--workspace", tmp_path / "new")
+    assert "changes to the skills" not in result.err
+
+
 def test_a_broken_log_is_named_with_file_and_line(mu, bench):
     path = bench.entry(row("sw-KE").replace("0.4800", "48.00"))
     result = mu("advise", "--target", "sw-KE", "--workspace", bench.root)

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel import workspace
-from merginguriel.decision.advice import Question, advise
+from merginguriel.decision.advice import Question, _first, advise
 from merginguriel.decision.estimate import Estimate, cautious, predict, relatives
 from merginguriel.decision.evidence import Arm, Observation, observations
 from merginguriel.decision.gains import SHARED_ITEMS, learn, pool, shared
+from merginguriel.decision.question import Candidate
 from merginguriel.knowledge.base import Knowledge, load
 from merginguriel.knowledge.parse.rows import ResultRow, items_cell
 from merginguriel.text.advice import LINES, render
@@ -206,7 +207,10 @@ def test_danish_slerp_is_not_merged_although_it_gained_once(shipped):
 @pytest.mark.parametrize("target", ["gl-ES", "cy-GB", "de-DE", "da-DK", "pl-PL", "hu-HU"])
 def test_an_answer_is_short(shipped, target):
     told = advise(shipped, Question(target, context=HERE))
-    assert len(render(told).splitlines()) <= LINES
+    lines = render(told).splitlines()
+    assert len(lines) <= LINES
+    # A text is cut only where the whole of it does not fit.
+    assert len(lines) == LINES or not any(line.endswith("…") for line in lines)
     assert len(json.dumps(told.as_dict(every=False), ensure_ascii=False, indent=2).encode()) <= 8192
 
 
@@ -222,3 +226,21 @@ def test_massive_is_never_merged_without_a_pilot(shipped):
     for target in targets:
         told = advise(shipped, Question(target, context="massive/xlm-roberta-base"))
         assert told.verdict in ("pilot", "no-merge", "unknown"), target
+
+
+def test_the_confirmation_of_a_pilot_is_not_discounted_as_the_best_of_several():
+    best, *others = (
+        measured(t, m, g)
+        for t, m, g in (("sw-KE", "similarity", 60), ("sw-KE", "ties", 10), ("cy-GB", "ties", 10))
+    )
+    assert estimate([best, *others]).parts.winner_pp < 0
+    assert estimate([replace(best, run="pilot-sw-KE-1"), *others]).parts.winner_pp == 0
+
+
+def test_a_confirmed_arm_is_advised_until_another_is_probably_better():
+    row = measured("sw-KE", "similarity", 50)
+    confirmed = Candidate(ARM, Estimate(5.0, 1.5), (row,), confirmed=True)
+    for mean, stays in ((6.5, True), (7.5, True), (8.5, False)):
+        other = Candidate(replace(ARM, k=5), Estimate(mean, 4.0), ())
+        first, *_ = _first([other, confirmed], Question("sw-KE", context=HERE), calibrated=False)
+        assert (first is confirmed) == stays

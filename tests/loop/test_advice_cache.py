@@ -42,6 +42,7 @@ def test_a_question_is_answered_from_the_cache_until_something_changes(space):
     assert read
     again, read = read_log(space)
     assert not read and again == first
+    assert not read_log(space, min_gain=1.0, ensembles=True)[1]  # as mu.toml says: the same question
     assert read_log(space, min_gain=2.0)[1]
     assert read_log(space, "cy-GB")[1]
     model = space.models / "massive" / "xlm-roberta-base" / "sw-KE" / "training.yaml"

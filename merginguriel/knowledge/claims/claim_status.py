@@ -9,7 +9,6 @@ from merginguriel import stats
 from merginguriel.knowledge.parse.claims import Claim, in_scope
 from merginguriel.knowledge.parse.rows import ResultRow
 
-from . import conditional_claims
 from .pooling import Pool, differences, pooled
 
 STATUSES = ("supported", "under noise", "contested", "superseded", "refuted")
@@ -48,6 +47,8 @@ def standing(
         every: All rows of the log, for what the claim does not cite.
         corrected: Cited entries that a later entry supersedes without being cited → that entry's id.
     """
+    from . import conditional_claims  # statuses from the cache need none of it
+
     if claim.superseded_by:
         return ClaimStanding("superseded", f"replaced by {claim.superseded_by}")
     doubtful = [row for row in cited if row.status in DOUBTFUL and in_scope(row, claim.scope)]

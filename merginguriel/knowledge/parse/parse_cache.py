@@ -17,7 +17,6 @@ from merginguriel import __version__, cache
 
 ALLOWED = {
     "merginguriel.knowledge.problems": {"Problem"},
-    "merginguriel.knowledge.claims.claim_status": {"ClaimStanding"},
     "merginguriel.knowledge.parse.claims": {"Claim"},
     "merginguriel.knowledge.parse.entries": {"Entry"},
     "merginguriel.knowledge.parse.expectations": {"Expectation"},

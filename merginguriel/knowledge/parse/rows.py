@@ -207,10 +207,13 @@ class ResultRow:
 
         The order in which they name the sources is no difference: a merge has none.
         """
-        return (
-            self.context, self.target, self.mode, self.method, self.params, self.similarity, self.k,
-            tuple(sorted(self.sources)), self.metric, round(self.value, 6), self.n, self.seed,
-        )  # fmt: skip
+        found = vars(self).get("_measurement")
+        if found is None:
+            found = vars(self)["_measurement"] = (
+                self.context, self.target, self.mode, self.method, self.params, self.similarity, self.k,
+                tuple(sorted(self.sources)), self.metric, round(self.value, 6), self.n, self.seed,
+            )  # fmt: skip
+        return found
 
     def as_dict(self) -> dict[str, object]:
         """Return the row as JSON-ready data."""

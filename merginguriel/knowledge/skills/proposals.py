@@ -91,7 +91,12 @@ def proposals(knowledge: Knowledge, today: date | None = None) -> list[Proposal]
 
 
 def count(space: Workspace) -> int:
-    """Return the number of proposals for a workspace, from the cache where its knowledge has not changed."""
+    """Return the number of proposals that follow from what a workspace added to the shipped knowledge."""
+    return len(_keys(space) - _keys(workspace.shipped()))
+
+
+def _keys(space: Workspace) -> set[str]:
+    """Return a key of each proposal for a workspace, from the cache where its knowledge has not changed."""
     knowledge = load(space)
     gone = hashlib.sha256(repr(sorted(_rejected(space))).encode()).hexdigest()[:16]
     key = f"{__version__} {stamp(Path(__file__).stat())} {knowledge.hash} {gone}"
@@ -99,12 +104,12 @@ def count(space: Workspace) -> int:
     try:
         known = json.loads(cache.read(place) or b"{}")
         if known.get("key") == key:
-            return int(known["count"])
+            return {str(one) for one in known["found"]}
     except (ValueError, KeyError, TypeError, AttributeError):
         pass  # a damaged cache is rewritten
-    number = len(proposals(knowledge))
-    cache.write(place, json.dumps({"key": key, "count": number}).encode())
-    return number
+    found = {f"{one.id} {one.ground}" for one in proposals(knowledge)}
+    cache.write(place, json.dumps({"key": key, "found": sorted(found)}).encode())
+    return found
 
 
 def accept(space: Workspace, idents: Sequence[str], today: date | None = None) -> list[Proposal]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from merginguriel.decision.advice_types import Advice
     from merginguriel.knowledge.base import Knowledge
     from merginguriel.knowledge.parse.rows import ResultRow
+    from merginguriel.loop.advice_cache import Adviser
     from merginguriel.text.advice import Row
 
 DEFAULT_SEED = 0  # of a run whose configuration names none
@@ -71,7 +72,7 @@ class AdviseScreen(MuScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.knowledge: Knowledge | None = None
+        self.adviser: Adviser | None = None
         self.advice: Advice | None = None
         self.target: str | None = None
         self.about: str | None = None  # context of the request, until it is set
@@ -104,6 +105,11 @@ class AdviseScreen(MuScreen):
         """The what-if line."""
         return self.query_one(WhatIf)
 
+    @property
+    def knowledge(self) -> Knowledge | None:
+        """The knowledge that answers rest on, once it is read."""
+        return self.adviser.knowledge if self.adviser else None
+
     # Advice
 
     def show(self, *what: str) -> None:
@@ -132,13 +138,13 @@ class AdviseScreen(MuScreen):
 
     def reload(self) -> None:
         """Read the knowledge again and ask again."""
-        self.knowledge = None
+        self.adviser = None
         self.show()
 
-    def _knowledge_read(self, result: tuple[Any, list[str], list[str], dict[tuple[str, str], int]]) -> None:
+    def _knowledge_read(self, result: advise_data.Known) -> None:
         first = not self.open
-        self.knowledge, contexts, methods, self.counts = result
-        self.mu.note_problems(self.knowledge)
+        self.adviser, contexts, methods, self.counts = result
+        self.mu.note_problems(self.adviser.knowledge)
         self.query_one("#method", ChoiceLine).options = ["", *methods]
         context = self.query_one("#context", ChoiceLine)
         context.options = contexts
@@ -170,7 +176,7 @@ class AdviseScreen(MuScreen):
 
     def _load_advice(self) -> None:
         """Compute the advice for the target and the controls, in a thread."""
-        if self.knowledge is None:
+        if self.adviser is None:
             return
         if self.target is None:
             self.asking, self.after = False, None
@@ -179,20 +185,18 @@ class AdviseScreen(MuScreen):
             )
             self.query_one("#find").focus()
             return
-        knowledge, target = self.knowledge, self.target
+        adviser, target = self.adviser, self.target
         options = self.what_if.options(self.open["context"])
         if options is None:
             return  # a number is not complete
         self.asking = True
 
         def work() -> tuple[Advice, ResultRow | None, str | None]:
-            from merginguriel.loop import advise_request, ledger
 
             tag = locales.get(target, prefer=[place for _, place in self.counts]).tag
-            question = advise_request.question(knowledge, tag, **options)
-            advice = ledger.answered(knowledge, question)
-            row = recipe.same_seed(recipe.measured(knowledge, advice), DEFAULT_SEED)
-            return advice, row, advise_request.unlogged_note(knowledge, question)
+            answer = adviser.answer(tag, **options)
+            row = recipe.same_seed(recipe.measured(adviser.knowledge, answer.advice), DEFAULT_SEED)
+            return answer.advice, row, answer.note
 
         self.load(work, self._show_advice, group="ask", otherwise=self._advice_failed)
 

@@ -16,9 +16,11 @@ from merginguriel_tui.widgets.whatif import numbers_of
 
 if TYPE_CHECKING:
     from merginguriel.decision.advice_types import Advice
-    from merginguriel.knowledge.base import Knowledge
     from merginguriel.knowledge.parse.rows import ResultRow
+    from merginguriel.loop.advice_cache import Adviser
     from merginguriel.workspace import Workspace
+
+    Known = tuple[Adviser, list[str], list[str], dict[tuple[str, str], int]]
 
 SHOWN = 200  # targets in the list; what is typed narrows it
 
@@ -43,22 +45,23 @@ def command(target: str, changed: Mapping[str, str]) -> str:
     return " ".join(["mu advise", f"--target {target}", *flags, "--all"])
 
 
-def read(space: Workspace) -> tuple[Knowledge, list[str], list[str], dict[tuple[str, str], int]]:
+def read(space: Workspace) -> Known:
     """Load the knowledge, the contexts and methods to choose from, and (context, target) → measured merges."""
     from merginguriel import threads
 
     threads.numpy_with_one()
-    from merginguriel.knowledge.base import load
     from merginguriel.knowledge.parse.rows import is_merge
     from merginguriel.loop import advise_request
+    from merginguriel.loop.advice_cache import Adviser
 
-    knowledge = load(space)
+    adviser = Adviser(space)
+    knowledge = adviser.knowledge
     contexts, methods = advise_request.choices(knowledge)
     counts: dict[tuple[str, str], int] = {}
     for row in knowledge.rows:
         if row.mode != "-" and is_merge(row.method):
             counts[row.context, row.target] = counts.get((row.context, row.target), 0) + 1
-    return knowledge, contexts, methods, counts
+    return adviser, contexts, methods, counts
 
 
 def targets(
