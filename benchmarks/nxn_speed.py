@@ -54,7 +54,7 @@ class Side:
 
 def by_trainer(model, tokenizer, items: list[Item], batch: int, labels: tuple[str, ...]) -> Answers:
     """Trainer.predict over items that are tokenised and padded batch by batch."""
-    longest = predict.longest(model)
+    longest = classifier.longest(model)
     rows = [dict(tokenizer(item.text, truncation=True, max_length=longest)) for item in items]
     with tempfile.TemporaryDirectory() as folder:
         settings = TrainingArguments(

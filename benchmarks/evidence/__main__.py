@@ -23,10 +23,7 @@ from datetime import datetime
 from pathlib import Path
 
 import torch
-from models import (
-    Cell,
-    Lab,
-)
+from models import Cell, Lab
 from run import Run, Store, carry_out, checked
 
 from merginguriel.version import measured_by
@@ -43,6 +40,9 @@ def main() -> int:
     parser.add_argument("--plan", default="", help="entry of the log that the new one answers")
     parser.add_argument(
         "--code", default=measured_by(), help="commit of the program that measured; default: this one"
+    )
+    parser.add_argument(
+        "--title", default="three regimes of fine-tuning, embedded lab", help="end of the entry's title"
     )
     parser.add_argument("--notes", type=Path, help="Markdown file with further sections of the entry")
     parser.add_argument(
@@ -61,12 +61,13 @@ def main() -> int:
     if options.do == "check":
         checked(run, Cell("today", "da-DK"))
         return 0
-    from log import cells, report, rows_of, write
+    from findings import report
+    from log import gathered, write
 
     if options.do == "status":
-        print(report(run, [row for cell in cells(run) for row in rows_of(run, cell)]))
+        print(report(run.lab, gathered(run)))
     else:
-        print(write(run, options.log, options.plan, options.notes, options.code, options.runs))
+        print(write(run, options.log, options.plan, options.notes, options.code, options.runs, options.title))
     return 0
 
 

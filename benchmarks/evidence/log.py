@@ -7,12 +7,13 @@ import io
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
+from findings import counted, report
 from models import (
     DEV,
     REGIMES,
@@ -20,11 +21,8 @@ from models import (
     TARGETS,
     TEST,
     Cell,
-    Lab,
-    upper,
 )
 from run import Run, bits_of
-from scipy.stats import t as student
 
 from merginguriel.evaluation import ensemble
 from merginguriel.evaluation.baselines import Baseline
@@ -32,6 +30,7 @@ from merginguriel.evaluation.predictions import (
     scored,
 )
 from merginguriel.evaluation.significance import compare
+from merginguriel.knowledge.base import load
 from merginguriel.knowledge.log.append import Draft, add
 from merginguriel.knowledge.parse.rows import ResultRow, items_cell
 from merginguriel.merging.task_vector_measures import task_vectors
@@ -121,8 +120,9 @@ def rows_of(run: Run, cell: Cell) -> list[ResultRow]:
     for (mode, _), row in like.items():
         models = {name: answers[name] for name in row.sources}
         typology = uriel.column(cell.target, row.sources)
-        for name, method in ensemble.METHODS.items():
-            weights = typology if method.weights == "URIEL" else run.dev_of(cell, row.sources)
+        for name in ("soft",) if cell.seed else ensemble.METHODS:
+            by_typology = ensemble.METHODS[name].weights == "URIEL"
+            weights = typology if by_typology else run.dev_of(cell, row.sources)
             right = scored(ensemble.combine(models, name, weights), test)
             together = ensemble_row(row, name, right)
             rows += compared(replace(together, code=None), right, beat(row.sources, mode, False))
@@ -176,14 +176,28 @@ def artefact(kept: Kept, items: Mapping[str, tuple[Sequence[str], Sequence[str]]
     return f"{name} sha256:{sha256}"
 
 
-def of_store(run: Run) -> tuple[Kept, dict[str, tuple[Sequence[str], Sequence[str]]]]:
-    """Return what the arms of the evidence answer correctly, and the items."""
+def of_store(
+    run: Run, logged: Collection[str]
+) -> tuple[Kept, dict[str, tuple[Sequence[str], Sequence[str]]]]:
+    """Return what the arms that are not logged answer correctly, with the single models of their cells, and the items."""
+    lines = {f"{cell}|{arm}": line for (cell, arm), line in run.store.found.items()}
+    fresh = {name.partition("|")[0] for name in lines.keys() - logged}
     kept = {
-        f"{cell}|{arm}": (bits_of(line), line.get("dev", float("nan")))
-        for (cell, arm), line in run.store.found.items()
+        name: (bits_of(line), line.get("dev", float("nan")))
+        for name, line in lines.items()
+        if name not in logged or (line["cell"] in fresh and line["arm"].startswith("single:"))
     }
     tests = {target: run.lab.items(target)[1] for target in {name.split("/")[1] for name in kept}}
     return kept, {t: ([i.id for i in items], [i.group for i in items]) for t, items in tests.items()}
+
+
+def logged_arms(log: Path) -> set[str]:
+    """Return the names of the arms in the artefacts of a log."""
+    found: set[str] = set()
+    for path in log.glob("*/*-items-of-*.npz"):
+        with np.load(path) as stored:
+            found |= set(stored["arms"].tolist())
+    return found
 
 
 def of_runs(folder: Path) -> tuple[Kept, dict[str, tuple[Sequence[str], Sequence[str]]]]:
@@ -203,25 +217,6 @@ def of_runs(folder: Path) -> tuple[Kept, dict[str, tuple[Sequence[str], Sequence
     return kept, items
 
 
-def travelled(lab: Lab, regime: str) -> list[float]:
-    """Return the length of each source's task vector over that of the base, in the layers that are trained, %."""
-    study = lab.study(regime)
-    base = {
-        name: array
-        for name, array in lab.base(study.root).items()
-        if upper(name) and "classifier" not in name
-    }
-    whole = np.sqrt(sum(float((array.astype(np.float64) ** 2).sum()) for array in base.values()))
-    found = []
-    for source in SOURCES:
-        model = lab.tensors(study.model(source))
-        apart = sum(
-            float(((model[name] - array).astype(np.float64) ** 2).sum()) for name, array in base.items()
-        )
-        found.append(100 * np.sqrt(apart) / whole)
-    return found
-
-
 def cells(run: Run) -> list[Cell]:
     """Return the cells that have results, in the order of regimes and targets."""
     names = {name for name, arm in run.store.found if "|" in arm}
@@ -231,72 +226,12 @@ def cells(run: Run) -> list[Cell]:
     )
 
 
-def counted(rows: Sequence[ResultRow]) -> int:
-    """Return the number of arms: rows of different measurements, single models left out."""
-    return len({row.measurement() for row in rows if row.method not in ("single", "compat")})
-
-
-def over_targets(rows: Sequence[ResultRow], wanted: Callable[[ResultRow], bool]) -> str:
-    """Return mean, 95% interval (Student's t over targets) and count of the gains over the best source."""
-    gains = defaultdict(list)
-    for row in rows:
-        if (
-            row.baseline_kind in ("best_single_source", "target_alone")
-            and wanted(row)
-            and row.gain_pp is not None
-        ):
-            gains[row.target].append(row.gain_pp)
-    means = [float(np.mean(found)) for found in gains.values()]
-    if len(means) < 3:
-        return f"{len(means)} targets"
-    half = float(student.ppf(0.975, len(means) - 1)) * float(np.std(means, ddof=1)) / len(means) ** 0.5
-    text = f"{np.mean(means):+.1f} pp, 95% {np.mean(means) - half:+.1f} … {np.mean(means) + half:+.1f}, {len(means)} targets"
-    return text.replace("-", "−")
-
-
-def report(run: Run, rows: Sequence[ResultRow]) -> str:
-    """Return what was found, a line for each regime and kind of arm."""
-    lines = []
-    for name, regime in REGIMES.items():
-        part = [r for r in rows if r.context.startswith(f"{regime.context}/") and r.method != "compat"]
-        if not part:
-            continue
-        sizes = travelled(run.lab, name)
-        lines.append(
-            f"- {regime.context}/e5-small ({regime.about}): {counted(part)} arms on {len({row.target for row in part})} targets; "
-            f"task vectors are {min(sizes):.1f} to {max(sizes):.1f}% as long as the base."
-        )
-        kinds: dict[str, Callable[[ResultRow], bool]] = {
-            "similarity REAL 3": lambda r: (
-                r.method == "similarity" and r.similarity == "REAL" and r.k == 3 and r.mode == "ExcTar"
-            ),
-            "ensemble_soft REAL 3": lambda r: (
-                r.method == "ensemble_soft" and r.similarity == "REAL" and r.k == 3 and r.mode == "ExcTar"
-            ),
-            "ties REAL": lambda r: r.method == "ties" and r.mode == "ExcTar",
-            "average, all sets of sources": lambda r: r.method == "average" and r.mode == "ExcTar",
-            "IncTar similarity REAL 3 over the own model": lambda r: (
-                r.method == "similarity" and r.mode == "IncTar"
-            ),
-            "IncTar ensemble_soft over the own model": lambda r: (
-                r.method == "ensemble_soft" and r.mode == "IncTar"
-            ),
-            "joint": lambda r: r.method == "joint" and r.mode == "ExcTar",
-        }
-        lines += [
-            f"  - {kind}: {over_targets(part, wanted)}"
-            for kind, wanted in kinds.items()
-            if any(map(wanted, part))
-        ]
-    return "\n".join(lines)
-
-
-def merged(run: Run) -> str:
-    """Name the methods that were tried, each with its sets of sources: `ties (REAL-3)`."""
+def merged(names: Iterable[str]) -> str:
+    """List the methods of arms `cell|method|mode|set|sources`, each with its sets of sources: `ties (REAL-3)`."""
     sets = defaultdict(set)
-    for _, arm in run.store.found:
-        if "|" in arm:
-            method, mode, chosen_by, _ = arm.split("|")
+    for name in names:
+        if name.count("|") == 4:
+            _, method, mode, chosen_by, _ = name.split("|")
             sets[method].add(chosen_by if mode == "ExcTar" else f"IncTar {chosen_by}")
     return ", ".join(f"{method} ({', '.join(sorted(found))})" for method, found in sorted(sets.items()))
 
@@ -315,30 +250,35 @@ def gathered(run: Run) -> list[ResultRow]:
     return rows
 
 
-def write(run: Run, log: Path, plan: str, notes: Path | None, code: str, runs: Path | None) -> str:
-    """Write the entry into the log, with the rows and the artefact, and return its id.
+def write(
+    run: Run, log: Path, plan: str, notes: Path | None, code: str, runs: Path | None, title: str
+) -> str:
+    """Write an entry with the arms that the log does not have, their rows and an artefact, and return its id.
 
     notes  a Markdown file with further sections
     code   commit of the program that measured
     runs   folder of the runs of an earlier study, whose items are kept too
     """
-    rows = [replace(row, code=code) for row in gathered(run)]
     space = find(explicit=log)
+    every = gathered(run)
+    known = {row.measurement() for row in load(space).rows}
+    rows = [replace(row, code=code) for row in every if row.measurement() not in known]
+    kept, items = of_store(run, logged_arms(space.log))
     folder = space.log / str(date.today().year)
-    kept = artefact(*of_store(run), folder)
+    files = artefact(kept, items, folder)
     if runs:
-        kept += "\n\nThe same of the runs of the earlier study of sixteen locales: " + artefact(
+        files += "\n\nThe same of the runs of the earlier study of sixteen locales: " + artefact(
             *of_runs(runs), folder
         )
-    per = Counter((cell.regime, cell.seed) for cell in cells(run))
+    per = Counter(tuple(cell.split("/")[::2]) for cell in {name.partition("|")[0] for name in kept})
     tried = (
         "Models of " + ", ".join(SOURCES) + " were fine-tuned from one base in three regimes: "
         + "; ".join(f"{regime.context}/e5-small, {regime.about}" for regime in REGIMES.values())
-        + f". Targets: {len({cell.target for cell in cells(run)})} locales, {TEST} test and {DEV} development items each, the same in every "
+        + f". Targets: {len(items)} locales, {TEST} test and {DEV} development items each, the same in every "
         "regime. Sources of a merge: the three or five best on development items, the three nearest by URIEL, and three at random. "
-        "Merges, all at their defaults: " + merged(run)
-        + ". Every set was combined by five ensembles too. Cells (regime, target) that were finished: "
-        + ", ".join(f"{regime} (seed {seed}) {count}" for (regime, seed), count in sorted(per.items()))
+        "Merges, all at their defaults: " + merged(kept)
+        + ". Sets of sources that were merged by their weighted mean were combined by ensembles too. Cells (regime, target) with arms of "
+        "this entry: " + ", ".join(f"{regime} (seed {seed}) {count}" for (regime, seed), count in sorted(per.items()))
         + f". {counted(rows)} arms, seed of the training in the rows."
     )  # fmt: skip
     more = []
@@ -346,7 +286,7 @@ def write(run: Run, log: Path, plan: str, notes: Path | None, code: str, runs: P
         heading, _, text = part.partition("\n")
         more.append((heading.strip(), text.strip()))
     draft = Draft(
-        title=f"{counted(rows)} arms in three regimes of fine-tuning, embedded lab",
+        title=f"{counted(rows)} arms: {title}",
         type="Retrospective",
         date=date.today().isoformat(),
         summary="Gains of merges and ensembles over the best single source in three regimes of how far models travel, on the same test items.",
@@ -356,9 +296,9 @@ def write(run: Run, log: Path, plan: str, notes: Path | None, code: str, runs: P
         origin="benchmarks/evidence",
         sections=(
             ("What was tried", tried),
-            ("Findings", report(run, rows)),
+            ("Findings", report(run.lab, every)),
             *more,
-            ("Artefacts", f"Correct items of every arm and of every single model, one bit each: {kept}"),
+            ("Artefacts", f"Correct items of every arm and of every single model, one bit each: {files}"),
         ),
     )
     return add(space.log, draft, more_rows=rows).id

@@ -23,7 +23,6 @@ from merginguriel.tasks.registry import Item, digest
 from merginguriel.workspace import find
 
 SOURCES = ("en-US", "de-DE", "sv-SE", "es-ES", "it-IT", "cs-CZ", "ru-RU", "fi-FI")
-NEW = ("hu-HU", "el-GR", "bg-BG", "eu-ES", "zh-CN", "ar-SA", "th-TH", "sl-SI")  # in no earlier entry
 TARGETS = (
     "hu-HU", "en-US", "el-GR", "da-DK", "ar-SA", "fi-FI", "bg-BG", "de-DE", "zh-CN", "eu-ES", "th-TH", "sl-SI",
     "pl-PL", "es-ES", "ca-ES", "ru-RU", "ro-RO", "cs-CZ", "nb-NO", "it-IT", "pt-PT", "fr-FR", "nl-NL", "sv-SE",

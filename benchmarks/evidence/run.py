@@ -16,7 +16,6 @@ import torch
 from models import (
     CORE,
     EVERYWHERE,
-    NEW,
     REAL3,
     REGIMES,
     SOURCES,
@@ -200,16 +199,13 @@ class Run:
         return (cell.name, f"single:{cell.target}") in self.store.found
 
     def planned(self, cell: Cell, depth: int = 2) -> Iterator[Arm]:
-        """Yield the merges of a cell. depth: −1 linear of every set, as ensembles need it, 0 the most telling
-        ones, 1 the others of the plan, 2 every method too."""
+        """Yield the merges of a cell. depth: 0 the most telling ones, 1 the others of the plan, 2 every method too."""
         sets = self.chosen(cell)
         own = (cell.target, *sets["REAL-3"][:2]) if self.own(cell) else ()
         for kind, sources in sets.items():
             yield Arm("linear", "ExcTar", kind, sources)
         if own:
             yield Arm("linear", "IncTar", "REAL-3", own)
-        if depth < 0:
-            return
         for method, kind in CORE:
             yield Arm(method, "ExcTar", kind, sets[kind])
         if not depth:
@@ -294,8 +290,9 @@ class Run:
 
 
 def others_of_all() -> list[str]:
-    """Return the methods for three sources that read no data and are in no other list; those that need layer numbers left out."""
-    known = {"linear", *EVERYWHERE, *REAL3, "lines", "layer_swap", "task_arithmetic", "localise"}
+    """Return the methods for equal sources that read no data and are in no other list; those that need layer numbers left out."""
+    known = {"linear", *EVERYWHERE, *REAL3, "lines", "layer_swap", "localise", "language_arithmetic"}
+    known.add("task_arithmetic")  # at its default the same as the average
     return [
         name
         for name, method in registry.all_methods().items()
@@ -312,27 +309,28 @@ def say(text: str, begun: float) -> None:
 
 def carry_out(run: Run) -> None:
     """Carry out the stages in order."""
-    run.train("few", SOURCES)
-    run.train("far", SOURCES)
-    half = len(TARGETS) // 2
-    for part, today in ((TARGETS[:half], NEW), (TARGETS[half:], ())):
-        for target in part:
-            run.merges(Cell("few", target), depth=0)
-            run.merges(Cell("far", target), depth=0)
-        for target in today:
-            run.merges(Cell("today", target), depth=0)
-    run.train_joint("far", "examples")
-    for depth in (1, 2):
-        for target in TARGETS:
-            for regime in REGIMES:
-                if run.in_time():
-                    run.singles(Cell(regime, target))  # joint models that came later
-                run.merges(Cell(regime, target), depth)
-        run.train_joint("few", "epochs")
-        run.train("few", SOURCES, seed=1)
-        for target in NEW:
-            run.merges(Cell("few", target, 1), depth)
-        run.train("few", [target for target in TARGETS if target not in SOURCES])
+    for regime in REGIMES:
+        run.train(regime, SOURCES)
+    for target in TARGETS:
+        for regime in REGIMES:
+            run.merges(Cell(regime, target), depth=0)
+    for regime in REGIMES:
+        run.train_joint(regime, "examples")
+    for target in TARGETS:
+        for regime in REGIMES:
+            if run.in_time():
+                run.singles(Cell(regime, target))  # the joint models
+    for regime in ("far", "today", "few"):
+        run.train(regime, SOURCES, seed=1)
+    for target in TARGETS:
+        for regime in REGIMES:
+            run.merges(Cell(regime, target, 1), depth=0)
+    for target in TARGETS:
+        run.merges(Cell("today", target), depth=2)
+    for target in TARGETS:
+        for regime in ("few", "far"):
+            run.merges(Cell(regime, target), depth=2)
+    run.train("few", [target for target in TARGETS if target not in SOURCES])
 
 
 def checked(run: Run, cell: Cell) -> None:

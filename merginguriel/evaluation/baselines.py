@@ -86,13 +86,10 @@ def baselines(
         found["best_single_source"] = best_single_source(target, dev, test, sources)
     everyone = [name for name in dev.sources if name != target and measured(name, target, dev, test)]
     if everyone:
-        found["best_zero_shot"] = replace(
-            best_single_source(target, dev, test, everyone), kind="best_zero_shot"
-        )
-    values = test.column(target, sources)
-    found["source_mean"] = Baseline(
-        "source_mean", float(values.mean()), n, note=f"mean of {len(values)} sources on test"
-    )
+        best = best_single_source(target, dev, test, everyone)
+        found["best_zero_shot"] = replace(best, kind="best_zero_shot")
+    mean = float(test.column(target, sources).mean())
+    found["source_mean"] = Baseline("source_mean", mean, n, note=f"mean of {len(sources)} sources on test")
     if target in test.sources:
         found["target_alone"] = Baseline(
             "target_alone", test.value(target, target), n, target, test.correct.get((target, target))
@@ -102,10 +99,8 @@ def baselines(
         gold = [item.label for item in data.test]
         always = [" ".join([label] * max(1, len(item.tokens))) for item in data.test]
         right = find(test.metric).statistics(gold, always)
-        value = find(test.metric).value(right)
-        found["majority_class"] = Baseline(
-            "majority_class", value, len(right), None, right, f"always {label}"
-        )
+        majority = handed_in("majority_class", right, len(right), test.metric)
+        found["majority_class"] = replace(majority, note=f"always {label}")
     return {kind: found[kind] for kind in KINDS if kind in found}
 
 

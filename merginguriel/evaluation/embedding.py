@@ -17,7 +17,7 @@ from merginguriel.models.checkpoint import open_checkpoint
 from merginguriel.models.sentence_transformer import body_folder, is_sentence_transformer
 
 from . import packed_inference, sentence_modules
-from .predict import LONGEST, batches, longest, padded
+from .predict import batches, padded
 from .predictions import BATCH_TOKENS, DEVICE_TOKENS
 
 
@@ -45,13 +45,13 @@ def vectors(
         tokenizer = classifier.load_tokenizer(body)
         if is_sentence_transformer(folder):
             limit, lower, prompt = sentence_modules.text_settings(folder, body)
-            most = min(limit or tokenizer.model_max_length, LONGEST)
+            most = min(limit or tokenizer.model_max_length, classifier.LONGEST)
             texts = [text.lower() if lower else text for text in texts]
             pool = sentence_modules.head(folder, place)
         else:
             pool = classifier.POOLINGS[pooling_of(folder) or "mean"]
     texts = [prompt + text for text in texts]
-    cut = tokenizer(texts, truncation=True, max_length=most or longest(model)) if texts else {}
+    cut = tokenizer(texts, truncation=True, max_length=most or classifier.longest(model)) if texts else {}
     rows: list[list[int]] = cut["input_ids"] if texts else []
     found: np.ndarray | None = None
     done = 0

@@ -6,7 +6,7 @@ import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
@@ -100,16 +100,9 @@ def draw(matrix: Matrix) -> Figure:
         for j, target in enumerate(matrix.targets):
             value = float(matrix.scores[i, j])
             shade = (value - low) / (high - low)
-            axes.text(
-                j,
-                i,
-                "–" if np.isnan(value) else f"{100 * value:.1f}",
-                ha="center",
-                va="center",
-                fontsize=8,
-                fontweight="bold" if value == best[j] else "normal",
-                color="black" if np.isnan(value) or shade > 0.5 else "white",
-            ).set_in_layout(False)  # inside the axes: the layout need not measure it
+            weight = "bold" if value == best[j] else "normal"
+            cell = "–" if np.isnan(value) else f"{100 * value:.1f}"
+            write_cell(axes, j, i, cell, np.isnan(value) or shade > 0.5, fontsize=8, fontweight=weight)
             if source == target:
                 axes.add_patch(
                     Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="tab:red", linewidth=2)
@@ -117,6 +110,12 @@ def draw(matrix: Matrix) -> Figure:
     figure.colorbar(image, ax=axes, label=scale_text(matrix))
     axes.set_title("boxed: a locale's own model; bold: best of its column", fontsize=8)
     return figure
+
+
+def write_cell(axes: Any, x: int, y: int, text: str, light: bool, **style: Any) -> None:
+    """Write a value into its cell; it is inside the axes, so that the layout need not measure it."""
+    color = "black" if light else "white"
+    axes.text(x, y, text, ha="center", va="center", color=color, **style).set_in_layout(False)
 
 
 def number(value: float, own: bool, best: bool) -> str:
@@ -164,13 +163,9 @@ def render_square(names: Sequence[str], matrix: np.ndarray, *, depth: int = PLAI
         block = range(start, min(start + per_block, len(names)))
         lines.append(" " * left + "".join(f" {names[j]:>{head}}" for j in block))
         for name, row in zip(names, matrix, strict=True):
-            cells = [
-                " "
-                + _painted(
-                    similarity_text(float(row[j])).rjust(head), (float(row[j]) - low) / (high - low), depth
-                )
-                for j in block
-            ]
+            texts = [similarity_text(float(row[j])).rjust(head) for j in block]
+            shades = [(float(row[j]) - low) / (high - low) for j in block]
+            cells = (f" {_painted(text, shade, depth)}" for text, shade in zip(texts, shades, strict=True))
             lines.append(name.ljust(left) + "".join(cells))
         lines.append("")
     return "\n".join(lines[:-1])
@@ -192,8 +187,7 @@ def save_square_png(names: Sequence[str], matrix: np.ndarray, title: str, path: 
     for i, row in enumerate(matrix):
         for j, value in enumerate(row):
             light = np.isnan(value) or (value - low) / (high - low) > 0.5
-            axes.text(j, i, similarity_text(float(value)), ha="center", va="center", fontsize=7,
-                      color="black" if light else "white")  # fmt: skip
+            write_cell(axes, j, i, similarity_text(float(value)), light, fontsize=7)
     figure.colorbar(image, ax=axes)
     axes.set_title(title, fontsize=8)
     write_figure(figure, path)

@@ -109,9 +109,7 @@ def nxn(
         known = checkpoint.labels
         if known is not None:  # a folder without a head gets its own error when it is loaded
             check_labels(known, [item for found in items.values() for item in found], folder)
-        tokenizer_files.require(
-            folder, checkpoint.embedding_rows
-        )  # also of models whose predictions are cached
+        tokenizer_files.require(folder, checkpoint.embedding_rows)  # also where predictions are cached
 
     made = 0  # pairs whose predictions an executor has computed
 
@@ -184,15 +182,9 @@ def _jobs(
 
 def predict_missing(job: ScoringJob) -> None:
     """Compute the predictions of a job into its cache, unless they are there."""
-    answered = _answers(
-        job.folder, job.model, job.items, {}, job.cache, job.device, job.batch_tokens, job.bf16, _silent
-    )
-    for _ in answered:
+    how = job.device, job.batch_tokens, job.bf16
+    for _ in _answers(job.folder, job.model, job.items, {}, job.cache, *how, lambda text, notice=False: None):
         pass
-
-
-def _silent(text: str, *, notice: bool = False) -> None:
-    """Report nothing."""
 
 
 def unanswered(
@@ -243,15 +235,14 @@ def _answers(
                     continue
                 except CheckpointError as error:
                     tell(f"{path.name} is computed again: {error.what}", notice=True)
-            from . import (  # torch, which a matrix that lies in the cache does without
-                packed_inference,
-                predict,
-            )
+            from merginguriel.models import classifier  # torch, which a matrix from the cache does without
+
+            from . import packed_inference, predict
 
             if opened is None:
                 opened = predict.open_model(folder, device)
                 held.enter_context(packed_inference.packed(opened[0], bf16=bf16))  # once for all locales
-            key = (stored.tokenizer_digest(folder), predict.longest(opened[0]), target)
+            key = (stored.tokenizer_digest(folder), classifier.longest(opened[0]), target)
             if key not in tokens:
                 tokens[key] = predict.tokens_of(*opened[:2], wanted)
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,12 +15,10 @@ from merginguriel.models.checkpoint import open_checkpoint
 from merginguriel.tasks.registry import Item
 
 from . import packed_inference
-from .predictions import BATCH_TOKENS, DEVICE_TOKENS, Predictions
+from .predictions import BATCH_TOKENS, DEVICE_TOKENS, Predictions, padding_is_masked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-LONGEST = 512  # tokens; a longer sentence is cut
 
 
 def predict(
@@ -98,22 +95,21 @@ def predict_with(
     by_autocast = bf16 and not (on_cpu and packed_inference.packable(model, bf16=True))
     size = batch_tokens or (BATCH_TOKENS if on_cpu else DEVICE_TOKENS)
     pad = padding(model, tokenizer)
-    if pad is None:
-        size, pad = 1, 0  # one sentence a batch
-    # XLNet classifies the last token, whether padding or not.
-    left = model.config.model_type == "xlnet" and firsts is None
-    model.eval()
     done = 0
 
     def answer(chosen: list[int]) -> tuple[list[int], np.ndarray]:
-        ids, mask = padded([rows[i] for i in chosen], pad, left=left)
-        with torch.inference_mode(), reduced(model, by_autocast):
+        ids, mask = padded([rows[i] for i in chosen], pad or 0)
+        autocast = torch.autocast(model.device.type, torch.bfloat16, enabled=by_autocast)
+        with torch.inference_mode(), autocast:
             out = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits
         if out.shape[-1] != len(labels):
             raise CheckpointError(f"the head has {out.shape[-1]} rows for {len(labels)} labels.")
         return chosen, out.float().cpu().numpy()
 
+    model.eval()
     try:
+        if pad is None or padding_changes(model, rows, pad, 0.03 if bf16 else 1e-3):
+            size = 1  # one sentence a batch
         with (
             torch.inference_mode(),
             packed_inference.packed(model, bf16=bf16),
@@ -149,29 +145,14 @@ class Encoded(NamedTuple):
 
 def tokens_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items: Sequence[Item]) -> Encoded:
     """Return the token ids of every item, truncated to the model's maximum length."""
+    from merginguriel.models.classifier import encode_words, longest
+
     if not items:
         return Encoded([], None)
     if items[0].tokens:
-        from merginguriel.models.classifier import encode_words
-
         return Encoded(*encode_words(tokenizer, [item.tokens for item in items], longest(model)))
     encoded = tokenizer([item.text for item in items], truncation=True, max_length=longest(model))
     return Encoded(encoded["input_ids"], None)
-
-
-def longest(model: PreTrainedModel) -> int:
-    """Return the maximum length in tokens that the model reads without truncation."""
-    positions = getattr(model.config, "max_position_embeddings", None) or 0
-    return (
-        min(LONGEST, positions if positions > 0 else LONGEST) - 2
-    )  # −1: relative positions, without a limit
-
-
-@contextlib.contextmanager
-def reduced(model: PreTrainedModel, bf16: bool) -> Iterator[None]:
-    """Run the block under bfloat16 autocast, for a GPU and for a CPU whose layers cannot be packed in bfloat16."""
-    with torch.autocast(model.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext():
-        yield
 
 
 def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
@@ -187,15 +168,31 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def padded(
-    rows: Sequence[Sequence[int]], pad: int, *, left: bool = False
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return token ids and attention mask, both int64 [b, longest]; padded at the end, or on the left."""
+def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return token ids and attention mask, both int64 [b, longest]."""
     width = max(len(row) for row in rows)
     ids = torch.full((len(rows), width), pad, dtype=torch.int64)
     mask = torch.zeros((len(rows), width), dtype=torch.int64)
     for i, row in enumerate(rows):
-        at = slice(width - len(row), None) if left else slice(len(row))
-        ids[i, at] = torch.tensor(row)
-        mask[i, at] = 1
+        ids[i, : len(row)] = torch.tensor(row)
+        mask[i, : len(row)] = 1
     return ids, mask
+
+
+def padding_changes(
+    model: PreTrainedModel, rows: Sequence[Sequence[int]], pad: int, tolerance: float
+) -> bool:
+    """Return whether the shortest row has other logits beside a longer one, as in XLNet and FNet; False for MASKED types."""
+    if not rows or padding_is_masked(model.config.to_dict()):
+        return False
+    short = min(rows, key=len)
+
+    def first(batch: list[Sequence[int]]) -> torch.Tensor:
+        ids, mask = (part.to(model.device) for part in padded(batch, pad))
+        with torch.inference_mode():
+            found: torch.Tensor = model(input_ids=ids, attention_mask=mask).logits[0].float()
+        return found
+
+    alone, beside = first([short]), first([short, max(rows, key=len)])
+    bound = tolerance * max(1.0, float(alone.abs().max()))
+    return not torch.allclose(alone, beside[: len(alone)], atol=bound, rtol=0)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +26,11 @@ MODEL_FILES = (".safetensors", ".json", ".model", ".txt", ".bin", ".bpe", ".code
 BATCH_TOKENS, DEVICE_TOKENS = 512, 16384
 NUMBERS = "The model's labels have no names: write those of its training into id2label of config.json, in their order."
 FORMAT = 1  # of the cache; a file of another format is computed again
+# Model types whose predictions no padding changes: the attention mask hides it, or (positions of RoBERTa) its id is 1 in
+# config and tokenizer. The fingerprint of others holds the rule of padding: a new rule computes them again.
+MASKED = frozenset({"bert", "distilbert", "electra", "albert", "deberta", "deberta-v2", "modernbert"})
+ROBERTA = frozenset({"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert"})
+PADDING = "padding: the config's id, else the tokenizer's; one sentence a batch where it changes logits"
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,20 @@ def fingerprint(model: Path) -> str:
     ]
     if not any(path.suffix in (".safetensors", ".bin") for path in files):
         raise CheckpointError("this folder has no weights.", where=str(model))
-    return _sha256(*(part for path in files for part in (path.name, digest(path))))
+    try:
+        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        config = {}
+    rule = () if padding_is_masked(config) else (PADDING,)
+    return _sha256(*(part for path in files for part in (path.name, digest(path))), *rule)
+
+
+def padding_is_masked(config: Mapping[str, Any]) -> bool:
+    """Return whether predictions are the same whatever fills a batch, by the model type of the config."""
+    encoder = config.get("encoder")  # of a mu-encoder-classifier
+    table = encoder if isinstance(encoder, Mapping) else config
+    kind = table.get("model_type")
+    return kind in MASKED or (kind in ROBERTA and table.get("pad_token_id", 1) == 1)
 
 
 def in_bf16(model: str) -> str:

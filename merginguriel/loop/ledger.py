@@ -102,9 +102,8 @@ def record(space: Workspace, question: Question, advice: Advice) -> None:
         line = json.dumps(asdict(found), ensure_ascii=False) + "\n"
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(
-                file, line.encode("utf-8")
-            )  # one write to a file opened to append is not torn by another
+            # One write to a file opened to append is not torn by another.
+            os.write(file, line.encode("utf-8"))
         finally:
             os.close(file)
 
@@ -174,10 +173,11 @@ def scores(knowledge: Knowledge) -> list[ScoredAdvice]:
 
 
 def _measures(observation: Observation, entry: LedgerEntry) -> bool:
-    """Return whether a row measures the advised arm: its sources where both name them, its params at least."""
+    """Return whether a row measures the advised arm: its params at least, its sources unless a similarity chooses them."""
     arm, wanted = observation.arm, entry.arm
     same = (arm.method, arm.similarity, arm.k) == (wanted["method"], wanted["similarity"], wanted["k"])
-    sources = not wanted["sources"] or not arm.sources or sorted(wanted["sources"]) == sorted(arm.sources)
+    chosen = arm.similarity or not wanted["sources"] or not arm.sources
+    sources = bool(chosen) or sorted(wanted["sources"]) == sorted(arm.sources)
     return same and sources and set(wanted["params"].items()) <= set(arm.params)
 
 

@@ -17,13 +17,14 @@ AGAINST = "Expected against actual"
 MOST = 12  # merges that get a sentence each
 
 
+def arm_rows(rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """Return the rows of merges; where nothing was merged, of ensembles."""
+    return [row for row in rows if is_merge(row.method)] or [row for row in rows if row.mode != "-"]
+
+
 def main_rows(rows: Sequence[ResultRow]) -> list[ResultRow]:
-    """Return each merge's row against the baseline of its mode: the best single source, or the target's own model."""
-    return [
-        row
-        for row in rows
-        if is_merge(row.method) and row.mode in OVER and OVER[row.mode] == row.baseline_kind
-    ]
+    """Return each arm's row against the baseline of its mode: the best single source, or the target's own model."""
+    return [row for row in arm_rows(rows) if OVER.get(row.mode, "") == row.baseline_kind]
 
 
 def title(rows: Sequence[ResultRow]) -> str:
@@ -64,13 +65,7 @@ def sentence(row: ResultRow) -> str:
         )
     if row.baseline is None or found is None:
         return f"{text}."
-    p = (
-        ""
-        if found.p is None
-        else f", p {p_number(found.p)}"
-        if found.p < 0.001
-        else f", p = {p_number(found.p)}"
-    )
+    p = "" if found.p is None else f", p {'' if found.p < 0.001 else '= '}{p_number(found.p)}"
     noise = ", within noise" if found.verdict == NOISE else ""
     against = f"the {kind_words(row.baseline_kind or '')} {row.show(row.baseline)}"
     return f"{text} and {against}: {number(found.value, 2)} {row.points}{p}{noise}."
@@ -78,7 +73,7 @@ def sentence(row: ResultRow) -> str:
 
 def sections(rows: Sequence[ResultRow]) -> list[tuple[str, str]]:
     """Return the titles and texts of the sections on what was tried and what was found."""
-    tried = _each(_recipe(row) for row in rows if is_merge(row.method))
+    tried = _each(_recipe(row) for row in arm_rows(rows))
     runs = listed(_each(f"`{row.run}`" for row in rows if row.run), most=12)
     texts = [("What was tried", "\n".join([*(f"- {one}" for one in tried), "", f"Runs: {runs}."]).strip())]
     about = main_rows(rows)

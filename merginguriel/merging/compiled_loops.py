@@ -22,9 +22,8 @@ except ImportError as error:
 
 CHUNK = 1024  # entries per turn of an inner loop: their scratch stays in the first-level cache
 RUN = 32  # entries that are looked at together for one in a range
-ABS = np.uint32(
-    0x7FFFFFFF
-)  # a float32 without its sign; as whole numbers such bits have the order of the values
+# A float32 without its sign; as whole numbers such bits have the order of the values.
+ABS = np.uint32(0x7FFFFFFF)
 
 Array = np.ndarray
 compiled: Callable[..., Any] = numba.njit(nogil=True, cache=True, error_model="numpy")

@@ -235,17 +235,12 @@ def expected_seconds(work: OpenMerge) -> float | None:
         return total / 1e9
     # Largest first, and enough of them that the clock can see it.
     sample = replace(work, jobs=(jobs[-1],), recipe=replace(work.recipe, trim_scope="tensor"))
-    carry_out(sample, ignore, None, None)
     taken = []
-    for _ in range(3 if work.method.unit != "tensor" else 1):
+    for _ in range(4 if work.method.unit != "tensor" else 2):
         begun = time.perf_counter()
-        carry_out(sample, ignore, None, None)
+        carry_out(sample, lambda name, start, block: None, None, None)
         taken.append(time.perf_counter() - begun)
-    return min(taken) * total / max(prod(jobs[-1].shape), 1)
-
-
-def ignore(name: str, start: int, block: np.ndarray) -> None:
-    """Discard a block: the sink of a timing run."""
+    return min(taken[1:]) * total / max(prod(jobs[-1].shape), 1)
 
 
 def check_space(folder: Path, layout: Layout) -> None:

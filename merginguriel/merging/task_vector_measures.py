@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 MEASURES = ("cosine", "sign_conflict", "weighted_sign_conflict")
 BATCH = 32  # sentences read at once
-LONGEST = 512  # tokens; a longer sentence is cut
 
 
 @dataclass(frozen=True)
@@ -197,14 +196,13 @@ def hidden_states(folder: Path, sentences: Sequence[str], *, device: str | None 
         pooling = pooling_of(folder)
     pool = classifier.POOLINGS.get(pooling or "mean", classifier.mean_pooling)
     model.eval()
-    longest = min(LONGEST, int(getattr(model.config, "max_position_embeddings", LONGEST) or LONGEST) - 2)
     collected: list[list[np.ndarray]] = []
     with torch.inference_mode():
         for start in range(0, len(sentences), BATCH):
             batch = tokenizer(
                 list(sentences[start : start + BATCH]),
                 truncation=True,
-                max_length=longest,
+                max_length=classifier.longest(model),
                 padding=True,
                 return_tensors="pt",
             )

@@ -83,10 +83,12 @@ def prepare(recipe: Recipe, open_tensor: Callable[[TensorInfo], Input]) -> tuple
     first = aligned.sources[0][1]
     policies.check_patterns(recipe, first.tensors)
     wanted = DTYPES[recipe.dtype] if recipe.dtype else None
-    layout = {
-        name: (wanted if wanted and dtype in FLOATS else dtype, out_shape(aligned, name))
-        for name, dtype in aligned.dtypes.items()
-    }
+    layout: Layout = {}
+    for name, dtype in aligned.dtypes.items():
+        shape = first.tensors[name].shape
+        if name in aligned.head and aligned.labels:
+            shape = (len(aligned.labels), *shape[1:])
+        layout[name] = wanted if wanted and dtype in FLOATS else dtype, shape
     layout = sorted_layout(layout)
     used = policies.used_rows(recipe.text, first) if recipe.embeddings == "used" and recipe.text else None
     measured = [read_header(s.statistics) if s.statistics and method.needs else {} for s in ordered]
@@ -230,12 +232,6 @@ def wants_base(recipe: Recipe, method: Method) -> bool:
 def flat(array: np.ndarray) -> np.ndarray:
     """Return the array flat, as contiguous float32."""
     return np.ascontiguousarray(array, np.float32).reshape(-1)
-
-
-def out_shape(aligned: Aligned, name: str) -> tuple[int, ...]:
-    """Return the shape of a tensor of the output."""
-    shape = aligned.sources[0][1].tensors[name].shape
-    return (len(aligned.labels), *shape[1:]) if name in aligned.head and aligned.labels else shape
 
 
 def read_from(aligned: Aligned, i: int, name: str, open_tensor: Callable[[TensorInfo], Input]) -> Input:

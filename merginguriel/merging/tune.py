@@ -25,12 +25,10 @@ STEP = 0.15  # first standard deviation of CMA-ES, as a share of each range
 DIGITS = 4  # decimals of a coordinate: recipes are written with them
 WEIGHTS, LAYERS = "weights", "layers"
 
-Score = tuple[
-    float, float
-]  # value (more is better) and mean log probability of the right label, which breaks ties
-Scorer = Callable[
-    [Recipe], Iterator[Score]
-]  # yields the score after each share of the items, or nothing if that fails
+# Value (more is better) and mean log probability of the right label, which breaks ties.
+Score = tuple[float, float]
+# Yields the score after each share of the items, or nothing if that fails.
+Scorer = Callable[[Recipe], Iterator[Score]]
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,8 @@ def open_adapter(path: Path, base: Checkpoint) -> Checkpoint:
         if ending:
             factors.setdefault(name.removesuffix(ending), {})[PARTS[ending]] = info
             continue
+        if ".original_module." in name:  # saved with bias="all", and not used
+            continue
         name = name_in(tensors, name.replace(".modules_to_save.", ".").replace(".base_layer.", "."))
         known = tensors.get(name)
         if known is None or known.shape != info.shape:

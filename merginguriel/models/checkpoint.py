@@ -42,14 +42,16 @@ MAX_HEADER = 100_000_000  # bytes; the limit of the format's own reader
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 # A head's tensors have one row per label and one of these words among the parts of their name.
-HEAD_WORDS = frozenset({"classifier", "out_proj", "score"})
+HEAD_WORDS = frozenset({"classifier", "out_proj", "score", "logits_proj", "summary"})
 # The table of input embeddings, by the names that the architectures of transformers give it.
 INPUT_TABLE = re.compile(
     r"(?:^|\.)(?:word_embeddings?|embed_tokens|wte|tok_embeddings|token_embedding|embed_in|shared)\.weight$"
 )
-# Wrappers that put a name into that of every tensor: torch.compile, FSDP, activation checkpointing; then DDP.
+# Wrappers that put a name into that of every tensor: torch.compile, FSDP, activation checkpointing; then DDP, peft, and a
+# module with the attribute `model`. Causal models begin with `model.` themselves, but then none of HEADS follows it.
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
-PARALLEL = "module."
+PREFIXES = ("module.", "base_model.model.", "model.")
+HEADS = HEAD_WORDS | {"model", "lm_head", "cls", "qa_outputs", "classification_head"}
 # Names in checkpoints that TensorFlow wrote, such as bert-base-uncased.
 LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
@@ -117,6 +119,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     folder_kinds.refuse_two_models(path)
     tensors = unwrapped(find_tensors(path))
     folder_kinds.refuse_quantised(path, config, tensors, {info.dtype for info in tensors.values()})
+    folder_kinds.refuse_unmerged(path, tensors)
     architectures = config.get("architectures") or [config.get("model_type")]
     architecture = architectures[0] if isinstance(architectures, list) else None
     if not isinstance(architecture, str):
@@ -228,13 +231,16 @@ def unwrapped(tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
 
 
 def plain_names(names: Iterable[str]) -> dict[str, str]:
-    """Return the name of each tensor without WRAPPERS, and without PARALLEL where every name begins with it."""
+    """Return the name of each tensor without WRAPPERS, and without a prefix of PREFIXES that every name has."""
     plain = {name: name for name in names}
     for name in plain:
         for wrapper in WRAPPERS:
             plain[name] = plain[name].replace(wrapper, "")
-    if plain and all(name.startswith(PARALLEL) for name in plain.values()):
-        plain = {name: short.removeprefix(PARALLEL) for name, short in plain.items()}
+    for prefix in PREFIXES:
+        shorter = {name: short.removeprefix(prefix) for name, short in plain.items()}
+        whole = all(short != plain[name] for name, short in shorter.items())
+        if whole and (prefix != "model." or HEADS & {short.partition(".")[0] for short in shorter.values()}):
+            plain = shorter
     return plain
 
 
@@ -254,13 +260,8 @@ def read_shards(index: Path) -> dict[str, TensorInfo]:
         raise CheckpointError("weight_map is not a table of tensor to file.", where=str(index))
     tensors: dict[str, TensorInfo] = {}
     for file in sorted(set(table.values())):
-        if (
-            Path(file).name != file
-            or "\\" in file
-            or "\0" in file
-            or file in ("", ".", "..")
-            or len(file) > 200
-        ):
+        odd = "\\" in file or "\0" in file or file in ("", ".", "..") or len(file) > 200
+        if odd or Path(file).name != file:
             raise CheckpointError(
                 f"the shard {file[:200]!r} is not the name of a file in this folder.", where=str(index)
             )
@@ -292,7 +293,14 @@ def read_header(file: Path) -> dict[str, TensorInfo]:
     try:
         size = file.stat().st_size
         with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
+            start = stream.read(8)
+            if start == b"version ":  # the first word of a Git LFS pointer
+                raise CheckpointError(
+                    "this is a Git LFS pointer, and not the weights.",
+                    where=str(file),
+                    hint=f"Download them: git -C {file.parent} lfs pull",
+                )
+            length = int.from_bytes(start, "little")
             if size < 8 or length > min(size - 8, MAX_HEADER):
                 raise wrong("the header is cut off, or this is not a safetensors file.")
             text = stream.read(length)

@@ -37,6 +37,7 @@ from .quiet_transformers import quiet
 
 RECORD = "classifier.yaml"
 TOKENS = "tokens"  # in place of a pooling: a label for every token
+LONGEST = 512  # tokens
 HEAD_SEED = 0  # of the layers of a stock head that come before the last, which is zero
 
 
@@ -259,6 +260,12 @@ def padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int |
     return pad
 
 
+def longest(model: nn.Module) -> int:
+    """Return the number of tokens to which a sentence is cut; −1 positions mean relative ones, without a limit."""
+    positions = getattr(model.config, "max_position_embeddings", None) or 0
+    return min(LONGEST, positions if positions > 0 else LONGEST) - 2
+
+
 def stock_tokens(path: Path) -> bool:
     """Return whether the folder's config names an architecture that labels tokens; False if it is damaged."""
     try:
@@ -351,9 +358,8 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
         raise not_loaded("tokenizer", path, error) from error
     own = tokenizer_files.custom_class(path)
     if own and not remote_code.trusted() and type(tokenizer).__name__.removesuffix("Fast") != own:
-        raise not_loaded(
-            "tokenizer", path, ValueError(f"trust_remote_code: {own}")
-        )  # not the one that was trained with
+        # Not the tokenizer that was trained with.
+        raise not_loaded("tokenizer", path, ValueError(f"trust_remote_code: {own}"))
     ids = {token: i for token, i in tokenizer.get_vocab().items() if token != tokenizer.mask_token}
     tokenizer_files.check_rows(path, max(ids.values(), default=-1) + 1, rows)
     return tokenizer

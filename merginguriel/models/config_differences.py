@@ -18,7 +18,7 @@ HARMLESS = frozenset({
     "transformers_version", "_name_or_path", "_commit_hash", "architectures", "auto_map", "torch_dtype", "dtype",
     "finetuning_task", "adapters", "unsloth_version", "unsloth_fixed", "model_name", "is_local",
     # labels, aligned by name
-    "id2label", "label2id", "num_labels", "_num_labels", "problem_type",
+    "id2label", "label2id", "num_labels", "_num_labels",
     # how it is run or was trained
     "use_cache", "gradient_checkpointing", "output_attentions", "output_hidden_states", "return_dict",
     "use_return_dict", "torchscript", "attn_implementation", "_attn_implementation", "_attn_implementation_internal",
@@ -38,11 +38,12 @@ HARMLESS = frozenset({
 HARMLESS_PARTS = ("dropout", "_pdrop", "layerdrop", "drop_path_rate", "drop_rate")
 # Keys of the head, which a base does not need to share with the models trained from it.
 HEAD_PARTS = ("classifier_", "summary_", "pooler_", "head_")
-# Keys that matter in generation only; a difference is worth a note.
+# Keys that matter in generation only, or in how scores are read; a difference is worth a note.
 NOTED = frozenset({
     "bos_token_id", "eos_token_id", "sep_token_id", "cls_token_id", "mask_token_id", "unk_token_id",
-    "decoder_start_token_id",
+    "decoder_start_token_id", "problem_type",
 })  # fmt: skip
+PRUNED = "pruned_heads"  # layer → heads removed; a key of transformers 4, no default of a class
 UNSET = "not set"
 
 
@@ -85,7 +86,9 @@ def differences(
     for found in unequal(full[0].values, full[1].values, head):
         top = found.key.partition(".")[0]
         lone = found.one is None or found.two is None
-        if defined is not None and top not in defined:
+        if top == PRUNED:
+            forbidding.append(found)
+        elif defined is not None and top not in defined:
             if not lone:
                 noted.append(found)
         elif found.name in NOTED or (lone and defined is None):
@@ -122,7 +125,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
             found |= flat(value, f"{prefix}{key}.")
-        elif value is not None and value != {}:
+        elif value not in (None, {}, "single_label_classification"):  # a problem_type, which is the default
             found[f"{prefix}{key}"] = json.loads(json.dumps(value, default=str))
     return found
 
@@ -156,9 +159,7 @@ def completed(config: Mapping[str, Any]) -> Completed:
         made = CONFIG_MAPPING[kind]
         return Completed(made.from_dict(dict(config)).to_dict(), frozenset(made().to_dict()))
     except (ValueError, TypeError, KeyError, AttributeError, StrictDataclassError):
-        return Completed(
-            within, None
-        )  # values that the class does not accept are compared as they are written
+        return Completed(within, None)  # values that the class does not accept, as they are written
 
 
 def shown(value: Any) -> str:

@@ -17,6 +17,8 @@ CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 QUANTISED = re.compile(
     r"\.(?:SCB|absmax|quant_map|nested_absmax|quant_state\..*|qweight|qzeros|weight_packed|weight_scale)$"
 )
+# Names inside a model that peft has wrapped: the weight is split over them.
+UNMERGED = re.compile(r"\.(?:lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|base_layer)\b")
 ADAPTER_CONFIG = "adapter_config.json"
 MERGE_ADAPTER = "Merge it into its base first, with peft: model.merge_and_unload().save_pretrained(FOLDER)"
 # Weights that are not read: what they are, what to do, and their files.
@@ -170,37 +172,37 @@ def refuse_quantised(
     )
 
 
-def custom_code(path: Path) -> list[str]:
-    """Return the names of the Python files in `path` that `auto_map` needs, with the modules that these import.
+def refuse_unmerged(path: Path, names: Collection[str]) -> None:
+    """Raise CheckpointError for a complete model that was saved with its adapter beside the weights, not added to them."""
+    if part := next((name for name in names if UNMERGED.search(name)), None):
+        raise CheckpointError(
+            f"an adapter is not yet merged into this model ({part}).", where=str(path), hint=MERGE_ADAPTER
+        )
 
-    Code in another repository (`owner/name--module.Class`) is not listed.
-    """
-    wanted = [
-        reference.rpartition(".")[0]
-        for name in ("config.json", "tokenizer_config.json")
-        for reference in references(path / name)
-        if "--" not in reference
-    ]
+
+def custom_code(path: Path) -> list[str]:
+    """Return the names of the Python files in `path` that `auto_map` needs, with the modules that these import."""
+    wanted = named_code(path)
     found: list[str] = []
     while wanted:
-        name = wanted.pop().split(".")[0] + ".py"
+        name = wanted.pop()
         if name in found or "/" in name or not (path / name).is_file():
             continue
         found.append(name)
         text = (path / name).read_text(encoding="utf-8", errors="replace")
-        wanted += [one or other for one, other in RELATIVE_IMPORT.findall(text)]
+        wanted += [f"{one or other}.py" for one, other in RELATIVE_IMPORT.findall(text)]
     return sorted(found)
 
 
 def missing_code(path: Path) -> list[str]:
-    """Return the names of Python files that `auto_map` of config.json needs and that `path` lacks."""
-    named = {
-        one.split(".")[0] + ".py"
-        for file in ("config.json", "tokenizer_config.json")
-        for one in references(path / file)
-        if "--" not in one
-    }
-    return sorted(name for name in named if not (path / name).is_file())
+    """Return the names of Python files that `auto_map` needs and that `path` lacks."""
+    return sorted({name for name in named_code(path) if not (path / name).is_file()})
+
+
+def named_code(path: Path) -> list[str]:
+    """Return the Python files that `auto_map` names, but for those in another repository (`owner/name--module.Class`)."""
+    named = [one for file in ("config.json", "tokenizer_config.json") for one in references(path / file)]
+    return [one.split(".")[0] + ".py" for one in named if "--" not in one]
 
 
 def references(path: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from merginguriel.errors import UnavailableError, UsageError
@@ -37,25 +38,16 @@ def snapshot(name: str, *, patterns: Sequence[str] | None = None) -> Snapshot:
     name, _, at = name.partition("@")
     wanted = list(patterns or ("*.json", "*.py", *TOKENIZER_FILES, CHAT_TEMPLATES, *POOLING_FILES, *WEIGHTS))
     ignored = ["*/*.safetensors", "*/*.bin"]
-
-    def fetch(local: bool) -> Path:
-        return Path(
-            snapshot_download(
-                name,
-                revision=at or None,
-                allow_patterns=wanted,
-                ignore_patterns=ignored,
-                local_files_only=local,
-            )
-        )
-
+    fetch = partial(
+        snapshot_download, name, revision=at or None, allow_patterns=wanted, ignore_patterns=ignored
+    )
     try:
         try:
-            folder = fetch(True)
+            folder = Path(fetch(local_files_only=True))
         except OSError:
-            folder = fetch(False)
+            folder = Path(fetch())
         if not is_whole(folder):
-            folder = fetch(False)
+            folder = Path(fetch())
     except GatedRepoError as error:
         raise UnavailableError(
             f"access to {name} on the hub requires agreement to its terms.",

@@ -72,4 +72,10 @@ def not_loaded(what: str, path: Path, error: Exception) -> CheckpointError:
             where=str(path),
             hint=remote_code.HINT,
         )
+    if "ignore_mismatched_sizes" in str(error):
+        return CheckpointError(
+            f"this {what} cannot be loaded: weights have other shapes than config.json says.",
+            where=str(path),
+            hint="Heads that transformers 4 removed (prune_heads) cannot be loaded by transformers 5.",
+        )
     return CheckpointError(f"this {what} cannot be loaded: {first_line(error)}", where=str(path))

@@ -38,9 +38,7 @@ BLOCK = 32  # weights in a Q4_0 block
 BLOCK_BYTES = 2 + BLOCK // 2  # a float16 scale, then two weights a byte
 SPECIALS = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
 META = "▁"  # stands for a space, SentencePiece's way
-COMMON_PIECES = (
-    4000  # the most frequent pieces are always kept: text that was not collected still splits well
-)
+COMMON_PIECES = 4000  # most frequent pieces that are always kept, so that new text still splits well
 
 LAYER = {
     "q": "attention.self.query",
@@ -212,9 +210,7 @@ def normalizer() -> normalizers.Normalizer:
         [
             # Today's sentencepiece keeps the zero-width joiner; XLM-R's table, of 2019, makes it a space.
             normalizers.Replace("\u200d", " "),
-            normalizers.Precompiled(
-                dict(protobuf_fields(spec))[2] or b""
-            ),  # NormalizerSpec.precompiled_charsmap
+            normalizers.Precompiled(dict(protobuf_fields(spec))[2] or b""),  # precompiled_charsmap
             normalizers.Strip(left=False, right=True),
             normalizers.Replace(Regex(" {2,}"), " "),
         ]

@@ -137,24 +137,32 @@ def add(study: Study, wanted: Mapping[str, str], progress: Progress | None = Non
         UnavailableError: A folder does not exist, or the hub does not answer.
         IncompatibleError: Labels, vocabulary or shapes differ from those of the task or the base.
     """
-    from merginguriel.files import sha256
+    from merginguriel.models.digest_cache import digest
 
+    from .study import make_base
+
+    tell = progress or (lambda done, total, text: None)
     known = read(study.root)
     own = study.fine_tuned()
-    found = []
-    for number, (locale, source) in enumerate(wanted.items()):
-        if progress:
-            progress(number, len(wanted), f"checking {locale}")
+    places = {}
+    for locale, source in wanted.items():
         if locale in own:
             raise UsageError(
                 f"there is a trained model of {locale} already.",
                 where=str(own[locale]),
                 hint="Remove that folder, or register the model in another workspace.",
             )
-        path, revision = located(source)
-        check(study, locale, path)
-        digests = {file.name: sha256(file) for file in sorted(path.glob("*.safetensors"))}
-        found.append(Registered(locale, path, source, revision, digests))
+        places[locale] = located(source)
+    if not (study.root / "base" / "config.json").is_file():
+        tell(0, 0, f"writing the base {study.base} with the task's head, once for this study")
+    base = make_base(study, progress)
+    found = []
+    for number, (locale, (path, revision)) in enumerate(places.items()):
+        tell(number, len(wanted), f"checking {locale}")
+        check(base, locale, path)
+        tell(number, len(wanted), f"hashing {locale}")
+        digests = {file.name: digest(file) for file in sorted(path.glob("*.safetensors"))}
+        found.append(Registered(locale, path, wanted[locale], revision, digests))
     write(study.root, {**known, **{one.locale: one for one in found}})
     return found
 
@@ -172,17 +180,14 @@ def located(source: str) -> tuple[Path, str | None]:
     return found.folder, found.revision
 
 
-def check(study: Study, locale: str, path: Path) -> None:
-    """Raise IncompatibleError unless a model has the task's labels and fits the study's base."""
+def check(base_folder: Path, locale: str, path: Path) -> None:
+    """Raise IncompatibleError unless a model has the labels of the study's base and fits it."""
     from merginguriel.merging import registry
     from merginguriel.merging.compatibility import align
     from merginguriel.merging.encoder_checks import with_tokenizers
     from merginguriel.models.checkpoint import open_checkpoint
 
-    from .study import make_base
-
-    model = open_checkpoint(path)
-    base = open_checkpoint(make_base(study))
+    model, base = open_checkpoint(path), open_checkpoint(base_folder)
     check_labels(locale, path, model.labels or (), base.labels or ())
     with_tokenizers([(locale, model)], None)
     align(registry.get("task_arithmetic"), [(locale, model)], base)

@@ -45,6 +45,7 @@ def mu(lab, *command):
 def test_registered_models_are_scored_merged_ranked_and_run(lab, outside):
     added = mu(lab, "models", "add", *(f"{locale}={folder}" for locale, folder in outside.items()), "--json")
     assert added.code == 0, added.err
+    assert "writing the base" in added.err  # the first call takes a while
     assert [one["locale"] for one in added.data] == list(LOCALES) and all(one["sha256"] for one in added.data)
     assert not any((folder / name).exists() for folder in outside.values() for name in OURS)
 

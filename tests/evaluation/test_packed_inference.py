@@ -109,12 +109,11 @@ def test_a_processor_without_bfloat16_answers_in_it_by_autocast():
     code = """if True:
         import torch
         from torch import nn
-        from merginguriel.evaluation import packed_inference as kernels, predict
+        from merginguriel.evaluation import packed_inference as kernels
         model = nn.Sequential(nn.Linear(64, 32))
         with kernels.packed(model, bf16=True):
             assert "forward" not in vars(model[0])
-        model.device = torch.device("cpu")
-        with predict.reduced(model, not kernels.packable(model, bf16=True)):
+        with torch.autocast("cpu", torch.bfloat16, enabled=not kernels.packable(model, bf16=True)):
             assert model(torch.ones(2, 64)).dtype == torch.bfloat16
         print(kernels.works(False), kernels.works(True))
     """

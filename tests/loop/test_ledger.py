@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel.decision.advice import Question
+from merginguriel.knowledge.log.append import Draft, add
+from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.loop import interval_width, ledger
 
 ASK = Question("sw-KE", context="massive/xlm-roberta-base")
@@ -47,6 +49,24 @@ def test_a_measured_arm_scores_the_advice_that_came_before_it(bench):
     assert found.inside90 and after.knowledge_hash != before.knowledge_hash
     (only,) = ledger.buckets([found])
     assert only.brier == pytest.approx((1 - before.gain.p_positive) ** 2) and only.gained == 1.0
+
+
+def test_sources_that_the_similarity_chose_score_the_advice_that_predicted_others(bench):
+    elsewhere(bench)
+    ledger.answered(bench.load(), ASK)
+    path = bench.root / ledger.NAME
+    line = json.loads(path.read_text(encoding="utf-8"))
+    line["arm"]["sources"] = ["de-DE", "es-ES", "fr-FR", "it-IT", "nl-NL"]
+    path.write_text(json.dumps(line) + "\n", encoding="utf-8")
+    measured = ResultRow(
+        ASK.context, ASK.target, "ExcTar", "similarity", "accuracy", 0.5, 2974, similarity="REAL", k=5,
+        sources=("af-ZA", "de-DE", "en-US", "fr-FR", "it-IT"), baseline_kind="best_single_source", baseline=0.46,
+    )  # fmt: skip
+    add(
+        bench.root / "experiment_log",
+        Draft("Measured", "Retrospective", "2026-01-22", "Sources by scores.", rows=(measured,)),
+    )
+    assert len(ledger.scores(bench.load())) == 1
 
 
 def test_a_row_of_another_arm_scores_nothing(bench):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 from lab_fixtures import elsewhere
 
 from merginguriel import workspace
 from merginguriel.knowledge.base import load
-from merginguriel.loop import entry_draft, ledger, pilot
+from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.loop import entry_draft, ledger, pilot, run_entry_text
 from merginguriel.runs import run_store
 
 
@@ -106,3 +108,13 @@ def test_without_models_the_error_names_the_command_that_trains_them(bench, mu):
     (bench.root / "models" / "home" / "e5-small" / "base").mkdir(parents=True)
     told = mu(*asked)
     assert told.code == 1 and "mu train --locale" in told.err
+
+
+def test_an_entry_about_a_winning_ensemble_states_its_gain():
+    row = ResultRow(
+        "home/e5-small", "uk-UA", "ExcTar", "ensemble_soft", "accuracy", 0.82, 200, similarity="REAL", k=2,
+        sources=("it-IT", "pl-PL"), baseline_kind="best_single_source", baseline=0.64, wins=47, losses=11,
+    )  # fmt: skip
+    rows = [row, replace(row, baseline_kind="source_mean", baseline=0.7, wins=None, losses=None)]
+    assert "scored 82.00% and the best single source 64.00%: +18.00 pp" in run_entry_text.summary(rows)
+    assert "uk-UA ExcTar: ensemble_soft, REAL, it-IT pl-PL" in run_entry_text.sections(rows)[0][1]

@@ -30,6 +30,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
                  "rank_pattern": {"layer.0.attention.self.query": 3, "value": 1},
                  "alpha_pattern": {r"layer\.\d\.output\.dense": 5, "query": 2}},
     "biases and embeddings": {"r": 2, "target_modules": [*TARGETS, "word_embeddings"], "bias": "lora_only"},
+    "every bias": {"r": 2, "target_modules": TARGETS, "bias": "all"},
     "all linear": {"r": 3, "target_modules": "all-linear", "modules_to_save": ["classifier", "LayerNorm"]},
 }  # fmt: skip
 

@@ -27,6 +27,7 @@ from real_folders import (
     xlm_r,
 )
 from safetensors.torch import load_file, save_file
+from transformers.pytorch_utils import prune_linear_layer
 
 from merginguriel.errors import MuError, MuWarning
 from merginguriel.merging.engine import merge
@@ -213,8 +214,8 @@ def test_the_chat_template_comes_along(tmp_path: Path) -> None:
 # --- names of tensors ---
 
 
-@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "module._orig_mod."])
-def test_names_from_torch_compile_and_ddp_are_stripped(tmp_path: Path, prefix: str) -> None:
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module._orig_mod.", "base_model.model.", "model."])
+def test_names_from_wrappers_are_stripped(tmp_path: Path, prefix: str) -> None:
     one, two = bert(tmp_path / "a", 1), bert(tmp_path / "b", 2)
     expected = averaged(one, two, tmp_path / "expected")
     renamed(one, lambda name: prefix + name)
@@ -363,6 +364,12 @@ def test_settings_of_use_and_training_may_differ(tmp_path: Path) -> None:
     same_as_by_hand(averaged(one, two, tmp_path / "out"), one, two, tmp_path)
 
 
+def test_another_reading_of_the_scores_is_a_note(tmp_path: Path) -> None:
+    one, two = bert(tmp_path / "a", 1, problem_type="multi_label_classification"), bert(tmp_path / "b", 2)
+    with pytest.warns(MuWarning, match="problem_type is 'multi_label_classification' in fr-FR, not set"):
+        averaged(one, two, tmp_path / "out")
+
+
 def test_a_key_at_its_default_equals_a_missing_one(tmp_path: Path) -> None:
     one, two = bert(tmp_path / "a", 1), bert(tmp_path / "b", 2)
     edited(two, layer_norm_eps=None, hidden_act=None, type_vocab_size=None)
@@ -407,11 +414,25 @@ def test_a_base_may_pool_differently_than_the_models_trained_from_it(tmp_path: P
 # --- labels ---
 
 
-def test_heads_pruned_in_other_places_are_a_note(tmp_path: Path) -> None:
-    one = edited(bert(tmp_path / "a", 1), pruned_heads={"0": [0]})
-    with pytest.warns(MuWarning, match="pruned_heads"):
-        averaged(one, edited(bert(tmp_path / "b", 2), pruned_heads={"0": [1]}), tmp_path / "out")
-    averaged(edited(one, pruned_heads={}), bert(tmp_path / "c", 3), tmp_path / "none")
+def pruned(folder: Path, seed: int, head: int) -> Path:
+    """A BERT without one head of its first layer, as prune_heads of transformers 4 leaves and saves it."""
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(bert(folder, seed))
+    attention = model.bert.encoder.layer[0].attention
+    stays = torch.arange(16).reshape(2, 8)[1 - head]
+    for name in ("query", "key", "value"):
+        setattr(attention.self, name, prune_linear_layer(getattr(attention.self, name), stays))
+    attention.output.dense = prune_linear_layer(attention.output.dense, stays, dim=1)
+    model.save_pretrained(folder)
+    return edited(folder, pruned_heads={"0": [head]})
+
+
+def test_models_without_the_same_heads_are_refused(tmp_path: Path) -> None:
+    one, whole = pruned(tmp_path / "a", 1, 0), bert(tmp_path / "c", 3)
+    for other in (pruned(tmp_path / "b", 2, 1), whole):
+        assert "pruned_heads" in refused(one, other, tmp_path / "no")
+    out = averaged(one, pruned(tmp_path / "d", 4, 0), tmp_path / "out")
+    assert json.loads((out / "config.json").read_text())["pruned_heads"] == {"0": [0]}
+    averaged(edited(bert(tmp_path / "e", 5), pruned_heads={}), whole, tmp_path / "none")
 
 
 def test_labels_without_names_are_merged_with_a_note(tmp_path: Path) -> None:
@@ -582,6 +603,22 @@ def test_weights_in_another_form_are_refused_with_cause_and_remedy(
     (one / "model.safetensors").rename(one / name)
     text = refused(one, two, tmp_path / "out")
     assert cause in text and name in text and remedy in text
+
+
+def test_a_pointer_of_git_lfs_says_how_to_download_the_weights(tmp_path: Path) -> None:
+    one = bert(tmp_path / "a", 1)
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 17098108\n"
+    (one / "model.safetensors").write_text(pointer)
+    assert "lfs pull" in refused(one, bert(tmp_path / "b", 2), tmp_path / "out")
+
+
+def test_a_model_saved_with_its_adapter_beside_the_weights_is_refused(tmp_path: Path) -> None:
+    one = bert(tmp_path / "a", 1)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(one)
+    wrapped = peft.get_peft_model(model, peft.LoraConfig("SEQ_CLS", target_modules=["query"]))
+    state = {name.removeprefix("base_model.model."): t for name, t in wrapped.state_dict().items()}
+    save_file(state, one / "model.safetensors", metadata={"format": "pt"})
+    assert "merge_and_unload" in refused(one, bert(tmp_path / "b", 2), tmp_path / "out")
 
 
 def test_a_complete_model_beside_an_adapter_is_refused(tmp_path: Path) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import inspect
 import json
 import pkgutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import peft
 import pytest
 import torch
@@ -19,6 +22,7 @@ import transformers
 from real_folders import (
     LABELS,
     NAMED,
+    SIZE,
     TEXT,
     bert,
     byte_pairs,
@@ -31,9 +35,13 @@ from real_folders import (
 from safetensors.torch import load_file, save_file
 
 from merginguriel.errors import CheckpointError, IncompatibleError, MuError
+from merginguriel.evaluation import predictions
+from merginguriel.evaluation.nxn import nxn
 from merginguriel.evaluation.predict import predict
+from merginguriel.evaluation.predictions import fingerprint, items_digest
+from merginguriel.files import sha256
 from merginguriel.models import classifier, remote_code, tokenizer_files
-from merginguriel.tasks.registry import Item
+from merginguriel.tasks.registry import Item, TaskData
 
 pytestmark = pytest.mark.lab
 
@@ -222,12 +230,44 @@ def test_a_causal_classifier_reads_its_last_token_whatever_is_called_padding(
     torch.testing.assert_close(found, logits(tmp_path), atol=1e-4, rtol=1e-4)  # one sentence at a time
 
 
-def test_an_xlnet_is_padded_on_the_left(tmp_path: Path) -> None:
-    config = transformers.XLNetConfig(vocab_size=80, d_model=16, n_layer=2, n_head=2, d_inner=24, **NAMED)
-    save(transformers.XLNetForSequenceClassification, config, tmp_path, 1)
-    spm_model(tmp_path, name="spiece.model")
+@pytest.mark.parametrize("name", ["XLNet", "FNet"])
+def test_a_model_that_padding_changes_reads_one_sentence_at_a_time(tmp_path: Path, name: str) -> None:
+    xlnet = {"vocab_size": 120, "d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 24}
+    config = getattr(transformers, f"{name}Config")(
+        **(xlnet if name == "XLNet" else {**SIZE, "vocab_size": 120}), **NAMED
+    )
+    save(getattr(transformers, f"{name}ForSequenceClassification"), config, tmp_path, 1)
+    word_tokenizer().save_pretrained(tmp_path)
     found = torch.from_numpy(predict(tmp_path, ITEMS).logits)
     torch.testing.assert_close(found, logits(tmp_path), atol=1e-4, rtol=1e-4)
+
+
+def test_answers_cached_under_another_rule_of_padding_do_not_count(tmp_path: Path) -> None:
+    settings = {"vocab_size": 310, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}
+    gpt, encoder = tmp_path / "gpt", bert(tmp_path / "bert", 1)
+    save(
+        transformers.GPT2ForSequenceClassification,
+        transformers.GPT2Config(**settings, pad_token_id=3, **NAMED),
+        gpt,
+        1,
+    )
+    byte_pairs().save_pretrained(gpt)
+    old = {folder: digest_of_files(folder) for folder in (gpt, encoder)}
+    assert fingerprint(encoder) == old[encoder]  # its answers do not depend on padding, and still count
+    right = predict(gpt, ITEMS)
+    stale = replace(right, logits=np.roll(right.logits, 1, axis=1))
+    predictions.save(tmp_path / "cache" / f"{old[gpt][:16]}-{items_digest(ITEMS)[:16]}.npz", stale, old[gpt])
+    data = {"sw-KE": TaskData("files", "sw-KE", LABELS, tuple(ITEMS), (), ())}
+    found = nxn({"gpt": gpt}, data, split="train", cache=tmp_path / "cache")
+    wanted = [answer == item.label for answer, item in zip(right.chosen(), ITEMS, strict=True)]
+    assert found.correct["gpt", "sw-KE"].tolist() == wanted
+
+
+def digest_of_files(folder: Path) -> str:
+    """The key of cached answers before the rule of padding was part of it."""
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in predictions.MODEL_FILES]
+    parts = [part for path in files for part in (path.name, sha256(path))]
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 
 
 def test_an_adapter_to_score_is_called_one(tmp_path: Path, data: Path) -> None:

@@ -31,9 +31,8 @@ def dare_linear(
     """Drop entries of each task vector at random, rescale the rest, add their weighted mean to the base.
 
     What is dropped depends on the seed, the source's name, the tensor's name and the position. The paper selects the
-    drop rate on validation data; for merging by averages, the authors' README takes 0.2, the default here (0.9
-    is for single models). Rescaling divides
-    by the density, as in the paper; mergekit multiplies so that the tensor keeps its sum of magnitudes.
+    drop rate on validation data; for averages the authors' README takes 0.2, the default here (0.9 is for single models).
+    Rescaling divides by the density, as in the paper; mergekit multiplies so that the tensor keeps its sum of magnitudes.
 
     base     [*s] pretrained weights, float32
     deltas   [k, *s] task vectors
