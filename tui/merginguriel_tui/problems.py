@@ -27,8 +27,7 @@ class ProblemsScreen(Dialog[tuple[Path, int] | None]):
     """Problems above, the file of the highlighted one below. Returns the file and line to edit, or None."""
 
     DEFAULT_CSS = """
-    ProblemsScreen #problems { width: 95%; height: 90%; }
-    ProblemsScreen #problem-list { height: 40%; }
+    ProblemsScreen #problems { width: 95%; height: 90%; } ProblemsScreen #problem-list { height: 40%; }
     ProblemsScreen #problem-file { height: 1fr; border-top: solid $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -345,13 +345,12 @@ class AdviseScreen(MuScreen):
 
     def action_pilot(self) -> None:
         """Show what a pilot of this question would do, and launch it from there."""
-        self._with_advice(
-            lambda advice, knowledge: self.app.push_screen(
-                create(
-                    "pilot", knowledge, advice.target, self.what_if.options(self.open["context"], pilot=True)
-                )
-            )
-        )
+
+        def show(advice: Advice, knowledge: Knowledge) -> None:
+            asked = self.what_if.options(self.open["context"], pilot=True)
+            self.app.push_screen(create("pilot", knowledge, advice.target, asked))
+
+        self._with_advice(show)
 
     def action_evidence(self) -> None:
         """Show the rows that the advice rests on as a table."""

@@ -68,11 +68,8 @@ class CompareScreen(MuScreen):
 
     def body(self) -> ComposeResult:
         """Yield the field, the suggestions and the comparison."""
-        yield Names(
-            id="find",
-            placeholder="runs (ids or their ends) and recipes/*.yaml, separated by spaces",
-            compact=True,
-        )
+        hint = "runs (ids or their ends) and recipes/*.yaml, separated by spaces"
+        yield Names(id="find", placeholder=hint, compact=True)
         yield OptionList(id="offered", markup=False, compact=True)
         with VerticalScroll(id="main"):
             yield Static(id="said")
@@ -203,11 +200,8 @@ class CompareScreen(MuScreen):
         """Compare the names in the field."""
         names = tuple(self.words() or ())
         if len(names) < 2:
-            self.mu.show_error(
-                UsageError(
-                    "a comparison needs two or more runs.", hint="Type ids or recipes, separated by spaces."
-                )
-            )
+            hint = "Type ids or recipes, separated by spaces."
+            self.mu.show_error(UsageError("a comparison needs two or more runs.", hint=hint))
             return
         self.show(*names)
         self.query_one("#main").focus()

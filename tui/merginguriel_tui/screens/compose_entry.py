@@ -18,6 +18,7 @@ from textual.timer import Timer
 from textual.widgets import Static, TextArea
 
 from merginguriel.errors import USER_ERRORS, MuError, as_mu_error
+from merginguriel.text.numbers import count
 from merginguriel.text.tables import plain
 from merginguriel_tui import session
 from merginguriel_tui.base import MuScreen
@@ -168,10 +169,8 @@ class ComposeScreen(MuScreen):
             label.append(f"\n{plain(result.hint)}" if result.hint else "", "dim not bold")
         else:
             self.entry = result
-            count = len(result.rows)
-            label = Text("✓ ", "bold").append(
-                f"valid: {result.id}, {count} row{'s' * (count != 1)}", "not bold"
-            )
+            label = Text("✓ ", "bold")
+            label.append(f"valid: {result.id}, {count(len(result.rows), 'row')}", "not bold")
             label.append("  (repetition allowed)" if self.anyway else "", "dim")
             self._draw()
         self.query_one("#checked", Static).update(label)

@@ -237,10 +237,8 @@ class LaunchScreen(MuScreen):
         field = next((f for f in self.fields.values() if safe(f.name) == widget), None)
         if field is None:
             return
-        problem = ""
-        if value.strip() and field.key.kind != "table":
-            problem = configs.problem(field.name, value.strip())
-        self.hint(field, problem)
+        checked = value.strip() and field.key.kind != "table"
+        self.hint(field, configs.problem(field.name, value.strip()) if checked else "")
         if self.waiting:
             self.waiting.stop()
         self.waiting = self.set_timer(PAUSE, self.check)

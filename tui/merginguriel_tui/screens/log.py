@@ -13,6 +13,7 @@ from textual.containers import Container, Horizontal
 from textual.widgets import Input, Static
 
 from merginguriel.errors import UsageError
+from merginguriel.text.numbers import count
 from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen, table_as
 from merginguriel_tui.widgets.choice import ChoiceLine, Pick
@@ -193,9 +194,7 @@ class LogScreen(MuScreen):
         self.table.put(at // PAGE * PAGE, self._rows(at // PAGE * PAGE))
         self.table.cursor = at
         self._moved(at)
-        text = f"{len(result):,} {'entry' if len(result) == 1 else 'entries'}" + (
-            ", open" if self.only else ""
-        )
+        text = f"{count(len(result), 'entry')}{', open' if self.only else ''}"
         self.query_one("#counts", Static).update(Text(text if result else "no entries"))
 
     def _rows(self, first: int) -> list[dict[str, str]]:

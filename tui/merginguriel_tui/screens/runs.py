@@ -84,9 +84,8 @@ class RunsScreen(RunKeys):
     def body(self) -> ComposeResult:
         """Yield the search line, the table and the preview."""
         with Horizontal(id="bar"):
-            yield Input(
-                id="find", placeholder="find: words, or target:da-DK state:failed tag:x", compact=True
-            )
+            hint = "find: words, or target:da-DK state:failed tag:x"
+            yield Input(id="find", placeholder=hint, compact=True)
             yield Static(id="counts")
         with Horizontal(id="both"):
             yield PagedTable(columns(USUAL, lambda name: self.standings.get(name)), id="table")
@@ -355,8 +354,9 @@ class RunsScreen(RunKeys):
         """Compare the marked runs."""
         chosen = sorted(self.table.marked)
         if len(chosen) < 2:
-            message = f"Mark two or more runs: {self.key_of('runs.mark')}."
-            self.notify(message, severity="warning", markup=False)
+            self.notify(
+                f"Mark two or more runs: {self.key_of('runs.mark')}.", severity="warning", markup=False
+            )
             return
         self.mu.action_go("compare", *chosen)
 
