@@ -22,7 +22,7 @@ import numpy as np
 
 from merginguriel import workspace
 from merginguriel.decision import backtest, claim_rules
-from merginguriel.decision.evidence import Arm, Column, columns, observations
+from merginguriel.decision.evidence import JOINT, Arm, Column, columns, observations
 from merginguriel.knowledge.base import Knowledge, load
 from merginguriel.knowledge.parse.rows import PAIRWISE
 
@@ -81,7 +81,7 @@ def rows_of_table(knowledge: Knowledge, context: str, hidden: str) -> Iterator[s
     gains = observations(
         knowledge.of_metric("accuracy").rows,
         "ExcTar",
-        lambda arm: claim_rules.veto_of(arm, vetoes) is not None,
+        lambda arm: arm.method == JOINT or claim_rules.veto_of(arm, vetoes) is not None,
     )
     known = columns(knowledge.rows)
     pairs = {

@@ -33,7 +33,8 @@ class QuestionEvidence(NamedTuple):
     """What the log shows of a question.
 
     Attributes:
-        found: Measured gains of the mode.
+        found: Measured gains of the mode: of merges and ensembles, or of joint models if the question is about them.
+        joint: Gains of joint models. They are no merges of models that exist, and say nothing about such merges.
         others: Arms measured on the target.
     """
 
@@ -44,6 +45,7 @@ class QuestionEvidence(NamedTuple):
     vetoes: Sequence[claim_rules.Rule]
     found: Sequence[Observation]
     learned: Learned
+    joint: Learned
     others: Sequence[Relative]
     column: Column
 
@@ -166,10 +168,15 @@ def read(knowledge: Knowledge, question: Question, *, excluding: bool = True) ->
     found = observations(rows, question.mode, excluded, known=known)
     here = [r for r in rows if r.target == question.target and r.context == question.context]
     found = rebased(found, here, question) + agreements(here, question.mode, excluded)
-    learned = learn(found)
+    joint = learn(o for o in found if o.arm.method == JOINT)
+    if question.method == JOINT:
+        found, learned = list(joint.found), joint
+    else:
+        found = [o for o in found if o.arm.method != JOINT]
+        learned = learn(found)
     others = relatives(learned, question.context, question.target)
     column = known.get((question.context, question.target), {}) if question.mode == "ExcTar" else {}
-    return QuestionEvidence(knowledge, metric, rows, here, vetoes, found, learned, others, column)
+    return QuestionEvidence(knowledge, metric, rows, here, vetoes, found, learned, joint, others, column)
 
 
 def arms(known: QuestionEvidence, question: Question) -> list[Candidate]:
@@ -178,13 +185,15 @@ def arms(known: QuestionEvidence, question: Question) -> list[Candidate]:
     An arm measured on the target has the sources of its rows; a recipe that was not has those that would be chosen now.
     Recipes that were never measured in the context come last.
     """
-    measured = known.learned.by_target.get((question.context, question.target), {})
-    done = {arm.recipe for arm in measured}
-    wanted = dict.fromkeys(measured)
-    for recipe in known.learned.recipes:
-        here = recipe._replace(context=question.context)
-        if here not in done:
-            wanted[Arm(question.context, question.target, question.mode, *here[1:])] = None
+    wanted: dict[Arm, None] = {}
+    for learned in (known.learned, known.joint):
+        measured = learned.by_target.get((question.context, question.target), {})
+        done = {arm.recipe for arm in measured}
+        wanted |= dict.fromkeys(measured)
+        for recipe in learned.recipes:
+            here = recipe._replace(context=question.context)
+            if here not in done:
+                wanted[Arm(question.context, question.target, question.mode, *here[1:])] = None
     allowed = [
         arm
         for arm in wanted
@@ -230,6 +239,8 @@ def _first(candidates: list[Candidate], question: Question, *, calibrated: bool)
     """
     best = candidates[0].estimate
     for i, candidate in enumerate(candidates):
+        if candidate.arm.method == JOINT != question.method:
+            break
         grounds = _grounds(candidate, known=True, calibrated=calibrated)
         own, margin = candidate.estimate, question.min_gain_pp
         if candidate.confirmed:
@@ -257,7 +268,9 @@ def _candidate(
     known: QuestionEvidence, question: Question, arm: Arm, chosen: dict[object, SourceSet]
 ) -> Candidate:
     """Return an arm with its rows, the lead of the best single model over its sources, and its estimate."""
-    own = known.learned.by_target.get((question.context, question.target), {}).get(arm, [])
+    learned, others = (known.joint, ()) if arm.method == JOINT else (known.learned, known.others)
+    here = learned.by_target.get((question.context, question.target), {})
+    own = here.get(arm, [])
     sources: Sequence[str] = arm.sources
     if not sources and known.column:
         key = arm.similarity, arm.k, arm.method == "average"
@@ -267,10 +280,10 @@ def _candidate(
             sources = [source.locale for source in chosen[key].sources]
     leads = [o.lead_pp for o in own if o.lead_pp is not None]
     ahead = sum(leads) / len(leads) if leads else lead(known.column, sources)
-    estimate = predict(known.learned, arm, ahead, known.others, width=question.width)
+    estimate = predict(learned, arm, ahead, others, width=question.width)
     rows = tuple(o.row for o in own)
     # The first choice of a pilot, or the only arm: its items did not choose it among others.
-    alone = len(known.learned.by_target.get((question.context, question.target), {})) == 1
+    alone = len(here) == 1
     confirmed = any(o.kind != AGREEMENT and (alone or o.piloted) for o in own)
     return Candidate(arm, estimate, rows, confirmed=confirmed, runnable=question.can_run(arm), lead_pp=ahead)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from merginguriel.decision import backtest, claim_rules, study_rules
 from merginguriel.decision.backtest import Backtests
-from merginguriel.decision.evidence import observations
+from merginguriel.decision.evidence import JOINT, observations
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.base import load
 from merginguriel.knowledge.parse.rows import metric_of
@@ -42,7 +42,7 @@ def run(
     for context in known:
         rows = knowledge.of_metric(metrics[context]).rows
         every = observations(rows, "ExcTar", lambda arm: claim_rules.veto_of(arm, ruinous) is not None)
-        found[context] = every
+        found[context] = [o for o in every if o.arm.method != JOINT]  # no merge of models that exist
     usable = [c for c in known if len({o.arm.target for o in found[c] if o.arm.context == c}) >= 3]
     missing = [context for context in contexts if context not in usable]
     if missing:

@@ -184,8 +184,11 @@ def test_joint_training_is_an_alternative_and_never_the_merge_that_is_advised(be
     joint = [
         row(target, 0.55 + i / 500, 0.46, method="joint", similarity="-") for i, target in enumerate(targets)
     ]
-    bench.entry(*[row(target, 0.50, 0.46) for target in targets], *joint)
+    bench.entry(*[row(target, 0.50, 0.46) for target in targets])
+    merges = advise(bench.load(), Question("sw-KE"))
+    bench.entry(*joint, entry="2026-01-21-test-00000002")
     told = advise(bench.load(), Question("sw-KE"))
+    assert told.gain == merges.gain and told.verdict == merges.verdict
     assert told.recipe.method == "similarity"
     assert "joint" in [one.arm.method for one in told.alternatives]
     assert told.alternatives[-1].mean_pp > told.gain.mean_pp
