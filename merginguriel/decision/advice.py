@@ -17,9 +17,10 @@ from . import assemble, claim_rules, next_steps
 from .advice_types import Advice, Calibration
 from .arm_types import AdvisedArm
 from .baseline import baseline_of, detectable, rebased, trial_of
+from .context_evidence import ContextEvidence, NeedsWholeLogError
 from .estimate import Relative, checks, predict, relatives
 from .evidence import JOINT, Arm, Column, Observation, agreements, arm_of, columns, is_arm, lead, observations
-from .gains import Learned, learn
+from .gains import Learned, Pooled, Recipes, learn
 from .pilot import planned, value_of_trial
 from .question import DEFAULT, Candidate, Lab, Question
 from .recipe_contrasts import contrasts, worths
@@ -50,14 +51,25 @@ class QuestionEvidence(NamedTuple):
     column: Column
 
 
-def advise(knowledge: Knowledge, question: Question) -> Advice:
-    """Return the advice. The same knowledge and question give the same advice."""
-    known = read(knowledge, question)
+def advise(knowledge: Knowledge, question: Question, part: ContextEvidence | None = None) -> Advice:
+    """Return the advice. The same knowledge and question give the same advice.
+
+    Args:
+        knowledge: The knowledge; with `part`, that of the question's context only.
+        question: The question; with `part`, one that names no method and adds no matrix.
+        part: Evidence of the context.
+
+    Raises:
+        NeedsWholeLogError: The answer rests on rows that are not in `part`.
+    """
+    known = read(knowledge, question, part=part)
     question = replace(question, points=metrics.find(known.metric).unit.points)
     knowledge, rows, vetoes = known.knowledge, known.rows, known.vetoes
     candidates = arms(known, question)
     veto = None
     if not candidates:
+        if part is not None:
+            raise NeedsWholeLogError
         arm, veto = _fallback(rows, question, vetoes)
         if veto:
             # An excluded arm that was asked for is judged by its own rows, which other estimates leave out.
@@ -68,9 +80,13 @@ def advise(knowledge: Knowledge, question: Question) -> Advice:
     calibration = assemble.calibration(checks(learned, question.context))
     candidates = _first(candidates, question, calibrated=_holds(calibration))
     best = candidates[0]
+    unseen = part is not None and not own and question.target in part.elsewhere
+    if unseen or (part is not None and best.estimate.where == "contexts"):
+        raise NeedsWholeLogError
     baseline = baseline_of(known.here, question, own, best.arm.k or DEFAULT[2])
     chosen = choose_sources(rows, best.arm, best.rows, question)
-    trial = trial_of(own, baseline, rows, question, best.arm.method)
+    ratio = part.pairing if part else None
+    trial = trial_of(own, baseline, rows, question, best.arm.method, ratio)
     tried = question.method is None or any(o.arm.method == question.method for o in found)
     grounds = _grounds(
         best, known=question.context in learned.contexts and tried, calibrated=_holds(calibration)
@@ -152,31 +168,41 @@ def _hash(knowledge: Knowledge, as_of: str | None) -> str:
     return hashlib.sha256(repr((used, claims)).encode()).hexdigest()[:16]
 
 
-def read(knowledge: Knowledge, question: Question, *, excluding: bool = True) -> QuestionEvidence:
+def read(
+    knowledge: Knowledge,
+    question: Question,
+    *,
+    excluding: bool = True,
+    part: ContextEvidence | None = None,
+) -> QuestionEvidence:
     """Read what the log shows of a question; `excluding`: leave out rows of methods that a claim excludes."""
     rows: Sequence[ResultRow] = (*knowledge.rows, *question.matrix)
-    metric = metric_of(rows, question.context)
+    metric = metric_of(rows, question.context) if part is None else part.metric
     knowledge = knowledge.of_metric(metric)
     rows = (*knowledge.rows, *question.matrix)
     vetoes = claim_rules.vetoes(knowledge.claims, knowledge.standings)
-    ruinous = [veto for veto in vetoes if claim_rules.names_a_method(veto)] if excluding else []
-    known = columns(rows)
-
-    def excluded(arm: Arm) -> bool:
-        return claim_rules.veto_of(arm, ruinous) is not None
-
-    found = observations(rows, question.mode, excluded, known=known)
+    excluded = claim_rules.excludes(vetoes if excluding else [])
+    known = columns(rows) if part is None else part.columns
+    found: Sequence[Observation]
+    found = observations(rows, question.mode, excluded, known=known) if part is None else part.found
     here = [r for r in rows if r.target == question.target and r.context == question.context]
     found = rebased(found, here, question) + agreements(here, question.mode, excluded)
-    joint = learn(o for o in found if o.arm.method == JOINT)
+    joint = learn((o for o in found if o.arm.method == JOINT), part.joint if part else None)
     if question.method == JOINT:
         found, learned = list(joint.found), joint
     else:
         found = [o for o in found if o.arm.method != JOINT]
-        learned = learn(found)
+        learned = learn(found, *_pooled(part, question.target))
     others = relatives(learned, question.context, question.target)
     column = known.get((question.context, question.target), {}) if question.mode == "ExcTar" else {}
     return QuestionEvidence(knowledge, metric, rows, here, vetoes, found, learned, joint, others, column)
+
+
+def _pooled(part: ContextEvidence | None, target: str) -> tuple[Recipes, Pooled]:
+    """Return what is pooled already: other contexts, and other targets of the context."""
+    if part is None:
+        return {}, {}
+    return part.merges, {key: cells for key, cells in part.cells.items() if key[1] != target}
 
 
 def arms(known: QuestionEvidence, question: Question) -> list[Candidate]:
@@ -187,7 +213,7 @@ def arms(known: QuestionEvidence, question: Question) -> list[Candidate]:
     """
     wanted: dict[Arm, None] = {}
     for learned in (known.learned, known.joint):
-        measured = learned.by_target.get((question.context, question.target), {})
+        measured = learned.on(question.context, question.target)
         done = {arm.recipe for arm in measured}
         wanted |= dict.fromkeys(measured)
         for recipe in learned.recipes:
@@ -269,7 +295,7 @@ def _candidate(
 ) -> Candidate:
     """Return an arm with its rows, the lead of the best single model over its sources, and its estimate."""
     learned, others = (known.joint, ()) if arm.method == JOINT else (known.learned, known.others)
-    here = learned.by_target.get((question.context, question.target), {})
+    here = learned.on(question.context, question.target)
     own = here.get(arm, [])
     sources: Sequence[str] = arm.sources
     if not sources and known.column:

@@ -135,11 +135,12 @@ def trial_of(
     rows: Sequence[ResultRow],
     question: Question,
     method: str,
+    paired_ratio: tuple[float, str] | None = None,
 ) -> ExtraMeasurement:
     """Return the size and variance of one more measurement of `method`.
 
     How often two models disagree depends on the method: gains of the same method on this target are used where they
-    exist.
+    exist. `paired_ratio`: `pairing` of the rows, where it is known.
     """
     gains = [o for o in own if o.kind == "gain"]
     gains = [o for o in gains if o.arm.method == method] or gains
@@ -147,7 +148,7 @@ def trial_of(
     if paired:
         variance, n = _middle([(o.variance, o.row.n or USUAL_N) for o in paired])
         return ExtraMeasurement(n, variance, True, "paired, as measured on this target")
-    ratio, how = pairing(rows, question.context)
+    ratio, how = paired_ratio or pairing(rows, question.context)
     if gains:
         # A recorded standard error is what was measured; a binomial one is what pairing would have made smaller.
         known = [(o.variance, o.row.n or USUAL_N) for o in gains if o.row.se_pp is not None]

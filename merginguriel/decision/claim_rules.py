@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from merginguriel.knowledge.claims.claim_status import ClaimStanding
@@ -35,6 +35,12 @@ def vetoes(claims: Iterable[Claim], standings: Mapping[str, ClaimStanding]) -> l
 def veto_of(arm: Arm, vetoes: Iterable[Rule]) -> Rule | None:
     """Return the first claim that excludes `arm`, if any."""
     return next((rule for rule in vetoes if in_scope(arm, rule.claim.scope)), None)
+
+
+def excludes(vetoes: Iterable[Rule]) -> Callable[[Arm], bool]:
+    """Return a test for arms whose rows are left out of the estimate: those of excluded methods."""
+    ruinous = [veto for veto in vetoes if names_a_method(veto)]
+    return lambda arm: veto_of(arm, ruinous) is not None
 
 
 def concerns(rule: Rule, arm: Arm) -> bool:

@@ -139,9 +139,10 @@ def prior(
         recipe: The recipe.
         target: The target, whose own rows are not used.
         lead_pp: Lead of the best single model over the mean of the sources there; None: unknown, as elsewhere.
-        alone: Whether only the recipe's own rows count, without its method and other contexts.
+        alone: Whether only the recipe's own gains count, without its losses, its method and other contexts.
     """
-    cells = [cell for where, cell in learned.recipes.get(recipe, {}).items() if where != target]
+    recipes = learned.gained if alone else learned.recipes
+    cells = [cell for where, cell in recipes.get(recipe, {}).items() if where != target]
     centre, error, where = NO_CENTRE if alone else _centre(learned, recipe, target, lead_pp)
     if not cells:
         return Prior(centre, 0.0, SPREAD**2, error, SPREAD_DF, 0, where)
@@ -176,20 +177,26 @@ def _centre(
 ) -> tuple[float, float, Origin]:
     """Return the stated centre of a recipe's gain, its variance and its origin: kin here, other contexts, or nothing."""
     base, spread, origin = _other_contexts(learned, recipe)
-    relatives: list[tuple[float, float, bool]] = []
     kin = [other for other in learned.kin.get((recipe.context, recipe.method), []) if other != recipe]
     alike = [other for other in kin if other.similarity == recipe.similarity] or kin
-    for other in alike:
-        for where, cells in learned.signed[other].items():
-            if where != target:
-                for cell in cells:
-                    moved = 0.0
-                    if lead_pp is not None and cell.lead_pp is not None:
-                        moved = SLOPE * (lead_pp - cell.lead_pp)
-                    relatives.append((cell.gain_pp + moved - base, 1.0, cell.gain_pp < 0))
-    if relatives:
+    gains, losses = (
+        [
+            gain + (0.0 if lead_pp is None or lead is None else SLOPE * (lead_pp - lead)) - base
+            for other in alike
+            for where, gain, lead in learned.by_sign[other][part]
+            if where != target
+        ]
+        for part in (0, 1)
+    )
+    if gains or losses:
+        # The mean of `cautious`, at weights of 1.
+        total, weight = sum(gains), 1.0 + len(gains)
+        for value in sorted(losses):
+            if value >= total / weight:
+                break
+            total, weight = total + value, weight + 1.0
         # The spread stays: rows of other recipes move an estimate and never make it surer.
-        return base + cautious(relatives, 1.0)[0], spread, "method"
+        return base + total / weight, spread, "method"
     return base, spread, origin
 
 
@@ -218,11 +225,9 @@ def cautious(found: Sequence[tuple[float, float, bool]], pull: float) -> tuple[f
         pull: Weight of a value of 0 beside them.
     """
     used = {i for i, (_, _, loss) in enumerate(found) if not loss}
-    total = sum(found[i][0] * found[i][1] for i in sorted(used))
-    weight = pull + sum(found[i][1] for i in sorted(used))
-    order = sorted((i for i, item in enumerate(found) if item[2]), key=lambda i: found[i][:2])
-    for i in order:
-        value, own, _ = found[i]
+    total = sum([value * own for value, own, loss in found if not loss])
+    weight = pull + sum([own for _, own, loss in found if not loss])
+    for value, own, i in sorted([(value, own, i) for i, (value, own, loss) in enumerate(found) if loss]):
         if weight and value >= total / weight:
             break
         total, weight = total + value * own, weight + own
@@ -246,9 +251,9 @@ def relatives(learned: Learned, context: str, target: str) -> list[Relative]:
     recipe that gained nowhere else promises nothing. A surprise is cut at `SURPRISE`: a collapse is not the target's.
     """
     found = []
-    for arm, rows in learned.by_target.get((context, target), {}).items():
+    for arm, rows in learned.on(context, target).items():
         for o in rows:
-            expected = prior(learned.gains, arm.recipe, target, o.lead_pp, alone=True)
+            expected = prior(learned, arm.recipe, target, o.lead_pp, alone=True)
             if expected.targets:
                 trust = expected.targets / (expected.targets + GAINED)
                 weight = trust / (o.variance + expected.variance)
@@ -285,7 +290,7 @@ def predict(
         others: `relatives` of the target; the arm itself is passed over.
         width: Factor of the prior's standard deviation.
     """
-    rows = learned.by_target.get((arm.context, arm.target), {}).get(arm)
+    rows = learned.on(arm.context, arm.target).get(arm)
     cell = cell_of(rows) if rows else None
     if cell is not None and cell.lead_pp is not None:
         lead_pp = cell.lead_pp

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
 from typing import NamedTuple
@@ -13,6 +13,9 @@ from merginguriel.knowledge.parse.rows import ItemBits, ResultRow
 from .evidence import Arm, Combination, Observation
 
 SHARED_ITEMS = 0.75  # assumed share of the noise that measurements on the same items have in common, unless `shared` knows it
+
+
+Lead = tuple[str, float, float | None]  # target, gain in pp, lead in pp
 
 
 class Cell(NamedTuple):
@@ -52,13 +55,13 @@ def pool(measured: Sequence[Observation]) -> tuple[float, float]:
     """Return mean and variance of gains; those on the same items share their noise as far as `shared` says."""
     if len(measured) == 1:
         return measured[0].gain_pp, measured[0].variance
-    groups: dict[object, list[Observation]] = {}
+    groups: dict[tuple[int | None, str], list[Observation]] = {}
     for o in sorted(measured, key=lambda o: (o.gain_pp, o.variance, o.row.ref)):
         groups.setdefault((o.row.n, o.kind), []).append(o)
     total = weighted = 0.0
     for _, rows in sorted(groups.items(), key=lambda group: str(group[0])):
-        precision = sum(1 / o.variance for o in rows)
-        mean = sum(o.gain_pp / o.variance for o in rows) / precision
+        precision = sum([1 / o.variance for o in rows])
+        mean = sum([o.gain_pp / o.variance for o in rows]) / precision
         common = shared([o.row for o in rows]) if len(rows) > 1 else 1.0
         spread = common * min(o.variance for o in rows) + (1 - common) / precision
         total += 1 / spread
@@ -66,19 +69,32 @@ def pool(measured: Sequence[Observation]) -> tuple[float, float]:
     return weighted / total, 1 / total
 
 
+Recipes = Mapping[Combination, Mapping[str, Cell]]
+Pooled = Mapping[tuple[Combination, str], tuple[Cell, list[Cell]]]  # of a recipe and target: all, and by sign
+
+
 @dataclass(frozen=True)
 class Learned:
-    """Gains of one mode, by recipe and target, and by target and arm."""
+    """Gains of one mode, by recipe and target, and by target and arm.
+
+    Attributes:
+        found: The gains.
+        others: Pooled gains of recipes of further contexts.
+        pooled: Cells of some recipes and targets, as in `recipes` and in `signed`, where they are known.
+    """
 
     found: tuple[Observation, ...]
+    others: Recipes = field(default_factory=dict)
+    pooled: Pooled = field(default_factory=dict)
 
     @cached_property
-    def recipes(self) -> dict[Combination, dict[str, Cell]]:
+    def recipes(self) -> Recipes:
         """Recipe → target → its measurements, whatever the sources."""
         grouped: dict[Combination, dict[str, Cell]] = {}
         for (recipe, target), rows in sorted(self.rows_of.items(), key=lambda item: item[0][1]):
-            grouped.setdefault(recipe, {})[target] = cell_of(rows)
-        return grouped
+            known = self.pooled.get((recipe, target))
+            grouped.setdefault(recipe, {})[target] = known[0] if known else cell_of(rows)
+        return {**grouped, **self.others}
 
     @cached_property
     def rows_of(self) -> dict[tuple[Combination, str], list[Observation]]:
@@ -94,6 +110,9 @@ class Learned:
         """Recipe → target → its gains as one cell, and each loss as one: pooled, a small loss would soften a large one."""
         found: dict[Combination, dict[str, list[Cell]]] = {}
         for (recipe, target), rows in self.rows_of.items():
+            if known := self.pooled.get((recipe, target)):
+                found.setdefault(recipe, {})[target] = known[1]
+                continue
             gains = [o for o in rows if o.gain_pp >= 0]
             cells = [cell_of(gains)] if gains else []
             cells += [Cell(o.gain_pp, o.variance, o.lead_pp) for o in rows if o.gain_pp < 0]
@@ -101,9 +120,23 @@ class Learned:
         return found
 
     @cached_property
-    def gains(self) -> Learned:
-        """The same without losses."""
-        return Learned(tuple(o for o in self.found if o.gain_pp >= 0))
+    def by_sign(self) -> dict[Combination, tuple[list[Lead], list[Lead]]]:
+        """Recipe → (target, gain, lead) of its `signed` cells: gains, and losses."""
+        result: dict[Combination, tuple[list[Lead], list[Lead]]] = {}
+        for recipe, found in self.signed.items():
+            result[recipe] = [], []
+            for where, cells in found.items():
+                for cell in cells:
+                    result[recipe][cell.gain_pp < 0].append((where, cell.gain_pp, cell.lead_pp))
+        return result
+
+    @cached_property
+    def gained(self) -> dict[Combination, dict[str, Cell]]:
+        """Recipe → target → its measurements without losses, where it has others; targets in order."""
+        return {
+            recipe: {target: cells[0] for target, cells in sorted(found.items()) if cells[0].gain_pp >= 0}
+            for recipe, found in self.signed.items()
+        }
 
     @cached_property
     def kin(self) -> dict[tuple[str, str], list[Combination]]:
@@ -129,6 +162,21 @@ class Learned:
             found.setdefault((o.arm.context, o.arm.target), {}).setdefault(o.arm, []).append(o)
         return found
 
+    def on(self, context: str, target: str) -> dict[Arm, list[Observation]]:
+        """Return one item of `by_target`, without indexing the others."""
+        place = context, target
+        if place not in self._on:
+            here: dict[Arm, list[Observation]] = {}
+            for o in self.found:
+                if o.arm.target == target and o.arm.context == context:
+                    here.setdefault(o.arm, []).append(o)
+            self._on[place] = here
+        return self._on[place]
+
+    @cached_property
+    def _on(self) -> dict[tuple[str, str], dict[Arm, list[Observation]]]:
+        return {}
+
     @cached_property
     def contexts(self) -> frozenset[str]:
         """Contexts with a measured gain."""
@@ -144,6 +192,9 @@ def cell_of(rows: Sequence[Observation]) -> Cell:
     return Cell(gain, variance, sum(leads) / len(leads) if leads else None)
 
 
-def learn(found: Iterable[Observation]) -> Learned:
-    """Index gains. The order in which they are given has no effect."""
-    return Learned(tuple(sorted(found, key=lambda o: (o.gain_pp, o.variance, o.arm.target, o.arm.method))))
+def learn(
+    found: Iterable[Observation], others: Recipes | None = None, pooled: Pooled | None = None
+) -> Learned:
+    """Index gains, beside `others` and with cells of them that are `pooled`. Their order has no effect."""
+    ordered = sorted(found, key=lambda o: (o.gain_pp, o.variance, o.arm.target, o.arm.method))
+    return Learned(tuple(ordered), others or {}, pooled or {})

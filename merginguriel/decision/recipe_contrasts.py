@@ -7,7 +7,7 @@ effect of the recipe, and a rest; the effects are shrunk towards their method's 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -50,14 +50,13 @@ class Ranked(Protocol):
 
 def contrasts(learned: Learned, context: str, target: str) -> dict[Combination, RecipeContrast]:
     """Return the contrasts of a context's recipes, from every target but one."""
-    cells: dict[Key, list[tuple[float, float | None]]] = {}
+    cells: defaultdict[Key, list[tuple[float, float | None]]] = defaultdict(list)
     for o in learned.found:
         if o.arm.context == context and o.arm.target != target and o.kind != "agreement":
-            cells.setdefault(((o.arm.target, o.row.n), o.arm.recipe), []).append((o.gain_pp, o.lead_pp))
+            cells[(o.arm.target, o.row.n), o.arm.recipe].append((o.gain_pp, o.lead_pp))
     if any(lead is not None for found in cells.values() for _, lead in found):
-        cells = {
-            key: known for key, found in cells.items() if (known := [c for c in found if c[1] is not None])
-        }
+        known = {key: [cell for cell in found if cell[1] is not None] for key, found in cells.items()}
+        cells = defaultdict(list, {key: found for key, found in known.items() if found})
     leads = {key: _mean([lead or 0.0 for _, lead in found]) for key, found in cells.items()}
     gains = {key: _mean([g - SLOPE * (lead or 0.0) for g, lead in found]) for key, found in cells.items()}
     usual = _effects(leads, rounds=1)[0]  # needed only where a lead is unknown

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+from contextlib import suppress
 from dataclasses import dataclass, is_dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,8 @@ from . import interval_width
 if TYPE_CHECKING:
     from merginguriel.decision.advice_types import Advice
     from merginguriel.knowledge.base import Knowledge
+
+    from .context_cache import Part
 
 KEPT = 512  # answers
 # Of the program, what decides an answer.
@@ -90,14 +93,42 @@ class Adviser:
         found = None if data is None else _loaded(data)
         if found is not None:
             return found
-        from . import advise_request, ledger
-
-        question = advise_request.question(self.knowledge, target, as_of=self.as_of, **options)
-        advice = ledger.answered(self.knowledge, question)
-        note = advise_request.unlogged_note(self.knowledge, question)
+        advice, note = self._computed(target, options)
         if self._settled and not self.problems:
             cache.write(place, pickle.dumps((advice, note), protocol=5), keep=KEPT)
         return Answer(advice, note)
+
+    def _computed(self, target: str, options: dict[str, Any]) -> tuple[Advice, str | None]:
+        """Return advice and note, from the rows of the context alone where these decide the answer."""
+        from merginguriel.decision.context_evidence import NeedsWholeLogError
+
+        from . import advise_request, ledger
+
+        if options.get("method") is None and (part := self._part(options)) is not None:
+            knowledge, evidence = part
+            question = advise_request.question(knowledge, target, **options)
+            with suppress(NeedsWholeLogError):
+                if not question.matrix:
+                    advice = ledger.answered(knowledge, question, evidence)
+                    return advice, advise_request.unlogged_note(knowledge, question)
+        question = advise_request.question(self.knowledge, target, as_of=self.as_of, **options)
+        advice = ledger.answered(self.knowledge, question)
+        return advice, advise_request.unlogged_note(self.knowledge, question)
+
+    def _part(self, options: dict[str, Any]) -> Part | None:
+        """Return the cached evidence of the question's context, computed now if it is not cached; None without one."""
+        from . import context_cache
+
+        if self.as_of is not None or not self._settled:
+            return None
+        context = options.get("context") or str(self.space.settings["context"])
+        mode = options.get("mode") or "ExcTar"
+        asked = __version__, str(self.space.root.resolve()), context, mode, self._stamps
+        key = hashlib.sha256(repr(asked).encode()).hexdigest()
+        found = context_cache.recall(self.space, key)
+        if found is None and not self.knowledge.problems:
+            found = context_cache.remember(self.knowledge, context, mode, key)
+        return found
 
     def _key(self, target: str, options: dict[str, Any]) -> str:
         context = options.get("context") or str(self.space.settings["context"])

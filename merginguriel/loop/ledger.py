@@ -14,6 +14,7 @@ from math import log, sqrt
 from typing import Any
 
 from merginguriel.decision.advice import Advice, Question, advise, read
+from merginguriel.decision.context_evidence import ContextEvidence
 from merginguriel.decision.evidence import Observation
 from merginguriel.decision.gains import pool
 from merginguriel.knowledge.base import Knowledge
@@ -67,9 +68,9 @@ def _question_dict(question: Question) -> dict[str, Any]:
     return {name: getattr(question, name) for name in names}
 
 
-def answered(knowledge: Knowledge, question: Question) -> Advice:
-    """Return the advice, and record it in the workspace's ledger."""
-    advice = advise(knowledge, question)
+def answered(knowledge: Knowledge, question: Question, part: ContextEvidence | None = None) -> Advice:
+    """Return the advice, and record it in the workspace's ledger; `part` as in `advise`."""
+    advice = advise(knowledge, question, part)
     record(knowledge.space, question, advice)
     return advice
 

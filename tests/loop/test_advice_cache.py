@@ -11,6 +11,7 @@ from conftest import copy_knowledge
 
 from merginguriel import cache, workspace
 from merginguriel.knowledge.parse.file_stamps import UNSETTLED
+from merginguriel.loop import context_cache
 from merginguriel.loop.advice_cache import Adviser
 
 
@@ -69,3 +70,25 @@ def test_a_damaged_or_foreign_file_in_the_cache_is_not_loaded(space):
         stored.write_bytes(content)
         answer, read = read_log(space)
         assert read and answer == first
+
+
+@pytest.mark.slow
+def test_the_rows_of_one_context_give_the_same_answer_as_the_whole_log(space, monkeypatch):
+    questions = [
+        {"target": target, "context": context, "mode": mode}
+        for target in ("sw-KE", "cy-GB", "da-DK")
+        for context in ("massive/xlm-roberta-base", "home/e5-small")
+        for mode in ("ExcTar", "IncTar")
+    ]
+    monkeypatch.setattr(context_cache, "LARGE", 10**9)
+    whole = [read_log(space, **one)[0] for one in questions]
+    monkeypatch.setattr(context_cache, "LARGE", 0)
+    for again in (False, True):  # computed, then from the cache
+        shutil.rmtree(cache.folder("advice"))
+        found = [read_log(space, **one) for one in questions]
+        assert [answer for answer, _ in found] == whole
+        if again:
+            assert not all(read for _, read in found)
+    (stored, *_) = cache.folder("contexts").glob("*.pickle")
+    stored.write_bytes(pickle.dumps(print))
+    assert context_cache.recall(space, stored.stem) is None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,18 @@ WORKSPACES = 32  # number of cached workspaces; the least recently used is remov
 
 
 class KnowledgeUnpickler(pickle.Unpickler):
-    """Unpickler for the classes of parsed knowledge only."""
+    """Unpickler for some classes only: by default those of parsed knowledge."""
+
+    def __init__(self, file: io.BytesIO, allowed: Mapping[str, Set[str]] = ALLOWED) -> None:
+        """Read from `file` the classes that `allowed` names for each module."""
+        super().__init__(file)
+        self.allowed = allowed
 
     def find_class(self, module: str, name: str) -> Any:
         """Return an allowed class; raise UnpicklingError for any other."""
-        if name in ALLOWED.get(module, ()):
+        if name in self.allowed.get(module, ()):
             return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} is not part of merginguriel.knowledge")
+        raise pickle.UnpicklingError(f"{module}.{name} is not an allowed class")
 
 
 def digest(texts: Mapping[Path, str]) -> str:
@@ -66,16 +71,20 @@ def program() -> str:
 
 def recall(root: Path, key: str, kind: str = "knowledge") -> Any:
     """Return what `remember` stored for this workspace and key; None if nothing is stored."""
-    data = cache.read(place(root, kind))
+    result = loaded(cache.read(place(root, kind)))
+    return result[1] if isinstance(result, tuple) and len(result) == 2 and result[0] == key else None
+
+
+def loaded(data: bytes | None, allowed: Mapping[str, Set[str]] = ALLOWED) -> Any:
+    """Return the content of a cache file that names allowed classes only; None for another, and for a damaged one."""
     if data is None:
         return None
     try:
-        result = KnowledgeUnpickler(io.BytesIO(data)).load()
+        return KnowledgeUnpickler(io.BytesIO(data), allowed).load()
     except (ValueError, EOFError, ArithmeticError, pickle.UnpicklingError):
         return None
     except (AttributeError, ImportError, IndexError, KeyError, TypeError):
         return None  # a damaged file can name anything
-    return result[1] if isinstance(result, tuple) and len(result) == 2 and result[0] == key else None
 
 
 def remember(root: Path, key: str, parsed: Any, kind: str = "knowledge") -> None:
