@@ -1,4 +1,4 @@
-"""Pilot of an advice: the arms that it names first, as a run that tries them."""
+"""Pilot of an advice: the advised arm, and those worth a trial beside it, as a run that tries them."""
 
 from __future__ import annotations
 
