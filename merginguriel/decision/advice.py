@@ -34,7 +34,7 @@ class QuestionEvidence(NamedTuple):
 
     Attributes:
         found: Measured gains of the mode: of merges and ensembles, or of joint models if the question is about them.
-        joint: Gains of joint models. They are no merges of models that exist, and say nothing about such merges.
+        joint: Gains of joint models, which are trained for the purpose, and are no evidence about merges.
         others: Arms measured on the target.
     """
 
