@@ -22,9 +22,11 @@ def with_interval(found: Sequence[float]) -> str:
 
 
 def reached(done: Backtest) -> list[Bar]:
-    """Return the bars of a context."""
+    """Return the bars of a context; none where no target was predicted."""
     policy, groups = {p.name: p for p in done.policies}, {c.name: c for c in done.left_out}
-    acts = policy["engine: acts only where proven"]
+    acts = policy.get("engine: acts only where proven")
+    if acts is None:
+        return []
     if done.context.startswith("massive/"):
         return [("never acts without a pilot", signed(acts.gain_pp, 2), acts.gain_pp == acts.low_pp == 0)]
     found: list[Bar] = []

@@ -17,6 +17,7 @@ from merginguriel.decision.evidence import Observation, columns, observations
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.base import load
 from merginguriel.knowledge.parse.rows import ResultRow, items_cell
+from merginguriel.text import bars
 
 HERE = "home/e5-small"
 
@@ -177,3 +178,15 @@ def test_regret_in_hindsight_is_luck_where_all_arms_are_the_same():
     found, told = zip(*made, strict=True)
     score = backtest_items.pilots(told, found, seed=0, replicates=10)[-1]
     assert score.hindsight_pp > 6 and abs(score.regret_pp[0]) < 2.5
+
+
+@pytest.mark.slow
+def test_a_bar_is_met_or_missed_by_its_figure_and_a_context_without_targets_has_none(gains):
+    done = backtest.run(gains, HERE, replicates=1)
+    for ahead, word in ((0.5, "met"), (0.49, "MISSED")):
+        made = replace(done, policies=tuple(replace(p, ahead_pp=(ahead, 0.0, 1.0)) for p in done.policies))
+        _, _, rows = bars.table([made])
+        figure = next(cells[1] for cells in rows if cells[0].startswith("first choice: 0.5 pp above"))
+        assert figure == f"+{ahead:.2f} [+0.0 … +1.0]: {word}"
+    nothing = backtest.run(gains, HERE, without={o.arm.target for o in gains}, replicates=1)
+    assert not bars.reached(nothing)
