@@ -108,7 +108,7 @@ def travelled(lab: Lab, regime: str) -> list[float]:
 
 
 def report(lab: Lab, rows: Sequence[ResultRow]) -> str:
-    """Return what was found: a line for each regime and kind of arm, with both seeds where there are two."""
+    """Return the findings: a line for each regime and kind of arm, with both seeds where there are two."""
     lines: list[str] = []
     means: dict[str, dict[str, float]] = {}
     for name, regime in REGIMES.items():

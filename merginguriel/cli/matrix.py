@@ -119,7 +119,7 @@ def show(
 
     where = space(workspace_path)
     knowledge = known(where)
-    pairs = (context or "").startswith(f"{matrix_store.RETRIEVAL}/")  # columns are pairs of languages
+    pairs = matrix_store.of_pairs(context or "")
     if target and not pairs:
         target = LOCALE.convert(target, None, click.get_current_context())
     if listing:

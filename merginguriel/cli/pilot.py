@@ -57,7 +57,7 @@ def pilot(
     as_json: bool,
     workspace_path: Path | None,
 ) -> int:
-    """Try the first arms of the advice on development items, and confirm the winner once on test items.
+    """Try the advised arm, and arms worth a trial beside it, on development items, and confirm the winner once on test items.
 
     Half of the arms remain after each round. The winner is compared with the best single model, chosen on development
     items: better, equivalent, worse or undecided. The same command continues an interrupted pilot.

@@ -35,7 +35,7 @@ class QuestionEvidence(NamedTuple):
 
     Attributes:
         found: Measured gains of the mode: of merges and ensembles, or of joint models if the question is about them.
-        joint: Gains of joint models. They are no merges of models that exist, and say nothing about such merges.
+        joint: Gains of joint models, which are trained for the purpose, and are no evidence about merges.
         others: Arms measured on the target.
     """
 
@@ -99,10 +99,8 @@ def advise(knowledge: Knowledge, question: Question, part: ContextEvidence | Non
         wanted_pp=worth if grounds.known else inf,
     )  # fmt: skip
     decision = decide(best.estimate, question, trial, grounds, worth_pp=worth, plan=plan, veto=veto)
-    verdict, pair = (
-        decision.verdict,
-        sorted({o.arm.target for o in found if o.arm.context == question.context}),
-    )
+    verdict = decision.verdict
+    targets = sorted({o.arm.target for o in found if o.arm.context == question.context})
     recipe = AdvisedArm(
         **vars(best.arm.name),
         sources=chosen.sources,
@@ -139,7 +137,7 @@ def advise(knowledge: Knowledge, question: Question, part: ContextEvidence | Non
             next_steps.would_change(candidates, verdict, trial, question, own, veto, decision.enough)
         ),
         unknowns=tuple(next_steps.unknowns(question, own, found, baseline, chosen.missing)),
-        next=tuple(next_steps.next_steps(verdict, best, candidates, chosen, baseline, question, pair)),
+        next=tuple(next_steps.next_steps(verdict, best, candidates, chosen, baseline, question, targets)),
         knowledge_hash=_hash(knowledge, question.as_of),
         as_of=question.as_of,
     )
@@ -147,7 +145,7 @@ def advise(knowledge: Knowledge, question: Question, part: ContextEvidence | Non
 
 CALIBRATED = 0.85  # share of gains that 90% intervals must contain
 CALIBRATED_TARGETS = 5  # on at least so many targets
-LEAVE_AT = 0.8  # P(more than a confirmed arm) from which one without own rows is advised instead
+LEAVE_AT = 0.8  # P(more than a confirmed arm) from which another is advised instead
 
 
 def _holds(calibration: Calibration | None) -> bool:
@@ -261,12 +259,12 @@ def arms(known: QuestionEvidence, question: Question) -> list[Candidate]:
 def _first(candidates: list[Candidate], question: Question, *, calibrated: bool) -> list[Candidate]:
     """Return the candidates with a proven one first, if it is expected to gain almost as much as the best.
 
-    One that was confirmed comes first unless the best gains more with P of `LEAVE_AT`.
+    One that was confirmed comes before all others, unless the best gains more with P of `LEAVE_AT`.
     """
     best = candidates[0].estimate
-    for i, candidate in enumerate(candidates):
+    for i, candidate in sorted(enumerate(candidates), key=lambda item: not item[1].confirmed):
         if candidate.arm.method == JOINT != question.method:
-            break
+            continue
         grounds = _grounds(candidate, known=True, calibrated=calibrated)
         own, margin = candidate.estimate, question.min_gain_pp
         if candidate.confirmed:

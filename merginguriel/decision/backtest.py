@@ -304,13 +304,17 @@ def _judged(
             acted.setdefault(one.arm.target, []).append(one)
     every = [one for ones in acted.values() for one in ones]
     n = max(len(every), 1)
-    differences = [sum(p.estimate.mean_pp - p.gain_pp for p in ones) / len(ones) for ones in acted.values()]
-    _, low, high = mean_interval(differences) if differences else (0.0, 0.0, 0.0)
+    more = sum(one.estimate.mean_pp - one.gain_pp for one in every) / n
+    # Targets are the sample, and one with many verdicts counts more: a ratio estimator (Cochran 1977, ch. 6).
+    away = [
+        len(acted) / n * sum(p.estimate.mean_pp - p.gain_pp - more for p in ones) for ones in acted.values()
+    ]
+    _, low, high = mean_interval(away) if away else (0.0, 0.0, 0.0)
     inside = [sum(abs(one.u - 0.5) <= level / 2 for one in told) / max(len(told), 1) for level in LEVELS]
     return Fission(
         kind=kind, shared=shared, verdicts=len(every), share=len(every) / max(len(chosen), 1),
         claimed_pp=sum(one.estimate.mean_pp for one in every) / n,
-        fresh_pp=sum(one.gain_pp for one in every) / n, low_pp=low, high_pp=high,
+        fresh_pp=sum(one.gain_pp for one in every) / n, low_pp=more + low, high_pp=more + high,
         fresh_above=sum(one.gain_pp > 0 for one in every) / n,
         expected_above=sum(one.p_measured for one in every) / n, coverage=(inside[0], inside[1], inside[2]),
     )  # fmt: skip

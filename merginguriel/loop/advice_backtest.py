@@ -42,7 +42,7 @@ def run(
     for context in known:
         rows = knowledge.of_metric(metrics[context]).rows
         every = observations(rows, "ExcTar", lambda arm: claim_rules.veto_of(arm, ruinous) is not None)
-        found[context] = [o for o in every if o.arm.method != JOINT]  # no merge of models that exist
+        found[context] = [o for o in every if o.arm.method != JOINT]  # trained for the purpose, not merged
     usable = [c for c in known if len({o.arm.target for o in found[c] if o.arm.context == c}) >= 3]
     missing = [context for context in contexts if context not in usable]
     if missing:

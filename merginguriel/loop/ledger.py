@@ -15,7 +15,7 @@ from typing import Any
 
 from merginguriel.decision.advice import Advice, Question, advise, read
 from merginguriel.decision.context_evidence import ContextEvidence
-from merginguriel.decision.evidence import Observation
+from merginguriel.decision.evidence import JOINT, Observation
 from merginguriel.decision.gains import pool
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.locales import table
@@ -155,13 +155,13 @@ def _sd(entry: LedgerEntry) -> float:
 
 def scores(knowledge: Knowledge) -> list[ScoredAdvice]:
     """Return every advice of the ledger whose arm was measured after it was given."""
-    known: dict[tuple[str, str, str], list[Observation]] = {}
+    known: dict[tuple[str, str, str, str | None], list[Observation]] = {}
     found = []
     for entry in entries(knowledge.space):
         what = entry.question
-        key = what["target"], what["mode"], what["context"]
+        key = what["target"], what["mode"], what["context"], JOINT if entry.arm["method"] == JOINT else None
         if key not in known:
-            question = Question(target=key[0], mode=key[1], context=key[2])
+            question = Question(target=key[0], mode=key[1], context=key[2], method=key[3])
             observations = read(knowledge, question, excluding=False).found
             known[key] = [o for o in observations if (o.arm.target, o.arm.context) == (key[0], key[2])]
         later = [o for o in known[key] if o.kind == "gain" and o.row.ref not in entry.known]

@@ -59,7 +59,7 @@ def chosen(
     Raises:
         UsageError: The matrix is of retrieval.
     """
-    if one.context.startswith(f"{matrix_store.RETRIEVAL}/"):
+    if matrix_store.of_pairs(one.context):
         raise UsageError(
             "no sources are chosen for a pair of languages.",
             hint="Advice on compositions and merges follows `mu embed compose`: mu advise --context retrieval-cross-…",

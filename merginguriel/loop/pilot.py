@@ -1,4 +1,4 @@
-"""Pilot of an advice: the arms that it names first, as a run that tries them."""
+"""Pilot of an advice: the advised arm, and those worth a trial beside it, as a run that tries them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from merginguriel.decision.pilot import ARMS, work
 from merginguriel.decision.question import Candidate, Question
 from merginguriel.decision.recipe_contrasts import Rival, expected, passes_pp, rivals
 from merginguriel.decision.sources import choose_sources
-from merginguriel.errors import MuError, UsageError
+from merginguriel.errors import USER_ERRORS, MuError, UsageError, as_mu_error
 from merginguriel.evaluation import ensemble
 from merginguriel.knowledge.base import Knowledge, load
 from merginguriel.knowledge.parse.entries import Entry
@@ -123,8 +123,10 @@ def main() -> None:
             code = 0 if run_store.state(run) == "finished" else worker.in_turn([run])
             if run_store.state(run) == "finished":
                 print(f"{run.id} is in the log as {write(run).id}")
-        except MuError as error:
-            print(f"mu: {run.id}: {error.render()}", file=sys.stderr)
+        except USER_ERRORS as error:
+            if (known := as_mu_error(error)) is None:
+                raise
+            print(f"mu: {run.id}: {known.render()}", file=sys.stderr)
             code = 1
         failed += [run.id] * (code != 0)
     sys.exit(f"mu: not finished or not in the log: {', '.join(failed)}" if failed else 0)

@@ -41,6 +41,11 @@ class StoredMatrix(NamedTuple):
         return f"{self.context} {self.split}"
 
 
+def of_pairs(context: str) -> bool:
+    """Return whether the columns of a context's matrices are pairs of languages instead of targets."""
+    return context.startswith(f"{RETRIEVAL}/")
+
+
 def stored(space: Workspace, knowledge: Knowledge) -> list[StoredMatrix]:
     """Return every matrix of the workspace: files in results/, test first, then the single models of the log."""
     logged = sorted({row.context for row in knowledge.rows if _single(row)})

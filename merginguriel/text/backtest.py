@@ -75,11 +75,11 @@ def of_sources(done: Backtests) -> Table:
     """Return the table of ways to rank sources, with their bars where those are stated."""
     rows = []
     for score in done.sources:
-        told = (score.regret_pp, score.best_of_three_pp)
-        least = bars.SOURCES.get(score.model, told) if "nested" in score.how else told
+        reached = (score.regret_pp, score.best_of_three_pp)
+        least = bars.SOURCES.get(score.model, reached) if "nested" in score.how else reached
         figures = (
             f"{x:.2f}{'' if x <= bar else f' (bar {bar:.2f}: MISSED)'}"
-            for x, bar in zip(told, least, strict=True)
+            for x, bar in zip(reached, least, strict=True)
         )
         rows.append((score.model, score.how, *figures))
     return "Sources without a measured column", ("model", "ranked by", "regret@1 pp", "best of 3 pp"), rows

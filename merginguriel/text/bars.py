@@ -22,9 +22,11 @@ def with_interval(found: Sequence[float]) -> str:
 
 
 def reached(done: Backtest) -> list[Bar]:
-    """Return the bars of a context."""
+    """Return the bars of a context; none where no target was predicted."""
     policy, groups = {p.name: p for p in done.policies}, {c.name: c for c in done.left_out}
-    acts = policy["engine: acts only where proven"]
+    acts = policy.get("engine: acts only where proven")
+    if acts is None:
+        return []
     if done.context.startswith("massive/"):
         return [("never acts without a pilot", signed(acts.gain_pp, 2), acts.gain_pp == acts.low_pp == 0)]
     found: list[Bar] = []
@@ -43,11 +45,11 @@ def reached(done: Backtest) -> list[Bar]:
         found.append(("first choice, one model: 4.5 pp", figure, one.gain_pp >= 4.5))
     for f in done.fission:
         name = f"{f.kind}, shared noise {'measured' if f.shared is None else f.shared}"
-        more, above, told = f.claimed_pp - f.fresh_pp, 100 * f.fresh_above, 100 * f.expected_above
+        more, above, stated = f.claimed_pp - f.fresh_pp, 100 * f.fresh_above, 100 * f.expected_above
         figure = with_interval((more, f.low_pp, f.high_pp))
         found.append((f"claimed − fresh within 1 pp: {name}", figure, abs(more) <= 1))
-        share = f"{above:.0f}% / {told:.0f}%"
-        found.append((f"fresh gains > 0 within 4 points of P: {name}", share, abs(above - told) <= 4))
+        share = f"{above:.0f}% / {stated:.0f}%"
+        found.append((f"fresh gains > 0 within 4 points of P: {name}", share, abs(above - stated) <= 4))
     for name, (low, high) in COVERED.items():
         if name in groups:
             inside = 100 * groups[name].coverage[2]

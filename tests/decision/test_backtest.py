@@ -13,10 +13,11 @@ from merginguriel import workspace
 from merginguriel.decision import backtest, backtest_items, study_rules, transfer
 from merginguriel.decision.backtest_policies import Prediction
 from merginguriel.decision.estimate import Estimate
-from merginguriel.decision.evidence import Observation, columns, observations
+from merginguriel.decision.evidence import Arm, Observation, columns, observations
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.base import load
 from merginguriel.knowledge.parse.rows import ResultRow, items_cell
+from merginguriel.text import bars
 
 HERE = "home/e5-small"
 
@@ -177,3 +178,28 @@ def test_regret_in_hindsight_is_luck_where_all_arms_are_the_same():
     found, told = zip(*made, strict=True)
     score = backtest_items.pilots(told, found, seed=0, replicates=10)[-1]
     assert score.hindsight_pp > 6 and abs(score.regret_pp[0]) < 2.5
+
+
+@pytest.mark.slow
+def test_a_bar_is_met_or_missed_by_its_figure_and_a_context_without_targets_has_none(gains):
+    done = backtest.run(gains, HERE, replicates=1)
+    for ahead, word in ((0.5, "met"), (0.49, "MISSED")):
+        made = replace(done, policies=tuple(replace(p, ahead_pp=(ahead, 0.0, 1.0)) for p in done.policies))
+        _, _, rows = bars.table([made])
+        figure = next(cells[1] for cells in rows if cells[0].startswith("first choice: 0.5 pp above"))
+        assert figure == f"+{ahead:.2f} [+0.0 … +1.0]: {word}"
+    nothing = backtest.run(gains, HERE, without={o.arm.target for o in gains}, replicates=1)
+    assert not bars.reached(nothing)
+
+
+def test_the_interval_of_claimed_minus_fresh_contains_the_figure_where_targets_have_unequal_verdicts():
+    def one(target, claimed, gain):
+        arm = Arm(HERE, target, "ExcTar", "average", None, 3, ())
+        return Prediction(arm, Estimate(claimed, 0.5), gain, 1.0)
+
+    often = [one("sw-KE", 5.0, 5.0 + i % 2) for i in range(90)]
+    seldom = [one(target, 9.0, gain) for target, gain in (("cy-GB", 1.0), ("vi-VN", 2.0), ("th-TH", 1.5))]
+    judged = backtest._judged("merges", 0.5, [*often, *seldom], [*often, *seldom])
+    more = judged.claimed_pp - judged.fresh_pp
+    assert more == pytest.approx((-45 + 22.5) / 93) and judged.low_pp < more < judged.high_pp
+    assert (judged.low_pp + judged.high_pp) / 2 == pytest.approx(more)

@@ -244,3 +244,10 @@ def test_a_confirmed_arm_is_advised_until_another_is_probably_better():
         other = Candidate(replace(ARM, k=5), Estimate(mean, 4.0), ())
         first, *_ = _first([other, confirmed], Question("sw-KE", context=HERE), calibrated=False)
         assert (first is confirmed) == stays
+
+
+def test_a_confirmed_arm_comes_before_one_that_only_other_targets_prove():
+    confirmed = Candidate(ARM, Estimate(5.0, 1.5), (measured("sw-KE", "similarity", 50),), confirmed=True)
+    proven = Candidate(replace(ARM, k=5), Estimate(6.0, 2.0), ())
+    first, *_ = _first([proven, confirmed], Question("sw-KE", context=HERE), calibrated=True)
+    assert first is confirmed

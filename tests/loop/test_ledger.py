@@ -51,6 +51,20 @@ def test_a_measured_arm_scores_the_advice_that_came_before_it(bench):
     assert only.brier == pytest.approx((1 - before.gain.p_positive) ** 2) and only.gained == 1.0
 
 
+def test_advice_about_a_joint_model_is_scored_by_joint_models_and_other_advice_is_not(bench):
+    def joint(target, value):
+        return row(target, value, 0.46, method="joint", similarity="-")
+
+    elsewhere(bench)
+    bench.entry(*(joint(t, 0.52) for t in ("cy-GB", "vi-VN", "th-TH")), entry="2026-01-21-joint-00000002")
+    ledger.answered(bench.load(), Question("sw-KE", context=ASK.context, method="joint"))
+    ledger.answered(bench.load(), ASK)
+    bench.entry(joint("sw-KE", 0.54), row("sw-KE", 0.50, 0.46), entry="2026-01-22-measured-00000003")
+    scored = {one.entry.arm["method"]: one for one in ledger.scores(bench.load())}
+    assert scored["joint"].gain_pp == pytest.approx(8.0)
+    assert scored["similarity"].gain_pp == pytest.approx(4.0)
+
+
 def test_sources_that_the_similarity_chose_score_the_advice_that_predicted_others(bench):
     elsewhere(bench)
     ledger.answered(bench.load(), ASK)

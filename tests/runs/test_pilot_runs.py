@@ -12,10 +12,11 @@ from run_files import QUICK, config_file, only_run, space_of, steps, until
 
 from merginguriel.config import run_config as configs
 from merginguriel.errors import UsageError
+from merginguriel.evaluation.confidence_sequence import Bounds
 from merginguriel.evaluation.significance import compare
 from merginguriel.runs import run_store, worker
 from merginguriel.runs.kinds import pilot_arms
-from merginguriel.runs.kinds.pilot import ArmItems, order_of, standing, updated
+from merginguriel.runs.kinds.pilot import ArmItems, order_of, remaining, standing, updated
 from merginguriel.similarity.choice import Choice
 from merginguriel.tasks.registry import Item
 
@@ -84,6 +85,18 @@ def test_an_arm_stands_before_the_advised_one_once_its_posterior_mean_is_higher(
 
     assert standing(advised, advised, groups, labels=True) == 0
     assert -0.5 < ahead(0) < 0 < ahead(5) < 100 * 5 / 60  # between the prior and what was measured
+
+
+def test_half_of_the_arms_remain_without_those_that_are_surely_worse():
+    pilot = configs.from_table({"kind": "pilot", "target": "sv-SE", "arms": [*ARMS, ARMS[0]]})
+    order = [ArmItems(arm, Choice(()), None) for arm in pilot_arms.arms_of(pilot)]
+    best, *_, advised = order
+    assert remaining(order, advised, 1.0) == [best, advised]
+    for arm in order[1:3]:
+        arm.seen = Bounds(-9.0, -1.0, -5.0, 80)
+    assert remaining(order, advised, 1.0) == [best, advised]  # not the best alone, before the last round
+    best.seen = advised.seen = order[1].seen
+    assert remaining(order, advised, 1.0) == [advised]
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def arguments() -> argparse.ArgumentParser:
         default=True,
         help="with --no-mouse, the terminal handles the mouse, for example to select text",
     )
-    return asked  # fmt: skip
+    return asked
 
 
 def begin() -> int:

@@ -51,7 +51,7 @@ NOTHING = Bounds(-100.0, 100.0, 0.0, 0)
 ALPHA = 0.05  # of all arms together, on development items
 
 
-@dataclass
+@dataclass(eq=False)
 class ArmItems:
     """An arm during the pilot. right: bool, of the items so far, in their order."""
 
@@ -143,13 +143,18 @@ def halving(
             tell.metric(f"{trial.arm.label}, expected gain in pp", trial.mean_pp)
         before = size
         if len(alive) > 1:
-            more = {id(one): standing(one, advised, groups, labels=not config.unlabelled) for one in alive}
-            alive.sort(key=lambda one: -more[id(one)])
-            left = [one for one in alive if one is advised or one.seen.outcome(config.margin_pp) != "worse"]
-            alive = halved(left, advised)
+            more = {one: standing(one, advised, groups, labels=not config.unlabelled) for one in alive}
+            alive = remaining(sorted(alive, key=lambda one: -more[one]), advised, config.margin_pp)
         if len(alive) == 1 and alive[0].seen.outcome(config.margin_pp) != "undecided":
             break
     return alive[0]
+
+
+def remaining(order: Sequence[ArmItems], advised: ArmItems, margin_pp: float) -> list[ArmItems]:
+    """Return the better half of arms, best first, without those that are surely worse than the best single model."""
+    worse = {one for one in order if one is not advised and one.seen.outcome(margin_pp) == "worse"}
+    half = halved(sorted(order, key=lambda one: one in worse), advised)
+    return [one for one in half if one not in worse]
 
 
 def updated(trial: ArmItems, differences: np.ndarray, alpha: float, *, labels: bool = True) -> None:

@@ -73,8 +73,8 @@ def write(table: Mapping[str, Any], *numbers: float, logged: str | None) -> str:
         for name, value in table.items()
         if value is not None
     }
-    told = {name: f"{number:.2f}" for name, number in zip(NUMBERS, numbers, strict=True)}
-    return urlencode({**plain, **({"chosen_by": logged} if logged else {}), **told}, safe="+×.")
+    written = {name: f"{number:.2f}" for name, number in zip(NUMBERS, numbers, strict=True)}
+    return urlencode({**plain, **({"chosen_by": logged} if logged else {}), **written}, safe="+×.")
 
 
 def read(word: str, config: Config) -> PilotArm:

@@ -192,7 +192,6 @@ class AdviseScreen(MuScreen):
         self.asking = True
 
         def work() -> tuple[Advice, ResultRow | None, str | None]:
-
             tag = locales.get(target, prefer=[place for _, place in self.counts]).tag
             answer = adviser.answer(tag, **options)
             row = recipe.same_seed(recipe.measured(adviser.knowledge, answer.advice), DEFAULT_SEED)

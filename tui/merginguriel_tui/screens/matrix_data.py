@@ -64,7 +64,9 @@ class MatrixView:
     @property
     def of_pairs(self) -> bool:
         """Whether rows are embedders and columns pairs of languages, so that no sources are chosen."""
-        return self.one.context.startswith("retrieval/")
+        from merginguriel.study.matrix_store import of_pairs
+
+        return of_pairs(self.one.context)
 
 
 def wish_of(words: tuple[str, ...]) -> Wish:
