@@ -98,7 +98,7 @@ def list_runs(
         emit([row | {"config": json.loads(row["config"])} for row in found])
         return
     if not found:
-        say("no such runs. Start one with: mu run CONFIG.yaml")
+        say("no runs to list. Start one with: mu run CONFIG.yaml")
         return
     measured = {row["metric"] for row in found if row["value"] is not None}
     heads = {"id": "run", "value": "value" if len(measured) > 1 else next(iter(measured), "accuracy")}

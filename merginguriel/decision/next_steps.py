@@ -21,7 +21,7 @@ from .pilot import MERGE_AT
 from .question import RETRIEVAL, Candidate, Question
 from .sources import SourceSet
 
-HOME = ("home", "e5-small")  # defaults of --task and --base
+HOME = ("home", "e5-small")  # what --task and --base are left out for, in a workspace of this context
 
 
 def summary(verdict: str, best: Candidate, question: Question, veto: claim_rules.Rule | None) -> str:
@@ -153,7 +153,8 @@ def next_steps(
     """
     target, arm, lab = question.target, best.arm, question.lab
     task, _, base = question.context.partition("/")
-    where = "" if (task, base) == HOME else f" --task {task} --base {base}"
+    usual = (task, base) == HOME and (lab is None or lab.context == question.context)
+    where = "" if usual else f" --task {task} --base {base}"
     if task.startswith(RETRIEVAL):
         return [composition_study(arm, task, base, pair)]
     if lab and not lab.offers_target:

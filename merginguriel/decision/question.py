@@ -39,12 +39,14 @@ class Lab:
         similarities: Similarities that can be computed: URIEL, REAL.
         trained: Locales that have a model in the question's context.
         offers_target: Whether the context's task has enough sentences of the target to score a model.
+        context: What a command without --task and --base means in this workspace.
     """
 
     methods: Mapping[str, Ability]
     similarities: frozenset[str]
     trained: frozenset[str] = frozenset()
     offers_target: bool = True
+    context: str = "home/e5-small"
 
     def runs(self, arm: Arm) -> bool:
         """Return True if this program has the method with these parameters, and the similarity but for a table's."""

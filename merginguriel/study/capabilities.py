@@ -84,4 +84,5 @@ def lab(space: Workspace, context: str, target: str, *, measured: bool) -> Lab:
         similarities=frozenset(similarities()),
         trained=trained(space, context),
         offers_target=measured or offers(context, target),
+        context=str(space.settings["context"]),
     )

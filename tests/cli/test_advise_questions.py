@@ -91,15 +91,17 @@ def test_more_sources_than_there_are_locales_are_refused(mu, study):
     assert mu(*asked, "--k", "52").code != 2
 
 
-def test_models_of_the_workspace_are_not_trained_again(mu, bench):
+def test_models_of_the_workspace_are_not_trained_again_and_the_next_step_means_the_context(mu, bench):
     asked = ("advise", "--target", "da-DK", "--context", "home/e5-small", "--json", "--workspace", bench.root)
     for locale in ("de-DE", "en-US", "nb-NO", "sv-SE", "da-DK", "fr-FR"):
         folder = bench.root / "models" / "home" / "e5-small" / locale
         folder.mkdir(parents=True)
         (folder / "training.yaml").write_text("")
-    assert mu(*asked).json["next"] == [
-        {"command": "mu nxn --split dev --locale da-DK", "remark": "an N×N matrix names the sources"}
-    ]
+    matrix, remark = "mu nxn --split dev --locale da-DK", "an N×N matrix names the sources"
+    elsewhere = f"{matrix} --task home --base e5-small"  # without the flags it means mu.toml's context
+    for context, command in (("home/e5-small", matrix), ("massive/xlm-roberta-base", elsewhere)):
+        (bench.root / "mu.toml").write_text(f'context = "{context}"\n')
+        assert mu(*asked).json["next"] == [{"command": command, "remark": remark}]
 
 
 def test_advice_in_a_pipe_is_80_columns_wide(mu, study):
