@@ -21,6 +21,7 @@ from textual.widgets import Label
 
 from merginguriel import workspace
 from merginguriel.config import run_config
+from merginguriel.runs import labels
 from merginguriel.runs import run_store as runs
 from merginguriel.runs.run_progress import EndWatch
 
@@ -279,6 +280,7 @@ def test_one_that_began_and_ended_between_two_looks_is_told(small):
     runs.Events(run.folder).add("cancelled")
     watch.again = 0
     assert watch.ended() == [(run.id, "cancelled")]
+    labels.write(run, labels.Labels(("paper",)))
     watch.latest = 0
     assert watch.ended() == []
 
