@@ -26,6 +26,8 @@ HINTS = {
     "locales": "de-DE sv-SE …",
     "whole": "a whole number",
     "locale": "sw-KE",
+    "method": "ties",
+    "base": "e5-small",
 }
 
 
