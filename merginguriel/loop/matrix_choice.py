@@ -62,7 +62,7 @@ def chosen(
     if one.context.startswith(f"{matrix_store.RETRIEVAL}/"):
         raise UsageError(
             "no sources are chosen for a pair of languages.",
-            hint="Advice on compositions and merges: mu embed compose, then mu advise --context retrieval-cross-…",
+            hint="Advice on compositions and merges follows `mu embed compose`: mu advise --context retrieval-cross-…",
         )
     dev = space.matrix(one.context, "-dev")
     shown, real_from = matrix, f"{one.split}, without a dev matrix"

@@ -182,6 +182,13 @@ def test_the_spread_between_targets_is_that_of_dersimonian_and_laird():
     assert alike.spread == 0 and alike.se == pytest.approx(5**0.5 / 2)
 
 
+def test_one_target_has_no_spread_between_targets_however_its_sums_round():
+    pool = pooling.pooled(
+        [(23.5825, 41.76945734226191, (ROWS[0],)), (24.9939, 40.521806626071424, (ROWS[0],))]
+    )
+    assert pool.spread == 0 and 0 < pool.p < 0.001
+
+
 SCORES = """\
 | context | metric | target | mode | method | value | baseline_kind | baseline |
 |---|---|---|---|---|---|---|---|

@@ -132,6 +132,8 @@ def pooled(result: Sequence[Difference]) -> Pool:
 
 def _between(means: Sequence[float], variances: Sequence[float]) -> float:
     """Return the variance between targets in pp², beyond their own noise (DerSimonian & Laird 1986, eq. 8)."""
+    if len(means) == 1:
+        return 0.0  # exactly, whatever the sums round to
     weights = [1 / v for v in variances]
     total = sum(weights)
     centre = sum(w * m for w, m in zip(weights, means, strict=True)) / total
