@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("textual")
 
 from looking import notes, press, settled, text_of
+from merginguriel_tui.screens import matrix_data
 from merginguriel_tui.screens.matrix_data import ORDERS, wish_of
 from merginguriel_tui.widgets.heat import STEPS, Heat, style
 from pilot import play as played
