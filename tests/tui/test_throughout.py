@@ -414,3 +414,13 @@ def test_enter_in_a_search_moves_to_the_result_and_escape_clears_it(bench, scree
         space, script, size=(120, 40), screen="runs" if screen == "run" else screen,
         what=(runs[0],) if screen == "run" else (),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("screen", ["log", "runs", "compare"])
+def test_the_end_of_a_long_text_in_a_field_is_not_covered_by_a_scroll_bar(small, screen):
+    async def script(app, pilot):
+        await settled(app, pilot)
+        await press(app, pilot, "slash", *"word" * 40, *"theend")
+        assert "theend" in text_of(app)
+
+    play(small.load_space(), script, screen=screen)
