@@ -188,7 +188,9 @@ def take(connection: sqlite3.Connection, run: Run, stamp: tuple[int, int]) -> No
         "last": states[-1] if states else "created",
         # The process that wrote the last event may still hold the lock.
         "state": states[-1] if states and states[-1] in ENDED else run_store.state_of(run, events),
-        "changed": events[-1].get("time") if events else None,
+        "changed": next(
+            (e.get("time") for e in reversed(events) if e["event"] != "note"), None
+        ),  # a tag ends nothing
         "seconds": round(seconds, 2) or None,
         "context": f"{config.get('task')}/{Path(str(config.get('base'))).name}",
         "config": json.dumps(config, ensure_ascii=False),

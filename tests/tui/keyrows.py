@@ -321,7 +321,7 @@ ROWS: dict[str, dict[str, Row]] = {
     },
     "should it be cancelled": {"dialog.keys": opens(HelpScreen), "confirm.yes": closes(), "confirm.no": closes()},
     "one run": {
-        "run.back": closes(), "run.find": focus("logfind"), "run.follow": says("Not following the log."),
+        "run.back": closes(), "run.find": focus("logfind"),
         "run.before": becomes(pane, "machine"), "run.next": becomes(pane, "log"),
         "run.write": opens(ComposeScreen), "run.advice": becomes(lambda app: app.current_mode, "advise"),
         "run.again": opens(LaunchScreen), "run.tags": opens(LabelScreen),

@@ -115,3 +115,14 @@ def test_a_queued_pilot_that_fails_is_a_failed_run_and_the_next_one_begins(bench
         assert text_of(app).count("✗ failed") == 2
 
     play(space, script, size=(120, 40))
+
+
+@pytest.mark.slow
+def test_the_line_of_further_open_entries_shows_the_open_ones(tmp_path):
+    async def script(app, pilot):
+        await until(app, pilot, lambda: ("go", "log", "open") in app.screen.keys)
+        await press(app, pilot, key_of(app, ("go", "log", "open")))
+        await until(app, pilot, lambda: app.current_mode == "log" and app.screen.found)
+        assert {entry.id for entry in app.screen.found} == app.screen.marks.keys()
+
+    play(shipped_copy(tmp_path), script, screen="home")

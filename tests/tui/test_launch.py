@@ -176,3 +176,17 @@ def test_what_is_saved_is_what_was_shown(space):
         assert file.name == f"{form.checked.run}.yaml" and "seed: 7" in file.read_text()
 
     play(space, script, screen="runs")
+
+
+def test_a_base_model_is_chosen_from_a_list(space):
+    used = {run.config.base for run in run_store.listed(space)}
+
+    async def script(app, pilot):
+        await press(app, pilot, "n")
+        app.screen.query_one("#key-base").focus()
+        await press(app, pilot, "f2")
+        assert used | {"e5-small"} <= set(app.screen.options)
+        await press(app, pilot, *"e5-sm", "enter")
+        assert app.focused.value == "e5-small"
+
+    play(space, script, screen="runs")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from beside import of_cli, ready
+from conftest import row
 from looking import notes, press, settled, shipped_copy, text_of
 from merginguriel_tui.screens.compose_entry import ComposeScreen
 from merginguriel_tui.screens.landing import LandedScreen
@@ -224,3 +225,24 @@ def test_an_unknown_entry_and_a_wrong_date_are_notes(shared):
         assert "is not a date" in notes(app) and app.screen.found
 
     play(shared, script, screen="log", what=("1999-nothing",))
+
+
+def test_the_entry_shows_no_base64_and_offers_links_only_where_it_has_some(bench):
+    more = "\n\n## Notes\n\n| word | items |\n|---|---|\n| seen | AQIDBA== |\n\nSee 2026-01-19-before-00000002.\n"
+    bench.entry(row() + more)
+    bench.entry(row(), entry="2026-01-19-before-00000002", title="Before")
+
+    async def script(app, pilot):
+        await ready(app, pilot)
+        page = app.screen.page
+        await until(app, pilot, lambda: page.drawn.links)
+        assert "seen" in page.text and "AQIDBA" not in page.text
+        await press(app, pilot, "w", "enter")
+        assert page.link == 0 and app.screen.key_of("page.follow")
+        await press(app, pilot, "enter")
+        await until(
+            app, pilot, lambda: app.screen.here == "2026-01-19-before-00000002" and not page.drawn.links
+        )
+        assert not app.screen.key_of("page.follow")
+
+    play(bench.load_space(), script, size=(120, 40), screen="log")

@@ -97,3 +97,17 @@ def test_a_failure_shows_its_reason_in_full_with_the_cure(space):
         assert "r resumes the run where it stopped; e opens a form with its settings." in seen
 
     play(space, script, size=(80, 24), screen="runs", what=(run.id,))
+
+
+def test_follow_is_offered_only_where_a_log_grows(space):
+    """Of a finished run, test_runs_screen.py says so."""
+    run = waiting(space, "sw-KE")
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: app.screen.query("#side") and app.screen.facts)
+        await press(app, pilot, "f")
+        assert "Not following the log." in notes(app) and app.screen.key_of("run.follow") == "f"
+        await press(app, pilot, "right_square_bracket")
+        await until(app, pilot, lambda: not app.screen.key_of("run.follow"))
+
+    play(space, script, screen="runs", what=(run.id,))

@@ -9,7 +9,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from merginguriel_tui.screens import answer
+from merginguriel_tui.screens import answer, runs_data
 from pilot import play
 from run_screens import SIZES, finished, press, settled, shown, until, waiting
 
@@ -185,7 +185,7 @@ def test_a_run_is_opened_by_its_name_and_every_pane_of_it_says_what_the_files_sa
         await press(app, pilot, "slash", *"told", "enter")
         await until(app, pilot, lambda: "by ties" not in app.screen.copied("text"))
         assert "accuracy told" in shown(app)
-        await press(app, pilot, "f", "f")
+        assert not app.screen.key_of("run.follow")  # the log of a finished run does not grow
         seen = {}
         panes = {"metrics": "accuracy\t0.75", "events": "created", "config": "target: nb-NO", "machine": "packages:",
                  "result": "n = 40", "log": "accuracy told"}  # fmt: skip
@@ -314,7 +314,9 @@ def test_the_chosen_columns_are_shown_and_remembered(space):
     async def script(app, pilot):
         await settled(app, pilot)
         assert "method" not in shown(app).splitlines()[2]
-        await press(app, pilot, "o", "down", "space", "escape")
+        await press(app, pilot, "o", "down")
+        assert "▐X▌ state" in shown(app) and "▐ ▌ target" in shown(app)  # by sign, not by colour alone
+        await press(app, pilot, "space", "escape")
         assert "target" in shown(app).splitlines()[2]
         assert "target" in app.saved_state["runs"]["columns"]
         await press(app, pilot, "q")
@@ -355,7 +357,7 @@ def test_tags_and_a_note_are_stored_with_the_run_and_found(space, mu):
         await settled(app, pilot)
         await press(app, pilot, "space", "space", "t", *"paper", "enter")
         await press(app, pilot, "escape", "g", "t")
-        assert app.focused.value == "paper"
+        assert app.focused.value == "paper" and "enter: save   esc: cancel" in shown(app)
         await press(app, pilot, "end", "space", *"best", "tab", *"good", "enter")
         await press(app, pilot, "slash", *"tag:paper", "enter")
         assert app.screen.table.count == 2
@@ -368,6 +370,7 @@ def test_tags_and_a_note_are_stored_with_the_run_and_found(space, mu):
     play(space, script, size=(120, 40), screen="runs")
     (row,) = mu("runs", "list", "--find", "tag:best", "--json", "--workspace", space.root).json
     assert (row["tags"], row["note"]) == ("paper best", "good")
+    assert "\n#paper #best\ngood\n" in runs_data.preview(space, row["id"])
     assert "paper best" in mu("runs", "show", row["id"], "--workspace", space.root).out
     listed = mu("runs", "list", "--workspace", space.root).out.splitlines()
     assert listed[0].endswith("tags") and sum(line.endswith(("paper", "paper best")) for line in listed) == 2

@@ -62,6 +62,7 @@ def test_every_pane_has_a_key_and_a_command(space, mu, size):
         for key, pane in (("c", "claims"), ("i", "history"), ("d", "diff"), ("t", "text")):
             await press(app, pilot, key)
             assert screen.pane == pane and screen.name_ in screen.command
+        assert screen.query_one(WhyTree).cursor_line == 0
         await press(app, pilot, "o")
         if size[0] < 120:
             assert screen.focused.id == "contents"

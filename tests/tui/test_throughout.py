@@ -21,6 +21,7 @@ from textual.widgets import Label
 
 from merginguriel import workspace
 from merginguriel.config import run_config
+from merginguriel.runs import labels
 from merginguriel.runs import run_store as runs
 from merginguriel.runs.run_progress import EndWatch
 
@@ -279,6 +280,7 @@ def test_one_that_began_and_ended_between_two_looks_is_told(small):
     runs.Events(run.folder).add("cancelled")
     watch.again = 0
     assert watch.ended() == [(run.id, "cancelled")]
+    labels.write(run, labels.Labels(("paper",)))
     watch.latest = 0
     assert watch.ended() == []
 
@@ -412,3 +414,13 @@ def test_enter_in_a_search_moves_to_the_result_and_escape_clears_it(bench, scree
         space, script, size=(120, 40), screen="runs" if screen == "run" else screen,
         what=(runs[0],) if screen == "run" else (),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("screen", ["log", "runs", "compare"])
+def test_the_end_of_a_long_text_in_a_field_is_not_covered_by_a_scroll_bar(small, screen):
+    async def script(app, pilot):
+        await settled(app, pilot)
+        await press(app, pilot, "slash", *"word" * 40, *"theend")
+        assert "theend" in text_of(app)
+
+    play(small.load_space(), script, screen=screen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import ClassVar
 
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 from textual import events
@@ -13,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.dom import DOMNode
 from textual.screen import Screen
+from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label, SelectionList, Static
 
@@ -86,10 +88,24 @@ class LabelScreen(Dialog[tuple[str, str] | None]):
             yield Static(Text(self.title_text, "bold"))
             yield Input(self.tags, placeholder="tags, with spaces between", id="tags", compact=True)
             yield Input(self.note, placeholder="note", id="note", compact=True)
+            yield Static(f"enter: save   {key_of(self, 'label.cancel')}: cancel")
 
     def on_input_submitted(self) -> None:
         """Return the fields."""
         self.dismiss((self.query_one("#tags", Input).value, self.query_one("#note", Input).value))
+
+
+class Marks(SelectionList[str]):
+    """Selection list that marks chosen options by a sign; that of Textual does by colour alone."""
+
+    def render_line(self, y: int) -> Strip:
+        """Draw one line."""
+        strip = super().render_line(y)
+        at = self.scroll_offset.y + y
+        if at >= self.option_count or self.get_option_at_index(at).value in self.selected:
+            return strip
+        left, sign, *rest = strip
+        return Strip([left, Segment(" ", sign.style), *rest])
 
 
 class ColumnsScreen(Dialog[list[str]]):
@@ -105,9 +121,7 @@ class ColumnsScreen(Dialog[list[str]]):
         """Yield the list."""
         with Vertical(classes="asked"):
             yield Static(Text(f"Columns   space: choose   {key_of(self, 'columns.close')}: close", "bold"))
-            yield SelectionList[str](
-                *((name, name, name in self.chosen) for name in self.names), compact=True
-            )
+            yield Marks(*((name, name, name in self.chosen) for name in self.names), compact=True)
 
     def action_close(self) -> None:
         """Return the chosen names."""

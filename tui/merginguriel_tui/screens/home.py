@@ -164,8 +164,6 @@ class HomeScreen(MuScreen):
         elif name == "copy":
             self.app.copy_to_clipboard(self.mu.anywhere(what[0]))
             self.notify(f"copied: {what[0]}", markup=False)
-        elif name == "open_entries":
-            self.mu.action_go("log")
         elif name == "train":
             self.train()
         else:

@@ -112,7 +112,7 @@ def _open(knowledge: Knowledge) -> Iterator[Line]:
         what = asked.get(name) or f"plan: {knowledge.by_entry[name].title}"
         yield Line("open plans and questions", f"{name[:10]}  {' '.join(what.split())}", ("go", "log", name))
     if len(waiting) > MOST:
-        yield Line("open plans and questions", f"{len(waiting) - MOST} more entries", ("open_entries",))
+        yield Line("open plans and questions", f"{len(waiting) - MOST} more entries", ("go", "log", "open"))
 
 
 def _here(space: Workspace) -> Iterator[Line]:

@@ -60,7 +60,7 @@ class LaunchScreen(MuScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+l", "launch", "Launch", id="launch.go", priority=True, tooltip="Launch the run shown beside the form"),
         Binding("ctrl+s", "save", "Save as YAML", id="launch.save", priority=True, tooltip="Save the configuration as YAML"),
-        Binding("f2", "pick", "Choose", id="launch.pick", tooltip="Choose a method, locale or model from a list"),
+        Binding("f2", "pick", "Choose", id="launch.pick", tooltip="Choose a method, locale, model or base model from a list"),
         Binding("f3", "every", "All keys", id="launch.all", tooltip="Show all keys of this kind of run, or the main ones and those that are set"),
         Binding("escape", "dismiss", "Back", id="launch.back"),
     ]  # fmt: skip
@@ -90,7 +90,7 @@ class LaunchScreen(MuScreen):
         """Create the form, with defaults or the settings of the other run."""
         from merginguriel.config import run_config as configs
         from merginguriel.merging import registry
-        from merginguriel.runs import resolve, run_store
+        from merginguriel.runs import resolve, run_index, run_store
         from merginguriel.study import capabilities
 
         if self.fields:
@@ -98,7 +98,7 @@ class LaunchScreen(MuScreen):
             return
         space, like = self.mu.space, self.like
 
-        def work() -> tuple[list[Field], Path | None, list[str], list[str]]:
+        def work() -> tuple[list[Field], Path | None, dict[str, list[str]]]:
             given: dict[str, str] = {}
             file = None
             if like is not None:
@@ -114,17 +114,21 @@ class LaunchScreen(MuScreen):
             study = resolve.study_of(placed, space)
             trained, others = sorted(study.trained()), sorted(capabilities.scorable(study.context) or ())
             known = list(dict.fromkeys([*trained, *others]))  # what has a model comes first
-            return fields, file, sorted(registry.all_methods()), known
+            _, used = run_index.query(space, "SELECT DISTINCT json_extract(config, '$.base') FROM runs")
+            bases = list(
+                dict.fromkeys([str(placed.base), *sorted(one for (one,) in used if one), "e5-small"])
+            )
+            methods = sorted(registry.all_methods())
+            return fields, file, {"method": methods, "locale": known, "locales": known, "base": bases}
 
         self.load(work, self.fill, group="form")
 
-    async def fill(self, result: tuple[list[Field], Path | None, list[str], list[str]]) -> None:
+    async def fill(self, result: tuple[list[Field], Path | None, dict[str, list[str]]]) -> None:
         """Create the fields."""
-        fields, self.file, methods, known = result
+        fields, self.file, self.known = result
         self.fields = {field.name: field for field in fields}
-        self.known = {"method": methods, "locale": known, "locales": known}
         # Await it: after a refresh alone, some fields may be missing on a slow machine.
-        await self.query_one("#form").mount_all([row_of(field, methods, known) for field in fields])
+        await self.query_one("#form").mount_all([row_of(field, self.known) for field in fields])
         self.fit()
         target = self.query_one("#key-target", Input)
         # The focus may arrive after the first letters and select them; the next letter would replace them.

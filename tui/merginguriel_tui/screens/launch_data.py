@@ -26,6 +26,8 @@ HINTS = {
     "locales": "de-DE sv-SE …",
     "whole": "a whole number",
     "locale": "sw-KE",
+    "method": "ties",
+    "base": "e5-small",
 }
 
 
@@ -52,8 +54,8 @@ def safe(name: str) -> str:
     return "key-" + name.replace(".", "-")
 
 
-def row_of(field: Field, methods: list[str], locales: list[str]) -> Horizontal:
-    """Return the line of a key: name, field, description."""
+def row_of(field: Field, values: dict[str, list[str]]) -> Horizontal:
+    """Return the line of a key: name, field, description. values: kind of a key → known values."""
     key, default = field.key, set_text(field.key.default)
     widget: Widget
     choices = ("true", "false") if key.kind == "flag" else key.choices
@@ -63,7 +65,7 @@ def row_of(field: Field, methods: list[str], locales: list[str]) -> Horizontal:
             value=field.given if field.given in choices else Select.NULL,
         )  # fmt: skip
     else:
-        known = {"method": methods, "locale": locales}.get(key.kind, [])
+        known = values.get(key.kind, []) if key.kind != "locales" else []
         widget = Input(
             field.given, placeholder=default or HINTS.get(key.kind, key.kind), id=safe(field.name), compact=True,
             suggester=SuggestFromList(known, case_sensitive=False) if known else None,

@@ -89,7 +89,7 @@ def changes_page(name: str, since: str, result: Sequence[Any], error: MuError | 
 
 def entry_page(entry: Entry, knowledge: Knowledge, state: str = "", row: str = "") -> str:
     """Return an entry as Markdown: title, references in both directions, text, and its rows as parsed."""
-    from merginguriel.text.evidence import row_cells
+    from merginguriel.text.evidence import row_cells, without_items
 
     label = " · ".join(text for text in (entry.type, entry.date, entry.context or "", state) if text)
     lines = [f"# {escaped(entry.title)}", "", escaped(label), "", escaped(entry.summary), ""]
@@ -101,7 +101,7 @@ def entry_page(entry: Entry, knowledge: Knowledge, state: str = "", row: str = "
     ):
         if ids:
             lines.append(f"- {word} {', '.join(escaped(item) for item in ids)}")
-    lines += ["", entry.body, ""]
+    lines += ["", without_items(entry.body), ""]
     if entry.rows:
         heads = ("row", "target", "mode", "method", "value", "over", "difference", "status")
         lines += ["## Rows as read", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]

@@ -101,10 +101,11 @@ class LogScreen(MuScreen):
     # Content
 
     def show(self, *what: str) -> None:
-        """Load the log; show the entry `what` (its id or the beginning, or a row of it)."""
-        requested = what[0] if what else ""
+        """Load the log; show the entry `what` (its id or the beginning, or a row of it), or only `open` entries."""
+        requested = "" if what == ("open",) else "".join(what[:1])
         if self.knowledge is None and not requested:
             self._restore()
+        self.only = self.only or what == ("open",)
         space = self.mu.space
 
         def work() -> Any:

@@ -165,7 +165,9 @@ class MatrixScreen(MuScreen):
             source.value = seen.there.index(seen.one)
             order.value = seen.wish.order
         heat = self.query_one(Heat)
+        heat.advises = not seen.of_pairs
         heat.show(seen.picture, target=seen.wish.target)
+        self.refresh_bindings()
 
     # The cursor
 
@@ -209,7 +211,8 @@ class MatrixScreen(MuScreen):
             now = (id(self.seen), target, picked is not None, self.size.height)
             if now != self.columned:
                 self.columned = now
-                column.update(matrix_data.column(self.seen.shown, target, picked, self.size.height))
+                shown, of_pairs = self.seen.shown, self.seen.of_pairs
+                column.update(matrix_data.column(shown, target, picked, self.size.height, of_pairs=of_pairs))
         self.ask()
 
     def ask(self) -> None:
@@ -261,12 +264,14 @@ class MatrixScreen(MuScreen):
     def advise(self) -> None:
         """Ask for advice on the target."""
         target = self.query_one(Heat).target
-        if self.seen is not None and self.seen.of_pairs:
-            self.notify(
-                "advice is on a target, not on a pair: mu advise --context retrieval-cross-…", markup=False
-            )
-        elif target and self.seen is not None:
+        if target and self.seen is not None and not self.seen.of_pairs:
             self.mu.action_go("advise", target, self.seen.one.context)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer the order by similarity only to locales: pairs of languages have none."""
+        if action == "about" and not parameters:
+            return self.seen is None or not self.seen.of_pairs
+        return super().check_action(action, parameters)
 
     # Selectors
 

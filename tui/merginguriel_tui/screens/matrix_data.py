@@ -237,13 +237,14 @@ def choices(picked: Chosen | None) -> Text:
     return text
 
 
-def column(shown: Matrix, target: str, picked: Chosen | None, most: int) -> Text:
-    """Return the target's column: its best `most` sources, with URIEL similarity and the methods that chose each."""
+def column(shown: Matrix, target: str, picked: Chosen | None, most: int, *, of_pairs: bool = False) -> Text:
+    """Return the target's column: its best `most` sources; of locales also the similarity and who chose each."""
     values = [float(v) for v in shown.scores[:, shown.targets.index(target)]]
     order = sorted(range(len(values)), key=lambda i: (math.isnan(values[i]), -values[i], shown.sources[i]))
-    names = [set_cell_size(one_line(shown.sources[i]), 12) for i in order[:most]]
+    width = 32 if of_pairs else 12
+    names = [set_cell_size(one_line(shown.sources[i]), width) for i in order[:most]]
     unit = "%" if find(shown.metric).unit.percent else "×100"
-    text = Text(f"{'source':12}  {unit:>4}  URIEL  URE", "bold", no_wrap=True)
+    text = Text(f"{'source':{width}}  {unit:>4}{'' if of_pairs else '  URIEL  URE'}", "bold", no_wrap=True)
     for i, name in zip(order, names, strict=False):
         source, value = shown.sources[i], values[i]
         near = picked.near.get(source) if picked else None

@@ -143,7 +143,7 @@ class PilotScreen(MuScreen):
                 first, _, rest = plain(before(*plan)).partition("\n")
                 text.append(f"{first}\n", "bold").append(f"{rest}\n\n", "not bold")
         ready = self.ready()
-        if ready:
+        if ready and len(ready) == len(self.chosen):
             several = f"{len(ready)} pilots, one after the other" if len(ready) > 1 else "the pilot"
             text.append(f"{stopping(ready[0].advice.min_gain_pp)}\n\n")
             text.append(f"{self.key_of('pilot.go')} launches {several}", "bold")

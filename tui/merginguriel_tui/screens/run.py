@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 EVERY = 1.0  # seconds between two checks
 PANES = ("result", "log", "metrics", "events", "config", "machine")
+GROWING = ("queued", "running", "paused")  # states of a run whose log grows
 
 
 class Lines(Log):
@@ -178,7 +179,7 @@ class RunScreen(RunKeys):
         if changed:
             self.refresh_bindings()
         if changed or before is None or before.metrics is not facts.metrics:
-            over = state not in ("queued", "running", "paused")
+            over = state not in GROWING
             self.curved = bool(facts.metrics.curves) or not over
             self.beside()
             self.metrics(facts.metrics, "no curves: no losses were recorded" if over else "no losses yet")
@@ -251,8 +252,9 @@ class RunScreen(RunKeys):
         self.query_one("#side").set_class(hidden, "-empty")
 
     def on_tabbed_content_tab_activated(self) -> None:
-        """Give the pane the room that it needs."""
+        """Give the pane the room and the keys that it needs."""
         self.beside()
+        self.refresh_bindings()
 
     def on_input_submitted(self) -> None:
         """Focus the log."""
@@ -290,9 +292,12 @@ class RunScreen(RunKeys):
         self.call_after_refresh(target.focus)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only what the state of the run allows."""
+        """Offer only what the state of the run, and the open pane, allow."""
         from merginguriel.runs.run_store import ALLOWED
 
+        if action == "follow":
+            live = self.facts is not None and self.facts.standing.state in GROWING
+            return live and self.query_one(TabbedContent).active == "log"
         if action == "write":
             return self.facts is not None and self.facts.standing.state == "finished"
         if action == "advice":

@@ -117,7 +117,7 @@ def preview(space: Workspace, name: str, width: int = PREVIEW) -> str:
         MuError: A file of the run is damaged.
     """
     from merginguriel.config import run_config as configs
-    from merginguriel.runs import run_store
+    from merginguriel.runs import labels, run_store
     from merginguriel.runs.run_store import Run
     from merginguriel.text.runs import setting
 
@@ -125,7 +125,9 @@ def preview(space: Workspace, name: str, width: int = PREVIEW) -> str:
 
     run = Run(name, space.runs / name)
     state = run_store.state(run)
-    lines = [name, ""]
+    given = labels.read(run)
+    noted = [" ".join(f"#{tag}" for tag in given.tags), given.note]
+    lines = [name, *filter(None, noted), ""]
     failure = reason(run_store.events(run))
     if state == "finished":
         result = run_store.result(run)

@@ -66,6 +66,8 @@ class WhyTree(Tree[Any]):
                 self.call_after_refresh(self._choose, node)
         if not claims:
             self.root.add_leaf(Text("no claims"))
+        elif not chosen:
+            self.call_after_refresh(self.move_cursor, self.root.children[0])
 
     def _choose(self, node: TreeNode[Any]) -> None:
         self.move_cursor(node)

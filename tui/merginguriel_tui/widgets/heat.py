@@ -90,6 +90,11 @@ class Heat(ScrollView, can_focus=True):
         self.left = 0  # characters of the names of rows
         self.cell = CELL
         self.basic = False
+        self.advises = True  # columns are targets of merges
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer advice only on targets."""
+        return action != "select" or self.advises
 
     def on_mount(self) -> None:
         """Find out how many colours the terminal has."""

@@ -268,6 +268,7 @@ class MarkdownPage(ScrollView, can_focus=True):
         if top and self.marked >= 0:
             self.to_line(max(self.marked - self.size.height // 2, 0))
         self.refresh()
+        self.refresh_bindings()
         self.post_message(self.Redrawn(self))
 
     def on_resize(self, event: events.Resize) -> None:
@@ -325,9 +326,15 @@ class MarkdownPage(ScrollView, can_focus=True):
             self.to_line(max(line - 2, 0))
         self.refresh()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer links only where the page has some."""
+        return action not in ("link", "follow") or bool(self.drawn.links)
+
     def action_follow(self) -> None:
-        """Follow the selected link."""
-        if 0 <= self.link < len(self.drawn.links):
+        """Follow the selected link; without one, select the first in view."""
+        if self.link < 0:
+            self.action_link(1)
+        else:
             self.post_message(self.Followed(self, self.drawn.links[self.link].href))
 
     def on_click(self, event: events.Click) -> None:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from merginguriel.metrics.registry import find
 from merginguriel.text.runs import setting
-from merginguriel.text.tables import plain
+from merginguriel.text.tables import plain, true_minus
 
 from .plots import bar, span
 
@@ -146,7 +146,9 @@ def flipped(flips: Sequence[Flip], counts: Sequence[LabelCount], width: int) -> 
     changed = [count for count in counts if count.change]
     out = heading(f"By label, B − A: {len(changed)} of {len(counts)} change")
     table = [["label", "n", "A", "B", "B − A"]]
-    table += [[c.label, str(c.n), str(c.first), str(c.second), f"{c.change:+d}"] for c in changed[:MOST]]
+    table += [
+        [c.label, str(c.n), str(c.first), str(c.second), true_minus(f"{c.change:+d}")] for c in changed[:MOST]
+    ]
     out.append_text(aligned(table))
     gained = sum(flip.gained for flip in flips)
     out.append_text(
