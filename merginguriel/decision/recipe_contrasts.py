@@ -199,7 +199,7 @@ def rivals(
     sets: dict[object, dict[Combination, Observation]] = {}
     for o in found:
         if o.arm.context == arm.context and o.arm.target != arm.target and o.kind != "agreement":
-            sets.setdefault((o.arm.target, o.row.n), {})[o.arm.recipe] = o
+            sets.setdefault((o.arm.target, o.row.n, o.row.seed), {})[o.arm.recipe] = o
     result = []
     prior = expected(ones, min_gain_pp)
     for i, one in enumerate(ones):
