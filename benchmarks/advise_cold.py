@@ -27,10 +27,13 @@ from pathlib import Path
 RUNS = 3
 BAR = 2.0
 SMALL, LARGE = 2000, 100_000
+RECIPES, CELL_BAR = 400, 2.0  # in one cell; seconds
+LINES, BYTES = 20, 8192  # of an answer, and of its JSON
 HEAVY = (
     "torch", "transformers", "datasets", "pandas", "textual", "rich", "scipy", "sklearn", "matplotlib", "numpy",
 )  # fmt: skip
 MU = [sys.executable, "-m", "merginguriel.cli.main", "advise", "--json", "--target"]
+PRINTED = [word for word in MU if word != "--json"]
 NUMPY = [sys.executable, "-c", "import numpy"]
 # Byte code is kept, as after an installation.
 COMPILED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -63,23 +66,49 @@ def make(root: Path, rows: int) -> Path:
     from merginguriel.locales import table
 
     drawn = random.Random(1)
+    start(root)
+    tags = sorted(table())[:40]
+    for number in range(rows // 100):
+        write(root, number, [row(drawn, tags, number) for _ in range(100)])
+    return root
+
+
+def make_cell(root: Path) -> Path:
+    """Write a workspace in which a target has `RECIPES` recipes, each measured on four other targets too."""
+    drawn = random.Random(1)
+    start(root)
+    for number, target in enumerate(("da-DK", "sv-SE", "nb-NO", "nl-NL", "de-DE")):
+        lines = []
+        for recipe in range(RECIPES):
+            base = 0.5 + 0.2 * drawn.random()
+            value = base + 0.05 * drawn.gauss(0.2, 1)
+            what = f"{METHODS[recipe % 6]} | REAL | 3 | scale={0.1 + recipe / RECIPES:.4f}"
+            lines.append(
+                f"| {target} | ExcTar | {what} | {value:.4f} | best_single_source | {base:.4f} | en-US fr-FR it-IT | 0 |"
+            )
+        write(root, 5 * number, lines)
+    return root
+
+
+def start(root: Path) -> None:
+    """Write the settings of a workspace and copy the shipped skills into it."""
     shutil.copytree(ROOT / "skills", root / "skills")
     (root / "mu.toml").write_text("", encoding="utf-8")
-    tags = sorted(table())[:40]
+
+
+def write(root: Path, number: int, lines: list[str]) -> None:
+    """Write a log entry with these rows, in one of the contexts."""
     head = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n"
-    for number in range(rows // 100):
-        day = date(2024, 1, 1) + timedelta(days=number % 700)
-        name = f"{day}-entry-{number:08x}"
-        path = root / "experiment_log" / str(day.year) / f"{name}.md"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = "\n".join(row(drawn, tags, number) for _ in range(100))
-        path.write_text(
-            f'---\ntitle: "Entry {number}"\ntype: "Retrospective"\ndate: "{day}"\nsummary: "Rows of a large log."\n'
-            f'context: "{CONTEXTS[number % 5]}"\nmetric: "accuracy"\nn: "2974"\n---\n\n## Results\n\n{head}{lines}\n\n'
-            "## Findings\n\nNone.\n",
-            encoding="utf-8",
-        )
-    return root
+    day = date(2024, 1, 1) + timedelta(days=number % 700)
+    path = root / "experiment_log" / str(day.year) / f"{day}-entry-{number:08x}.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        f'---\ntitle: "Entry {number}"\ntype: "Retrospective"\ndate: "{day}"\nsummary: "Rows of a large log."\n'
+        f'context: "{CONTEXTS[number % 5]}"\nmetric: "accuracy"\nn: "2974"\n---\n\n## Results\n\n{head}'
+        + "\n".join(lines)
+        + "\n\n## Findings\n\nNone.\n",
+        encoding="utf-8",
+    )
 
 
 def row(drawn: random.Random, tags: list[str], seed: int) -> str:
@@ -121,6 +150,8 @@ def main() -> int:
         if rows:
             for size in (SMALL, rows):
                 logs[f"{size:,} rows"] = ("da-DK", make(Path(folder) / str(size), size))
+        cell = f"{RECIPES} recipes in a cell"
+        logs[cell] = "da-DK", make_cell(Path(folder) / "cell")
         times: dict[str, list[float]] = {"import numpy": []}
         for target, root in logs.values():
             for command in commands(target, root, 0):
@@ -140,11 +171,23 @@ def main() -> int:
     missed = False
     for kind in ("asked before", "new question"):
         bars = [(f"shipped log, {kind}", "import numpy")]
-        bars += [(f"{rows:,} rows, {kind}", f"{SMALL:,} rows, {kind}")] if rows else []
+        if rows:
+            bars += [
+                (f"{SMALL:,} rows, {kind}", "import numpy"),
+                (f"{rows:,} rows, {kind}", f"{SMALL:,} rows, {kind}"),
+            ]
         for name, other in bars:
             ratio = middle[name] / middle[other]
             missed |= ratio > BAR
             print(f"{name:32} {ratio:7.2f} × {other}: {'missed' if ratio > BAR else 'met'}, at most {BAR:g}")
+    took = middle[f"{cell}, new question"]
+    text, data = (subprocess.check_output([*words, "sw-KE"], env=COMPILED) for words in (PRINTED, MU))
+    lines = len(text.decode().strip().splitlines())
+    for name, value, most in (
+        (f"{cell}, s", took, CELL_BAR), ("lines of an answer", lines, LINES), ("bytes of its JSON", len(data), BYTES),
+    ):  # fmt: skip
+        missed |= value > most
+        print(f"{name:32} {value:7,.4g}: {'missed' if value > most else 'met'}, at most {most:g}")
     print(f"{'heavy modules':32} {heavy.stdout.strip() or 'none'}")
     return int(missed or bool(heavy.stdout.strip()))
 
