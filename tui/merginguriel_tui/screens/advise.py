@@ -23,7 +23,7 @@ from merginguriel_tui.widgets.choice import ChoiceLine
 from merginguriel_tui.widgets.whatif import MODES, WhatIf, numbers_of
 
 from . import advise_data, recipe
-from .advise_data import SHOWN, Find, command, read, target_options, targets, valid_question
+from .advise_data import SHOWN, Find, Targets, command, read, target_options, targets, valid_question
 
 if TYPE_CHECKING:
     from merginguriel.decision.advice_types import Advice
@@ -92,7 +92,7 @@ class AdviseScreen(MuScreen):
         with Horizontal(id="asked"):
             with Vertical(id="picker"):
                 yield Find(placeholder="find a target (/)", id="find", compact=True)
-                yield OptionList(id="targets", markup=False, compact=True)
+                yield Targets(id="targets", markup=False, compact=True)
                 yield Static("• merges measured", id="measured", markup=False)
             with Vertical(id="answer"):
                 with VerticalScroll(id="card", can_focus=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.widgets import Input
+from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from merginguriel import locales
@@ -31,6 +31,14 @@ class Find(Input):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "app.focus('targets')", "To the list", id="advise.list", show=False)
     ]
+
+
+class Targets(OptionList):
+    """List of targets; the chosen one stays in view when the terminal changes its size."""
+
+    def on_resize(self) -> None:
+        """Scroll to the chosen target."""
+        self.call_after_refresh(self.scroll_to_highlight)
 
 
 def valid_question(state: object) -> dict[str, str]:
