@@ -23,7 +23,7 @@ from .evidence import JOINT, Arm, Column, Observation, agreements, arm_of, colum
 from .gains import Learned, Pooled, Recipes, learn
 from .pilot import planned, value_of_trial
 from .question import DEFAULT, Candidate, Lab, Question
-from .recipe_contrasts import contrasts, worths
+from .recipe_contrasts import FEWEST, contrasts, worths
 from .sources import SourceSet, choose_sources
 from .verdict import Grounds, decide
 
@@ -207,7 +207,7 @@ def arms(known: QuestionEvidence, question: Question) -> list[Candidate]:
     """Return every arm that may answer the question, with its estimate: the best first by `worths`.
 
     An arm measured on the target has the sources of its rows; a recipe that was not has those that would be chosen now.
-    Recipes that were never measured in the context come last.
+    Recipes without own rows that were measured on few other targets, or in other contexts only, come last.
     """
     wanted: dict[Arm, None] = {}
     for learned in (known.learned, known.joint):
@@ -240,11 +240,11 @@ def arms(known: QuestionEvidence, question: Question) -> list[Candidate]:
 
     def rank(item: tuple[Candidate, float]) -> tuple[object, ...]:
         c, worth = item
-        elsewhere = not c.rows and not c.estimate.targets
+        doubtful = not c.rows and c.estimate.targets < FEWEST
         return (
             c.arm.method == JOINT
             and question.method != JOINT,  # an alternative to merging, not a way to merge
-            elsewhere,
+            doubtful,
             not c.rows and not c.runnable,
             c.passed_over is not None,
             -round(worth, 9),

@@ -25,6 +25,7 @@ PASS_PRICE = (
 SMALLEST_SHARE = 0.05  # of the noise, the least variance of effects within a method
 LEAST_NOISE = 1.0  # pp² of a paired gain: that of about 3,000 items
 ROUNDS, CLOSE = 50, 0.01  # of the fit at most; pp that effects move by in the last one
+FEWEST = 3  # other targets of an arm without own rows that may come first: fewer show no spread
 Key = tuple[object, Combination]  # test set, recipe
 
 

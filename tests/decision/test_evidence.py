@@ -194,3 +194,11 @@ def test_joint_training_is_an_alternative_and_never_the_merge_that_is_advised(be
     assert told.alternatives[-1].mean_pp > told.gain.mean_pp
     asked = advise(bench.load(), Question("sw-KE", method="joint", min_gain_pp=0.1))
     assert asked.recipe.method == "joint" and "mu train --joint all --leave-out sw-KE" in asked.next[0].text
+
+
+def test_a_recipe_that_one_other_target_praises_does_not_lead_where_others_are_known_better(bench):
+    targets = ("cy-GB", "vi-VN", "th-TH", "hi-IN")
+    bench.entry(*[row(target, 0.50, 0.46) for target in targets], row("cy-GB", 0.70, 0.46, method="ties"))
+    told = advise(bench.load(), Question("sw-KE"))
+    assert told.recipe.method == "similarity"
+    assert "ties" in [one.arm.method for one in told.alternatives]
