@@ -329,7 +329,10 @@ class AdviseScreen(MuScreen):
             self._load_advice()
 
     def action_next(self) -> None:
-        """Copy the next command."""
+        """Copy the next command, once the question is answered."""
+        if self.asking:
+            self.after = self.action_next
+            return
         for row in self.reasons:
             if row.link and row.link.kind == "copy":
                 self._follow(row)
