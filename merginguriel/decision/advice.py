@@ -23,7 +23,7 @@ from .evidence import JOINT, Arm, Column, Observation, agreements, arm_of, colum
 from .gains import Learned, Pooled, Recipes, learn
 from .pilot import planned, value_of_trial
 from .question import DEFAULT, Candidate, Lab, Question
-from .recipe_contrasts import FEWEST, contrasts, worths
+from .recipe_contrasts import contrasts, well_known, worths
 from .sources import SourceSet, choose_sources
 from .verdict import Grounds, decide
 
@@ -207,7 +207,7 @@ def arms(known: QuestionEvidence, question: Question) -> list[Candidate]:
     """Return every arm that may answer the question, with its estimate: the best first by `worths`.
 
     An arm measured on the target has the sources of its rows; a recipe that was not has those that would be chosen now.
-    Recipes without own rows that were measured on few other targets, or in other contexts only, come last.
+    Recipes that were never measured in the context come last, and before them those that are not `well_known`.
     """
     wanted: dict[Arm, None] = {}
     for learned in (known.learned, known.joint):
@@ -238,13 +238,14 @@ def arms(known: QuestionEvidence, question: Question) -> list[Candidate]:
             candidate = candidate._replace(passed_over=passed_over)
         candidates.append(candidate._replace(contrast=against.get(arm.recipe)))
 
-    def rank(item: tuple[Candidate, float]) -> tuple[object, ...]:
-        c, worth = item
-        doubtful = not c.rows and c.estimate.targets < FEWEST
+    def rank(item: tuple[Candidate, float, bool]) -> tuple[object, ...]:
+        c, worth, leads = item
+        elsewhere = not c.rows and not c.estimate.targets
         return (
             c.arm.method == JOINT
             and question.method != JOINT,  # an alternative to merging, not a way to merge
-            doubtful,
+            elsewhere,
+            not leads,
             not c.rows and not c.runnable,
             c.passed_over is not None,
             -round(worth, 9),
@@ -253,7 +254,9 @@ def arms(known: QuestionEvidence, question: Question) -> list[Candidate]:
         )
 
     worth = worths(candidates, question.min_gain_pp)
-    return [c for c, _ in sorted(zip(candidates, worth, strict=True), key=rank)]
+    own = [bool(c.rows) for c in candidates]
+    leads = well_known(candidates, own, question.min_gain_pp)
+    return [c for c, *_ in sorted(zip(candidates, worth, leads, strict=True), key=rank)]
 
 
 def _first(candidates: list[Candidate], question: Question, *, calibrated: bool) -> list[Candidate]:

@@ -12,7 +12,7 @@ from merginguriel import stats
 from .estimate import Estimate, cdf
 from .evidence import Arm, Combination, is_ensemble
 from .pilot import MERGE_AT
-from .recipe_contrasts import FEWEST, RecipeContrast, worths
+from .recipe_contrasts import RecipeContrast, well_known, worths
 from .study_rules import TargetFacts, rules
 
 MIN_GAIN = 1.0  # pp
@@ -95,11 +95,10 @@ def compared_sets(told: Sequence[Prediction]) -> dict[TestSet, list[Prediction]]
 
 def first(told: Sequence[Prediction]) -> Prediction | None:
     """Return the arm that is worth most, as the advice ranks them; None without arms."""
-    order = zip(worths(told, MIN_GAIN), told, strict=True)
-    best = max(
-        order, key=lambda item: (item[1].estimate.targets >= FEWEST, item[0], item[1].arm.label), default=None
-    )
-    return best[1] if best else None
+    leads = well_known(told, [False] * len(told), MIN_GAIN)
+    order = zip(leads, worths(told, MIN_GAIN), told, strict=True)
+    best = max(order, key=lambda item: (item[0], item[1], item[2].arm.label), default=None)
+    return best[2] if best else None
 
 
 Pick = Callable[[TestSet], float | None]  # realised gain; None: not measured

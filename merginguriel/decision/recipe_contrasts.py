@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from .estimate import SLOPE, SMALLEST_SPREAD, SPREAD, SPREAD_DF, Estimate
-from .evidence import Arm, Combination, Observation
+from .evidence import JOINT, Arm, Combination, Observation
 from .gains import Learned, shared
 from .pilot import value_of_arm
 
@@ -25,7 +25,7 @@ PASS_PRICE = (
 SMALLEST_SHARE = 0.05  # of the noise, the least variance of effects within a method
 LEAST_NOISE = 1.0  # pp² of a paired gain: that of about 3,000 items
 ROUNDS, CLOSE = 50, 0.01  # of the fit at most; pp that effects move by in the last one
-FEWEST = 3  # other targets of an arm without own rows that may come first: fewer show no spread
+WELL_KNOWN = 3  # other targets that a recipe was measured on: fewer show no spread between targets
 Key = tuple[object, Combination]  # test set, recipe
 
 
@@ -160,6 +160,19 @@ def expected(ones: Sequence[Ranked], min_gain_pp: float) -> list[tuple[float, fl
         else (one.estimate.before_pp, one.estimate.before_sd_pp)
         for one in ones
     ]
+
+
+def well_known(ones: Sequence[Ranked], own_rows: Sequence[bool], min_gain_pp: float) -> list[bool]:
+    """Return which arms may lead: where an arm with own rows or `WELL_KNOWN` other targets pays, only such arms.
+
+    The largest of many gains on one target is mostly luck; without a better known arm that pays, it is worth a trial.
+    """
+    known = [own or one.estimate.targets >= WELL_KNOWN for one, own in zip(ones, own_rows, strict=True)]
+    pays = any(
+        k and one.arm.method != JOINT and one.estimate.mean_pp >= min_gain_pp
+        for k, one in zip(known, ones, strict=True)
+    )
+    return [k or not pays for k in known]
 
 
 def worths(ones: Sequence[Ranked], min_gain_pp: float) -> list[float]:

@@ -202,3 +202,9 @@ def test_a_recipe_that_one_other_target_praises_does_not_lead_where_others_are_k
     told = advise(bench.load(), Question("sw-KE"))
     assert told.recipe.method == "similarity"
     assert "ties" in [one.arm.method for one in told.alternatives]
+
+
+def test_a_recipe_that_one_other_target_praises_leads_where_no_better_known_one_pays(bench):
+    targets = ("cy-GB", "vi-VN", "th-TH", "hi-IN")
+    bench.entry(*[row(target, 0.44, 0.46) for target in targets], row("cy-GB", 0.60, 0.46, method="ties"))
+    assert advise(bench.load(), Question("sw-KE")).recipe.method == "ties"

@@ -329,15 +329,15 @@ class AdviseScreen(MuScreen):
             self._load_advice()
 
     def action_next(self) -> None:
-        """Copy the next command, once the question is answered."""
-        if self.asking:
-            self.after = self.action_next
-            return
-        for row in self.reasons:
-            if row.link and row.link.kind == "copy":
+        """Copy the next command."""
+
+        def copy(*_: object) -> None:
+            if row := next((row for row in self.reasons if row.link and row.link.kind == "copy"), None):
                 self._follow(row)
-                return
-        self.notify("No command follows from this answer.", severity="warning")
+            else:
+                self.notify("No command follows from this answer.", severity="warning")
+
+        self._with_advice(copy)
 
     def action_explain(self) -> None:
         """Show the key to the terms."""
