@@ -11,6 +11,7 @@ import click
 from merginguriel.config.schema import Embed
 from merginguriel.errors import UsageError
 from merginguriel.models import remote_code
+from merginguriel.text.runs import duration
 
 from .common import LOCALE, columns, emit, json_option, say, space, workspace_option
 from .embed_compose import compose
@@ -46,7 +47,11 @@ def embed() -> None:
 @section_options("embed", OPTIONS, Embed())
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--detach", is_flag=True, help="Run in a process of its own, which outlives this terminal.")
-@click.option("--dry-run", is_flag=True, help="Print the trainable parameters of each part; train nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print trainable parameters, pairs, steps and expected time; train nothing.",
+)
 @trust_option
 @json_option
 @workspace_option
@@ -69,9 +74,9 @@ def train(
     mu embed train pairs.tsv --lora-rank 16 --lora-last 4 --loss infonce --mine 5
     """
     from merginguriel.config.run_config import from_table
-    from merginguriel.embedding import architecture
+    from merginguriel.embedding import architecture, training
     from merginguriel.models.base_models import embedder_base
-    from merginguriel.runs import resolve, run_store
+    from merginguriel.runs import planning, resolve, run_store
     from merginguriel.runs.kinds.embed import plan_of
 
     options = {name: value for name, value in given.items() if value not in (None, ())}
@@ -81,24 +86,46 @@ def train(
     )
     plan = plan_of(config)  # errors in data and options come before the run
     where = space(workspace_path)
+    resolved = resolve.resolved(config, where)
     if dry_run:
+        parts = training.by_family(plan.examples) if plan.families else {"": plan.examples}
         folder = embedder_base(str(config.base), where)
         model = architecture.build(folder, plan.shape, max_tokens=plan.settings.max_tokens)
-        show_parameters(architecture.parameters(model), as_json)
+        table = [
+            {"part": part, "trainable": own, "all": total}
+            for part, (own, total) in architecture.parameters(model).items()
+        ]
+        models = [
+            {"family": name or None, "pairs": len(part), "steps": planning.steps_of(config.embed, len(part))}
+            for name, part in parts.items()
+        ]
+        show_plan(
+            {"parameters": table, "models": models, "seconds": planning.plan(where, resolved).seconds},
+            as_json,
+        )
         return 0
-    out, run = config.embed.out, run_store.run_id(resolve.resolved(config, where))
+    out, run = config.embed.out, run_store.run_id(resolved)
     if out and Path(out).exists() and not (where.runs / run).exists():
         raise UsageError(f"{out} exists.", hint="Name a new folder.")
     return carry_out(where, config, detach, as_json)
 
 
-def show_parameters(counted: dict[str, tuple[int, int]], as_json: bool) -> None:
-    """Print trainable and all parameters by part."""
+def show_plan(planned: dict[str, Any], as_json: bool) -> None:
+    """Print parameters by part, pairs and steps of each model, and the time that earlier runs let expect."""
     if as_json:
-        emit([{"part": part, "trainable": own, "all": total} for part, (own, total) in counted.items()])
+        emit(planned)
         return
-    rows = [[part, f"{trainable:,}", f"{total:,}"] for part, (trainable, total) in counted.items()]
+    rows = [[one["part"], f"{one['trainable']:,}", f"{one['all']:,}"] for one in planned["parameters"]]
     click.echo(columns([["part", "trainable", "parameters"], *rows]))
+    for one in planned["models"]:
+        click.echo(f"{one['family'] or 'training'}: {one['pairs']:,} pairs, {one['steps']:,} steps")
+    seconds = planned["seconds"]
+    long = (
+        "unknown: no run on these pairs has finished here"
+        if seconds is None
+        else f"about {duration(seconds)}, from earlier runs"
+    )
+    click.echo(f"time: {long}")
 
 
 @embed.command(short_help="Count tokens per sentence by language.")

@@ -82,11 +82,17 @@ def compose(
         return 0
     where = writable(space(workspace_path))
     code = carry_out(where, config, detach, as_json)
-    folder = run_store.create(where, config).folder
+    run = run_store.create(where, config)
+    folder = run.folder
     if not detach and code == 0:
         if report:
             report.mkdir(parents=True, exist_ok=True)
             for name in ("report.md", FIGURE):
                 shutil.copy(folder / name, report / name)
-        say(f"report: {(report or folder) / 'report.md'}\nTo log it: mu log add --run {folder.name}")
+        matrix = run_store.result(run).get("matrix")  # none of an older program
+        say(
+            f"report: {(report or folder) / 'report.md'}"
+            + (f"\nmatrix: mu matrix {matrix}" if matrix else "")
+        )
+        say(f"To log it: mu log add --run {run.id}")
     return code

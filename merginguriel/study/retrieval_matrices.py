@@ -56,11 +56,12 @@ def measure(
     return found, contexts
 
 
-def write(space: Workspace, name: str, seed: int, matrix: Matrix) -> None:
-    """Write the matrix of a study of compositions as that of the context `retrieval/NAME`."""
+def write(space: Workspace, name: str, seed: int, matrix: Matrix) -> str:
+    """Write the matrix of a study of compositions; return its context, `retrieval/NAME`."""
     space.results.mkdir(parents=True, exist_ok=True)
     with locked(space.results, wait=True):
         write_files(file_of(space, name, seed), matrix)
+    return f"{RETRIEVAL}/{name}"
 
 
 def file_of(space: Workspace, name: str, seed: int) -> Path:

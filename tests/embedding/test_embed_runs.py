@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,3 +103,21 @@ def test_a_killed_training_is_resumed_from_its_checkpoint(mu, base, examples, tm
     listed = mu("runs", "list", "--kind", "embed", "--workspace", space, "--json").json
     assert [row["state"] for row in listed] == ["finished"]
     assert mu(*words).code == 0  # nothing is trained again
+
+
+def test_a_finished_training_gives_the_time_of_the_next_and_an_old_record_is_a_clear_error(
+    mu, base, examples, tmp_path
+):
+    space = tmp_path / "space"
+    assert mu("init", space).code == 0
+    rows = [{"query": one.query, "positive": one.positive} for one in examples]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = ["embed", "train", tmp_path / "pairs.jsonl", "--base", base, "--workspace", space, "--json"]
+    made = mu(*words, "--steps", 2).json
+    seconds = [mu(*words, "--steps", n, "--dry-run").json["seconds"] for n in (2, 20)]
+    assert 0 < seconds[0] * 9 < seconds[1]
+    record = space / "models" / "embed" / made["run"] / training.RECORD
+    record.write_text(record.read_text().replace("usage:", "use:"))
+    shutil.rmtree(space / "runs" / made["run"])
+    again = mu(*words, "--steps", 2)
+    assert again.code == 1 and "lacks usage" in again.err and "--out" in again.err

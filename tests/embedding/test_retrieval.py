@@ -145,10 +145,13 @@ def test_tokens_prints_a_table_and_writes_a_figure(mu, base, tmp_path):
     assert found.code == 0 and "en-US   4.0" in found.out and (tmp_path / "t.png").stat().st_size > 1000
 
 
-def test_train_with_dry_run_prints_the_parameters_of_each_part(mu, base, tmp_path):
-    found = mu("embed", "train", write_pairs(tmp_path / "p.jsonl"), "--base", base, "--out", tmp_path / "o",
-               "--pooling", "attention", "--head", "linear", "--out-dim", 8, "--freeze", "--dry-run", "--json")  # fmt: skip
-    rows = {row["part"]: row["trainable"] for row in found.json}
+def test_train_with_dry_run_prints_parameters_of_each_part_pairs_steps_and_time(mu, base, tmp_path):
+    words = ["embed", "train", write_pairs(tmp_path / "p.jsonl"), "--base", base, "--out", tmp_path / "o", "--epochs", 2,
+             "--batch-size", 3, "--pooling", "attention", "--head", "linear", "--out-dim", 8, "--freeze", "--dry-run"]  # fmt: skip
+    found = mu(*words, "--json").json
+    assert found["models"] == [{"family": None, "pairs": 8, "steps": 6}] and found["seconds"] is None
+    assert "8 pairs, 6 steps" in mu(*words).out
+    rows = {row["part"]: row["trainable"] for row in found["parameters"]}
     assert rows == {"base": 0, "AttentionPooling": 16, "Dense": 16 * 8 + 8} and not (tmp_path / "o").exists()
 
 

@@ -33,12 +33,12 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     base_name = Path(str(config.base)).name.lower()
     best = max(study.merges, key=lambda name: study.value(name, study.cross))
     tell.metric("ndcg_at_10", study.value(best, study.cross))
-    name = f"{'-'.join(study.languages)}-{base_name}"
-    retrieval_matrices.write(space, name, config.seed, study.matrix())
+    name = f"{'-'.join(study.languages)}-{base_name}-{run.id.rpartition('-')[2]}"
     result = {
         "kind": "compose",
         "data": text.fingerprint(),
         "context": f"{config.task}/{base_name}",
+        "matrix": retrieval_matrices.write(space, name, config.seed, study.matrix()),
         "seed": config.seed,
         "metric": "ndcg_at_10",
         "ndcg_at_10": {

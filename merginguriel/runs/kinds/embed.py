@@ -10,7 +10,7 @@ from merginguriel.config.schema import Config
 from merginguriel.embedding import architecture, training
 from merginguriel.embedding.architecture import Shape
 from merginguriel.embedding.training import RECORD, Settings, Window, ranks
-from merginguriel.errors import UsageError
+from merginguriel.errors import CheckpointError, UsageError
 from merginguriel.models import build_record
 from merginguriel.models.base_models import embedder_base
 from merginguriel.runs.run_store import Run
@@ -19,6 +19,8 @@ from merginguriel.tasks.pairs import Example, read, text_hash
 from merginguriel.workspace import Workspace
 
 from .shared_steps import with_losses
+
+KEPT = ("parameters", "seconds", "loss", "usage")  # of the record of a training, in the result of the run
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,14 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
                 on_parameters=lambda counted: tell.note(trainable(counted)), on_progress=with_losses(tell, name),
             )  # fmt: skip
         record = build_record.read(folder / RECORD)
-        kept = {key: record[key] for key in ("parameters", "seconds", "loss", "usage")}
-        models.append({"folder": space.display(folder), "examples": len(part), **kept})
+        if lacking := [key for key in KEPT if key not in record]:
+            what = f"this record of another version of the program lacks {', '.join(lacking)}."
+            raise CheckpointError(
+                what, where=str(folder / RECORD), hint="Remove the folder, or name a new one: --out FOLDER"
+            )
+        models.append(
+            {"folder": space.display(folder), "examples": len(part), **{key: record[key] for key in KEPT}}
+        )
     context = f"{config.task}/{Path(str(config.base)).name.lower()}"
     result = {"kind": "embed", "data": text_hash(plan.examples), "context": context, "seed": config.seed}
     return Outcome({**result, "models": models, "path": space.display(out)})
