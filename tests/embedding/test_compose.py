@@ -178,14 +178,20 @@ def test_advice_chooses_among_compositions_and_merges_by_ndcg(mu, tmp_path):
         "Advice on languages", "Observation", "2026-01-01", "Rows.", code=rows[0].code or "", rows=rows
     )
     append.add(workspace.find(explicit=tmp_path / "space").log, draft)
-    found = mu("advise", "--target", "ko-KR", "--mode", "IncTar", "--context", "retrieval-cross-a-b/e5-small", "--workspace",
-               tmp_path / "space", "--json").json  # fmt: skip
+    words = ["advise", "--target", "ko-KR", "--workspace", tmp_path / "space", "--json", "--context"]
+    found = mu(*words, "retrieval-cross-a-b/e5-small").json
     assert (
         found["verdict"] == "pilot" and found["metric"] == "ndcg_at_10"
     )  # no interval was ever checked here
-    assert found["recipe"]["method"] == "average"
-    assert found["baseline"]["model"] == "D(kokoko)"
-    assert found["next"][0]["command"] == "mu embed compose --locale en-US --locale ko-KR --method average"
+    assert found["mode"] == "IncTar" and found["recipe"]["method"] == "average"
+    assert found["baseline"]["model"] == "D(kokoko)" and found["pilot"]["cost"]["trainings"] == 8
+    command = "mu embed compose --locale en-US --locale ko-KR --method average --seed 1"
+    assert found["next"][0]["command"] == command
+    other_base = mu(*words, "retrieval-mono-a-b/xlm-roberta-base").json
+    assert (other_base["mode"], other_base["metric"]) == ("IncTar", "ndcg_at_10")
+    assert other_base["recipe"]["method"] == "average" or other_base["recipe"]["method"].startswith("D(")
+    other_pair = mu(*words, "retrieval-cross-a-c/e5-small")
+    assert other_pair.code == 2 and "mu embed compose" in other_pair.err
 
 
 @pytest.mark.slow
