@@ -11,10 +11,10 @@ import click
 from merginguriel.config.schema import Embed
 from merginguriel.errors import UsageError
 from merginguriel.models import remote_code
-from merginguriel.text.runs import duration
+from merginguriel.text.numbers import count
 
 from .common import LOCALE, columns, emit, json_option, say, space, workspace_option
-from .embed_compose import compose
+from .embed_compose import compose, time_text
 from .embed_nxn import nxn
 from .run import carry_out, section_options
 from .study import trust_option
@@ -93,7 +93,7 @@ def train(
         model = architecture.build(folder, plan.shape, max_tokens=plan.settings.max_tokens)
         table = [
             {"part": part, "trainable": own, "all": total}
-            for part, (own, total) in architecture.parameters(model).items()
+            for part, (own, total) in training.trained_parameters(model).items()
         ]
         models = [
             {"family": name or None, "pairs": len(part), "steps": planning.steps_of(config.embed, len(part))}
@@ -118,14 +118,10 @@ def show_plan(planned: dict[str, Any], as_json: bool) -> None:
     rows = [[one["part"], f"{one['trainable']:,}", f"{one['all']:,}"] for one in planned["parameters"]]
     click.echo(columns([["part", "trainable", "parameters"], *rows]))
     for one in planned["models"]:
-        click.echo(f"{one['family'] or 'training'}: {one['pairs']:,} pairs, {one['steps']:,} steps")
-    seconds = planned["seconds"]
-    long = (
-        "unknown: no run on these pairs has finished here"
-        if seconds is None
-        else f"about {duration(seconds)}, from earlier runs"
-    )
-    click.echo(f"time: {long}")
+        click.echo(
+            f"{one['family'] or 'training'}: {count(one['pairs'], 'pair')}, {count(one['steps'], 'step')}"
+        )
+    click.echo(f"time: {time_text(planned['seconds'])}")
 
 
 @embed.command(short_help="Count tokens per sentence by language.")

@@ -10,6 +10,7 @@ import click
 
 from merginguriel.config.schema import Compose
 from merginguriel.models import remote_code
+from merginguriel.text.runs import duration
 
 from .common import LOCALE, columns, emit, json_option, say, space, workspace_option
 from .run import carry_out, section_options
@@ -34,7 +35,9 @@ OPTIONS = (
 @section_options("compose", OPTIONS, Compose())
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--detach", is_flag=True, help="Run in a process of its own, which outlives this terminal.")
-@click.option("--dry-run", is_flag=True, help="Print the sizes of the data; train nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print sizes of the data, models, steps and expected time; train nothing."
+)
 @trust_option
 @json_option
 @workspace_option
@@ -60,8 +63,8 @@ def compose(
     """
     from merginguriel.config.run_config import from_table
     from merginguriel.embedding.compose_report import FIGURE
-    from merginguriel.runs import run_store
-    from merginguriel.runs.kinds.compose import text_of
+    from merginguriel.runs import planning, resolve, run_store
+    from merginguriel.runs.kinds.compose import check, text_of
     from merginguriel.workspace import writable
 
     table = {
@@ -73,12 +76,23 @@ def compose(
         "compose": {name: value for name, value in given.items() if value is not None},
     }
     config = from_table(table if data == "home" else {**table, "data": data})
-    text = text_of(config)  # errors in the data come before the run
+    text = text_of(check(config))  # errors in options and data come before the run
     if dry_run:
         learn, held = text.split(seed=seed)
         documents = len(held.documents[text.locales[0]])
         sizes = {"train": len(learn.relevant), "test": len(held.relevant), "documents": documents}
-        emit(sizes) if as_json else click.echo(columns([[name, str(count)] for name, count in sizes.items()]))
+        resolved = resolve.resolved(config, where := space(workspace_path))
+        planned = planning.plan(where, resolved)
+        work = {
+            "models": 8,
+            "steps": planning.steps_of(config.compose, sizes["train"]),
+            "merges": planned.merges,
+        }
+        if as_json:
+            emit({**sizes, **work, "seconds": planned.seconds})
+        else:
+            rows = [*({**sizes, **work}).items(), ("time", time_text(planned.seconds))]
+            click.echo(columns([[name, str(value)] for name, value in rows]))
         return 0
     where = writable(space(workspace_path))
     code = carry_out(where, config, detach, as_json)
@@ -96,3 +110,12 @@ def compose(
         )
         say(f"To log it: mu log add --run {run.id}")
     return code
+
+
+def time_text(seconds: float | None) -> str:
+    """Return the time that earlier runs on the same data and base let expect."""
+    return (
+        "unknown: no run of this kind has finished here"
+        if seconds is None
+        else f"about {duration(seconds)}, from earlier runs"
+    )

@@ -23,7 +23,7 @@ from sentence_transformers.base.sampler import BatchSamplers
 from sentence_transformers.util import mine_hard_negatives
 
 from merginguriel import files
-from merginguriel.errors import UsageError
+from merginguriel.errors import CheckpointError, UsageError
 from merginguriel.evaluation.predictions import fingerprint
 from merginguriel.files import Progress
 from merginguriel.models import build_record
@@ -160,9 +160,7 @@ def train(
     loss = losses.find(
         settings.loss, model, teacher=guide, margin=settings.margin, batch=min(16, settings.batch)
     )
-    counted = architecture.parameters(model)
-    if not any(trainable for trainable, _ in counted.values()):
-        raise UsageError("nothing to train: the base is frozen, and neither pooling nor head has parameters.")
+    counted = trained_parameters(model)
     if on_parameters:
         on_parameters(counted)
     data = columns(examples)
@@ -188,9 +186,26 @@ def train(
     return Trained(out, counted, seconds, last, usage)
 
 
-def check(examples: Sequence[Example], settings: Settings, teacher: Path | None) -> None:
-    """Raise UsageError where the loss lacks its negatives or its teacher."""
-    if settings.loss in losses.WITH_NEGATIVES and not all(one.negatives for one in examples):
+def trained_parameters(model: SentenceTransformer) -> dict[str, tuple[int, int]]:
+    """Return the numbers of parameters by part. Raises UsageError if none is trained."""
+    counted = architecture.parameters(model)
+    if not any(trainable for trainable, _ in counted.values()):
+        raise UsageError("nothing to train: the base is frozen, and neither pooling nor head has parameters.")
+    return counted
+
+
+def check(
+    examples: Sequence[Example], settings: Settings, teacher: Path | None, *, mined: bool = False
+) -> None:
+    """Raise MuError where there are no steps, or the loss lacks its teacher or, unless they are `mined`, its negatives."""
+    if not settings.steps and not settings.epochs:
+        raise UsageError("nothing to train: --epochs is 0.", hint="Add: --steps 100")
+    if teacher is not None and not teacher.is_dir():
+        raise CheckpointError(
+            "no such model folder.", where=str(teacher), hint="Name it with: --teacher FOLDER"
+        )
+    lacking = not mined and not all(one.negatives for one in examples)
+    if settings.loss in losses.WITH_NEGATIVES and lacking:
         raise UsageError(
             f"the loss {settings.loss} needs negatives.",
             hint="Add a column `negative`, or mine them: --mine 5",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from merginguriel.config.run_config import training_settings
-from merginguriel.config.schema import EMBEDDERS, MERGES, Config, Embed
+from merginguriel.config.schema import EMBEDDERS, MERGES, Compose, Config, Embed
 from merginguriel.errors import MuError
 from merginguriel.models import build_record
 from merginguriel.study import joint
@@ -172,6 +172,6 @@ def share_of(config: Config, run: Run) -> float:
     return 1.0
 
 
-def steps_of(embed: Embed, pairs: int) -> int:
+def steps_of(embed: Embed | Compose, pairs: int) -> int:
     """Return the optimizer steps of a training on this number of pairs."""
     return embed.steps or max(1, math.ceil(math.ceil(pairs / embed.batch_size) * embed.epochs))

@@ -118,6 +118,37 @@ def test_empty_or_one_language_data_are_a_clear_error(tmp_path, table, second, m
         parallel.load(str(write(tmp_path / "p.jsonl", table)), "sw-KE", second)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--method", "regmean", "regmean reads text"),
+        ("--method", "nope", "not a merging method"),
+        ("--mine-ranks", "5", "A-B"),
+    ],
+)
+def test_an_option_that_would_fail_after_the_training_is_refused_before(
+    mu, base, tmp_path, option, value, message
+):
+    data = write(tmp_path / "p.jsonl", rows())
+    words = [
+        "embed",
+        "compose",
+        "--data",
+        data,
+        "--locale",
+        "sw-KE",
+        "--locale",
+        "en-US",
+        "--base",
+        base,
+        "--dry-run",
+    ]
+    found = mu(*words, option, value)
+    assert found.code == 2 and message in found.err
+    sizes = mu(*words, "--steps", 3, "--json").json
+    assert (sizes["models"], sizes["steps"], sizes["merges"], sizes["seconds"]) == (8, 3, 3, None)
+
+
 def test_too_few_queries_are_a_clear_error(tmp_path):
     with pytest.raises(UsageError, match="too few"):
         parallel.load(str(write(tmp_path / "p.jsonl", rows(8))), "sw-KE", "en-US").split()

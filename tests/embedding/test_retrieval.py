@@ -155,6 +155,24 @@ def test_train_with_dry_run_prints_parameters_of_each_part_pairs_steps_and_time(
     assert rows == {"base": 0, "AttentionPooling": 16, "Dense": 16 * 8 + 8} and not (tmp_path / "o").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--lora-last", 1], "--lora-last has no effect here"),
+        (["--lora-rank", 2, "--freeze"], "leaves nothing for --lora-rank"),
+        (["--family", "latin"], "--head family"),
+        (["--margin", 0.2], "--loss triplet"),
+        (["--hidden", 8], "--head mlp"),
+        (["--freeze"], "nothing to train"),
+        (["--epochs", 0], "nothing to train"),
+        (["--teacher", "missing", "--loss", "distill"], "no such model folder"),
+    ],
+)
+def test_options_without_effect_are_refused_before_the_training(mu, base, tmp_path, words, message):
+    found = mu("embed", "train", write_pairs(tmp_path / "p.jsonl"), "--base", base, "--dry-run", *words)
+    assert found.code in (1, 2) and message in found.err and not found.out
+
+
 def test_mteb_that_is_missing_is_a_clear_error(mu, base):
     try:
         import mteb  # noqa: F401

@@ -71,12 +71,21 @@ def text_of(config: Config) -> parallel.Parallel:
     return parallel.load(config.data or "home", *config.locales, seed=config.seed, size=config.compose.size)
 
 
+def check(config: Config) -> Config:
+    """Return the configuration. Raises UsageError for an invalid window, or a method that is unknown or reads text."""
+    ranks(config.compose.mine_ranks)
+    for method in config.compose.methods:
+        if registry.get(method).needs:
+            raise UsageError(
+                f"{method} reads text, and a study merges without.", hint="Methods that read none: mu methods"
+            )
+    return config
+
+
 def plan_of(config: Config, text: parallel.Parallel, space: Workspace, out: Path) -> compose.CompositionPlan:
     """Return the plan of a study, with its base written into the workspace."""
-    given = config.compose
+    given = check(config).compose
     window = Window(given.negatives, *ranks(given.mine_ranks))
-    for method in given.methods:
-        registry.get(method)  # an unknown one is an error before the training
     texts = [t for side in (text.queries, text.documents) for table in side.values() for t in table.values()]
     settings = Settings(
         loss=given.loss, epochs=given.epochs, steps=given.steps, batch=given.batch_size,

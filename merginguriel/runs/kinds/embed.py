@@ -9,6 +9,7 @@ from pathlib import Path
 from merginguriel.config.schema import Config
 from merginguriel.embedding import architecture, training
 from merginguriel.embedding.architecture import Shape
+from merginguriel.embedding.losses import TAUGHT
 from merginguriel.embedding.training import RECORD, Settings, Window, ranks
 from merginguriel.errors import CheckpointError, UsageError
 from merginguriel.models import build_record
@@ -88,16 +89,25 @@ def plan_of(config: Config) -> EmbedderPlan:
         given.loss, given.epochs, given.steps, given.batch_size, given.learning_rate, given.head_learning_rate,
         given.margin, given.max_tokens, config.seed, given.query_prompt, given.document_prompt,
     )  # fmt: skip
-    if given.lora_families and not shape.rank:
-        raise UsageError("--lora-families needs a rank.", hint="Add: --lora-rank 16")
+    for option, unused, needed in (
+        ("--lora-families", given.lora_families and not shape.rank, "--lora-rank 16"),
+        ("--lora-last", shape.last and not shape.rank, "--lora-rank 16"),
+        ("--family", shape.families and shape.head != "family", "--head family"),
+        ("--hidden", shape.hidden and shape.head not in ("mlp", "residual"), "--head mlp"),
+        ("--margin", given.margin is not None and given.loss not in ("triplet", "circle"), "--loss triplet"),
+        ("--teacher", given.teacher and given.loss not in TAUGHT, "--loss distill"),
+    ):
+        if unused:
+            raise UsageError(f"{option} has no effect here.", hint=f"Add: {needed}")
+    if shape.rank and shape.frozen:
+        raise UsageError("--freeze leaves nothing for --lora-rank to adapt.", hint="Leave out one of them.")
     window = (
         Window(given.mine, *ranks(given.mine_ranks), given.mine_margin, given.mine_highest)
         if given.mine
         else None
     )
     examples, teacher = read(Path(str(config.data))), Path(given.teacher) if given.teacher else None
-    if not window:
-        training.check(examples, settings, teacher)
+    training.check(examples, settings, teacher, mined=bool(window))
     return EmbedderPlan(
         examples, training.with_families(shape, examples), settings, window, teacher, given.lora_families
     )
