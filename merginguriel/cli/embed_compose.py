@@ -35,9 +35,7 @@ OPTIONS = (
 @section_options("compose", OPTIONS, Compose())
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--detach", is_flag=True, help="Run in a process of its own, which outlives this terminal.")
-@click.option(
-    "--dry-run", is_flag=True, help="Print sizes of the data, models, steps and expected time; train nothing."
-)
+@click.option("--dry-run", is_flag=True, help="Print sizes, steps and expected time; train nothing.")
 @trust_option
 @json_option
 @workspace_option
@@ -79,43 +77,32 @@ def compose(
     text = text_of(check(config))  # errors in options and data come before the run
     if dry_run:
         learn, held = text.split(seed=seed)
-        documents = len(held.documents[text.locales[0]])
-        sizes = {"train": len(learn.relevant), "test": len(held.relevant), "documents": documents}
-        resolved = resolve.resolved(config, where := space(workspace_path))
-        planned = planning.plan(where, resolved)
-        work = {
-            "models": 8,
-            "steps": planning.steps_of(config.compose, sizes["train"]),
-            "merges": planned.merges,
-        }
-        if as_json:
-            emit({**sizes, **work, "seconds": planned.seconds})
-        else:
-            rows = [*({**sizes, **work}).items(), ("time", time_text(planned.seconds))]
-            click.echo(columns([[name, str(value)] for name, value in rows]))
+        planned = planning.plan(space(workspace_path), resolve.resolved(config, space(workspace_path)))
+        sizes = {
+            "train": len(learn.relevant), "test": len(held.relevant), "documents": len(held.documents[text.locales[0]]),
+            "models": 8, "steps": planning.steps_of(config.compose, len(learn.relevant)), "merges": planned.merges,
+        }  # fmt: skip
+        rows = [*sizes.items(), ("time", time_text(planned.seconds))]
+        shown = columns([[name, str(value)] for name, value in rows])
+        emit({**sizes, "seconds": planned.seconds}) if as_json else click.echo(shown)
         return 0
     where = writable(space(workspace_path))
     code = carry_out(where, config, detach, as_json)
     run = run_store.create(where, config)
-    folder = run.folder
     if not detach and code == 0:
         if report:
             report.mkdir(parents=True, exist_ok=True)
             for name in ("report.md", FIGURE):
-                shutil.copy(folder / name, report / name)
-        matrix = run_store.result(run).get("matrix")  # none of an older program
-        say(
-            f"report: {(report or folder) / 'report.md'}"
-            + (f"\nmatrix: mu matrix {matrix}" if matrix else "")
-        )
+                shutil.copy(run.folder / name, report / name)
+        say(f"report: {(report or run.folder) / 'report.md'}")
+        if matrix := run_store.result(run).get("matrix"):  # of an older program: none
+            say(f"matrix: mu matrix {matrix}")
         say(f"To log it: mu log add --run {run.id}")
     return code
 
 
 def time_text(seconds: float | None) -> str:
     """Return the time that earlier runs on the same data and base let expect."""
-    return (
-        "unknown: no run of this kind has finished here"
-        if seconds is None
-        else f"about {duration(seconds)}, from earlier runs"
-    )
+    if seconds is None:
+        return "unknown: no run of this kind has finished here"
+    return f"about {duration(seconds)}, from earlier runs"

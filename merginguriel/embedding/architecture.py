@@ -39,18 +39,7 @@ POOLINGS = {  # option → pooling mode of sentence-transformers
 }
 HEADS = ("none", "linear", "mlp", "residual", "family", "experts")
 # Query and value projections of attention, by architecture.
-ATTENTION = (
-    "query",
-    "value",
-    "q_proj",
-    "v_proj",
-    "q_lin",
-    "v_lin",
-    "query_proj",
-    "value_proj",
-    "Wqkv",
-    "qkv_proj",
-)
+ATTENTION = ("query", "value", "q_proj", "v_proj", "q_lin", "v_lin", "query_proj", "value_proj", "Wqkv", "qkv_proj")  # fmt: skip
 
 
 @dataclass(frozen=True)

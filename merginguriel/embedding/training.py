@@ -98,27 +98,23 @@ def mine(model: SentenceTransformer, examples: Sequence[Example], window: Window
     Raises:
         UsageError: No example has enough candidates.
     """
-    pairs = Dataset.from_dict(
-        {"query": [one.query for one in examples], "positive": [one.positive for one in examples]}
-    )
+    pairs = Dataset.from_dict(columns([Example(one.query, one.positive) for one in examples]))
     # The function prints and draws progress bars; it refuses a window that ends beyond the corpus.
     corpus = len({one.positive for one in examples})
     last = min(window.last, corpus - 1)
     if last - window.first < window.count:
-        raise UsageError(
-            f"{corpus} documents have no ranks {window.first} to {window.last} with {window.count} negatives.",
-            hint="Choose earlier ranks: --mine-ranks 2-30",
+        what = (
+            f"{corpus} documents have no ranks {window.first} to {window.last} with {window.count} negatives."
         )
+        raise UsageError(what, hint="Choose earlier ranks: --mine-ranks 2-30")
     with quiet(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         found = mine_hard_negatives(
             pairs, model, range_min=window.first, range_max=last, max_score=window.highest,
             relative_margin=window.relative, num_negatives=window.count, output_format="n-tuple", verbose=False,
         )  # fmt: skip
     if not len(found):
-        raise UsageError(
-            "no query has enough hard negatives in this window.",
-            hint="Widen --mine-ranks, or leave out the margin.",
-        )
+        what = "no query has enough hard negatives in this window."
+        raise UsageError(what, hint="Widen --mine-ranks, or leave out the margin.")
     names = [name for name in found.column_names if name not in ("query", "positive")]
     return [Example(row["query"], row["positive"], tuple(row[name] for name in names)) for row in found]
 
@@ -172,9 +168,8 @@ def train(
         keeper = checkpoints.Keeper(kept, keep_every)
         last = fit(model, loss, Dataset.from_dict(data), settings, prompts, keeper, on_progress)
         seconds = time.monotonic() - start
-        usage = next(
-            (tuple(m.usage.tolist()) for m in model if isinstance(m, mu_modules.MixtureOfExperts)), ()
-        )
+        loads = (tuple(m.usage.tolist()) for m in model if isinstance(m, mu_modules.MixtureOfExperts))
+        usage = next(loads, ())
         if hasattr(model[0].model, "peft_config"):
             model[0].model = lora.whole(model[0].model, base, folder / lora.FOLDER)
         architecture.save(model, folder, card(base, shape, settings, len(examples)))
@@ -201,15 +196,11 @@ def check(
     if not settings.steps and not settings.epochs:
         raise UsageError("nothing to train: --epochs is 0.", hint="Add: --steps 100")
     if teacher is not None and not teacher.is_dir():
-        raise CheckpointError(
-            "no such model folder.", where=str(teacher), hint="Name it with: --teacher FOLDER"
-        )
+        raise CheckpointError("no such model folder.", where=str(teacher), hint="--teacher FOLDER")
     lacking = not mined and not all(one.negatives for one in examples)
     if settings.loss in losses.WITH_NEGATIVES and lacking:
-        raise UsageError(
-            f"the loss {settings.loss} needs negatives.",
-            hint="Add a column `negative`, or mine them: --mine 5",
-        )
+        hint = "Add a column `negative`, or mine them: --mine 5"
+        raise UsageError(f"the loss {settings.loss} needs negatives.", hint=hint)
     if settings.loss in losses.TAUGHT and teacher is None:
         raise UsageError(f"the loss {settings.loss} needs a teacher.", hint="Add: --teacher FOLDER")
 
@@ -239,13 +230,11 @@ def with_families(shape: Shape, examples: Sequence[Example]) -> Shape:
     wanted = shape.families or tuple(name for name in mu_modules.FAMILIES if name in found)
     for family, text in found.items():
         if family not in wanted:
-            what = (
+            place = (
                 "a script of no known family" if family == "?" else f"the family {family}, which has no head"
             )
-            raise UsageError(
-                f"the text {text!r} is in {what}.",
-                hint=f"Families: {', '.join(mu_modules.FAMILIES)}. Heads here: {', '.join(wanted) or 'none'}.",
-            )
+            hint = f"Families: {', '.join(mu_modules.FAMILIES)}. Heads here: {', '.join(wanted) or 'none'}."
+            raise UsageError(f"the text {text!r} is in {place}.", hint=hint)
     return replace(shape, families=wanted)
 
 
@@ -255,22 +244,17 @@ def by_family(examples: Sequence[Example]) -> dict[str, list[Example]]:
     for one in examples:
         family = mu_modules.family_of(one.query)
         if family in (None, "?"):
-            raise UsageError(
-                f"the query {one.query!r} is in no known script.",
-                hint=f"Families: {', '.join(mu_modules.FAMILIES)}.",
-            )
+            known = f"Families: {', '.join(mu_modules.FAMILIES)}."
+            raise UsageError(f"the query {one.query!r} is in no known script.", hint=known)
         found.setdefault(str(family), []).append(one)
     return found
 
 
 def columns(examples: Sequence[Example]) -> dict[str, list[Any]]:
     """Return the columns query, positive, negative_1 … of the examples."""
-    table: dict[str, list[Any]] = {
-        side: [getattr(one, side) for one in examples] for side in ("query", "positive")
-    }
-    for at in range(len(examples[0].negatives)):
-        table[f"negative_{at + 1}"] = [one.negatives[at] for one in examples]
-    return table
+    names = ["query", "positive", *(f"negative_{at + 1}" for at in range(len(examples[0].negatives)))]
+    rows = ((one.query, one.positive, *one.negatives) for one in examples)
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
 class ResumableTrainer(SentenceTransformerTrainer):
@@ -310,11 +294,8 @@ def fit(
     tell: Progress | None,
 ) -> float:
     """Run the trainer, from the last checkpoint if there is one; return the mean loss of its last tenth."""
-    by_column = {
-        name: prompts["query" if name == "query" else "document"]
-        for name in data.column_names
-        if name != "label"
-    }
+    texts = [name for name in data.column_names if name != "label"]
+    by_column = {name: prompts["query" if name == "query" else "document"] for name in texts}
     model.model_card_data.widget = [{"text": ""}]  # none are computed: the card is the program's own
     with quiet():
         disable_progress_bars()
@@ -327,9 +308,7 @@ def fit(
             learning_rate_mapping={r"^(?!0\.)": settings.head_rate} if settings.head_rate else {},
         )  # fmt: skip
         callbacks = [keeper, *([LossNarrator(tell)] if tell else [])]
-        trainer = ResumableTrainer(
-            model=model, args=arguments, train_dataset=data, loss=loss, callbacks=callbacks
-        )
+        trainer = ResumableTrainer(model, arguments, train_dataset=data, loss=loss, callbacks=callbacks)
         trainer.remove_callback(transformers.PrinterCallback)
         last = checkpoints.last(keeper.folder)
         trainer.train(resume_from_checkpoint=str(last) if last else None)

@@ -149,7 +149,7 @@ def test_train_with_dry_run_prints_parameters_of_each_part_pairs_steps_and_time(
     words = ["embed", "train", write_pairs(tmp_path / "p.jsonl"), "--base", base, "--out", tmp_path / "o", "--epochs", 2,
              "--batch-size", 3, "--pooling", "attention", "--head", "linear", "--out-dim", 8, "--freeze", "--dry-run"]  # fmt: skip
     found = mu(*words, "--json").json
-    assert found["models"] == [{"family": None, "pairs": 8, "steps": 6}] and found["seconds"] is None
+    assert found["models"] == [{"model": "training", "pairs": 8, "steps": 6}] and found["seconds"] is None
     assert "8 pairs, 6 steps" in mu(*words).out
     rows = {row["part"]: row["trainable"] for row in found["parameters"]}
     assert rows == {"base": 0, "AttentionPooling": 16, "Dense": 16 * 8 + 8} and not (tmp_path / "o").exists()

@@ -65,9 +65,8 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
 def text_of(config: Config) -> parallel.Parallel:
     """Return the parallel text of a configuration. Raises UsageError unless it has two locales."""
     if len(config.locales) != 2:
-        raise UsageError(
-            f"a study has two locales, got {len(config.locales)}.", hint="--locale ko-KR --locale en-US"
-        )
+        what = f"a study has two locales, got {len(config.locales)}."
+        raise UsageError(what, hint="--locale ko-KR --locale en-US")
     return parallel.load(config.data or "home", *config.locales, seed=config.seed, size=config.compose.size)
 
 
@@ -76,9 +75,7 @@ def check(config: Config) -> Config:
     ranks(config.compose.mine_ranks)
     for method in config.compose.methods:
         if registry.get(method).needs:
-            raise UsageError(
-                f"{method} reads text, and a study merges without.", hint="Methods that read none: mu methods"
-            )
+            raise UsageError(f"{method} reads text, and a study merges without.", hint="See: mu methods")
     return config
 
 

@@ -60,13 +60,13 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
             )  # fmt: skip
         record = build_record.read(folder / RECORD)
         if lacking := [key for key in KEPT if key not in record]:
-            what = f"this record of another version of the program lacks {', '.join(lacking)}."
-            raise CheckpointError(
-                what, where=str(folder / RECORD), hint="Remove the folder, or name a new one: --out FOLDER"
+            what, hint = (
+                f"another program wrote this record: it lacks {', '.join(lacking)}.",
+                "Name a new folder: --out",
             )
-        models.append(
-            {"folder": space.display(folder), "examples": len(part), **{key: record[key] for key in KEPT}}
-        )
+            raise CheckpointError(what, where=str(folder / RECORD), hint=hint)
+        kept = {key: record[key] for key in KEPT}
+        models.append({"folder": space.display(folder), "examples": len(part), **kept})
     context = f"{config.task}/{Path(str(config.base)).name.lower()}"
     result = {"kind": "embed", "data": text_hash(plan.examples), "context": context, "seed": config.seed}
     return Outcome({**result, "models": models, "path": space.display(out)})
@@ -101,13 +101,9 @@ def plan_of(config: Config) -> EmbedderPlan:
             raise UsageError(f"{option} has no effect here.", hint=f"Add: {needed}")
     if shape.rank and shape.frozen:
         raise UsageError("--freeze leaves nothing for --lora-rank to adapt.", hint="Leave out one of them.")
-    window = (
-        Window(given.mine, *ranks(given.mine_ranks), given.mine_margin, given.mine_highest)
-        if given.mine
-        else None
-    )
+    limits = *ranks(given.mine_ranks), given.mine_margin, given.mine_highest
+    window = Window(given.mine, *limits) if given.mine else None
     examples, teacher = read(Path(str(config.data))), Path(given.teacher) if given.teacher else None
     training.check(examples, settings, teacher, mined=bool(window))
-    return EmbedderPlan(
-        examples, training.with_families(shape, examples), settings, window, teacher, given.lora_families
-    )
+    shape = training.with_families(shape, examples)
+    return EmbedderPlan(examples, shape, settings, window, teacher, given.lora_families)
