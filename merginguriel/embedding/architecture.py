@@ -246,9 +246,8 @@ def load(folder: Path) -> SentenceTransformer:
     trusted = remote_code.trusted() or (bool(custom) and own)
     try:
         with quiet():
-            return SentenceTransformer(
-                str(folder), trust_remote_code=trusted, local_files_only=True, device=place()
-            )
+            given: Any = {"trust_remote_code": trusted, "local_files_only": True, "device": place()}
+            return SentenceTransformer(str(folder), **given)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise CheckpointError(f"this embedder cannot be loaded: {error}", where=str(folder)) from error
 

@@ -202,14 +202,10 @@ def merge_name(recipe: Recipe) -> str:
 def mined(plan: CompositionPlan, learn: Parallel) -> dict[str, tuple[str, ...]]:
     """Return query id → ids of its hard negatives, mined once by the base in the second language, so that sets differ in language only."""
     locale = plan.text.locales[1]
-    ids = {
-        id: (learn.queries[locale][id], learn.documents[locale][min(docs)])
-        for id, docs in learn.relevant.items()
-    }
-    found = training.mine(
-        architecture.load(plan.base), [training.Example(*pair) for pair in ids.values()], plan.window
-    )
-    of_pair = {pair: id for id, pair in ids.items()}
+    queries, documents = learn.queries[locale], learn.documents[locale]
+    of_pair = {(queries[id], documents[min(docs)]): id for id, docs in learn.relevant.items()}
+    examples = [training.Example(*pair) for pair in of_pair]
+    found = training.mine(architecture.load(plan.base), examples, plan.window)
     of_text = {text: id for id, text in learn.documents[locale].items()}
     return {of_pair[one.query, one.positive]: tuple(of_text[text] for text in one.negatives) for one in found}
 
