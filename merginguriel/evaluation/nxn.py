@@ -89,7 +89,7 @@ def nxn(
         cache: Folder of predictions. A pair that is there is not computed again, and a model with nothing left to compute
             is not loaded; a damaged file is computed again, and `on_progress` reports it.
         batch_tokens: Padded tokens per batch; None: what is fast on the device.
-        bf16: Matrix products in bfloat16: faster. Such predictions are cached apart from those in float32.
+        bf16: Matrix products in bfloat16, faster with AMX. Such predictions are cached apart from those in float32.
         metric: Name of a registered metric; None: the one of the task.
         executor: Computes the predictions of each model elsewhere, as nxn_workers.Processes(4); None: here. The result is
             the same.
