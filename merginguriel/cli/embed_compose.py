@@ -65,15 +65,10 @@ def compose(
     from merginguriel.runs.kinds.compose import check, text_of
     from merginguriel.workspace import writable
 
-    table = {
-        "kind": "compose",
-        "locales": list(locales),
-        "base": base,
-        "seed": seed,
-        "trust_remote_code": remote_code.trusted(),
-        "compose": {name: value for name, value in given.items() if value is not None},
-    }
-    config = from_table(table if data == "home" else {**table, "data": data})
+    options = {name: value for name, value in given.items() if value is not None}
+    table = {"kind": "compose", "locales": list(locales), "base": base, "seed": seed, "compose": options}
+    text_of_user = {} if data == "home" else {"data": data}
+    config = from_table({**table, "trust_remote_code": remote_code.trusted(), **text_of_user})
     text = text_of(check(config))  # errors in options and data come before the run
     if dry_run:
         learn, held = text.split(seed=seed)

@@ -321,11 +321,8 @@ def card(base: Path, shape: Shape, settings: Settings, examples: int) -> str:
     """Return the model card, which says what code the model needs."""
     own = shape.pooling == "attention" or "+" in shape.pooling or shape.head in ("family", "experts")
     argument = ", trust_remote_code=True" if own else ""
-    needs = (
-        "It needs the file mu_modules.py of this folder, hence `trust_remote_code`."
-        if own
-        else "It needs no code of its own."
-    )
+    file = "the file mu_modules.py of this folder, hence `trust_remote_code`"
+    needs = f"It needs {file if own else 'no code of its own'}."
     return f"""---
 library_name: sentence-transformers
 pipeline_tag: sentence-similarity

@@ -81,7 +81,7 @@ def test_a_killed_training_is_resumed_from_its_checkpoint(mu, base, examples, tm
     assert mu("init", space).code == 0
     rows = [{"query": one.query, "positive": one.positive} for one in examples]
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    words = ["embed", "train", tmp_path / "pairs.jsonl", "--base", base, "--out", tmp_path / "out", "--steps", 400, "--batch-size", 4,
+    words = ["embed", "train", tmp_path / "pairs.jsonl", "--base", base, "--out", tmp_path / "out", "--steps", 120, "--batch-size", 4,
              "--checkpoint-minutes", 0, "--workspace", space]  # fmt: skip
     command = [sys.executable, "-m", "merginguriel.cli.main", *map(str, words), "--detach"]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
@@ -93,7 +93,7 @@ def test_a_killed_training_is_resumed_from_its_checkpoint(mu, base, examples, tm
     os.kill(started["pid"], signal.SIGKILL)
     until(lambda: run_store.state(run) == "dead")
     reached = max(int(path.name.split("-")[-1]) for path in tmp_path.glob("out-checkpoints-*/checkpoint-*"))
-    assert reached < 400 and not (tmp_path / "out").exists()
+    assert reached < 120 and not (tmp_path / "out").exists()
     assert mu("runs", "resume", run.id, "--workspace", space).code == 0
     watched = mu("runs", "watch", run.id, "--workspace", space)
     assert watched.code == 0 and "trainable parameters: base" in watched.out

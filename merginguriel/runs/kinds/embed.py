@@ -74,8 +74,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
 
 def trainable(counted: dict[str, tuple[int, int]]) -> str:
     """Return the numbers of trainable parameters of each part in a line."""
-    parts = (f"{part} {own:,} of {total:,}" for part, (own, total) in counted.items())
-    return f"trainable parameters: {', '.join(parts)}"
+    return f"trainable parameters: {', '.join(f'{part} {own:,} of {total:,}' for part, (own, total) in counted.items())}"
 
 
 def plan_of(config: Config) -> EmbedderPlan:
