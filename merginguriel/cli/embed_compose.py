@@ -62,7 +62,7 @@ def compose(
     from merginguriel.config.run_config import from_table
     from merginguriel.embedding.compose_report import FIGURE
     from merginguriel.runs import planning, resolve, run_store
-    from merginguriel.runs.kinds.compose import check, text_of
+    from merginguriel.runs.kinds.compose import check, text_of, window_of
     from merginguriel.workspace import writable
 
     options = {name: value for name, value in given.items() if value is not None}
@@ -72,6 +72,7 @@ def compose(
     text = text_of(check(config))  # errors in options and data come before the run
     if dry_run:
         learn, held = text.split(seed=seed)
+        window_of(config.compose).end(len(learn.documents[text.locales[1]]))
         planned = planning.plan(space(workspace_path), resolve.resolved(config, space(workspace_path)))
         sizes = {
             "train": len(learn.relevant), "test": len(held.relevant), "documents": len(held.documents[text.locales[0]]),

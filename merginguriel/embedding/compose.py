@@ -150,10 +150,10 @@ def study(
     three = compositions(plan.languages)
     models = {"base": plan.out / "base"}
     if not models["base"].is_dir():
-        architecture.save(
-            architecture.build(plan.base, replace(plan.shape, rank=0), max_tokens=plan.settings.max_tokens),
-            models["base"], "The untrained base with the pooling and head of the study.\n",
-        )  # fmt: skip
+        untrained = architecture.build(
+            plan.base, replace(plan.shape, rank=0), max_tokens=plan.settings.max_tokens
+        )
+        architecture.save(untrained, models["base"], "The untrained base with the pooling of the study.\n")
     negatives = mined(plan, learn)
     for at, (name, languages) in enumerate(three.items(), 1):
         models[name] = plan.out / name.strip("D()")

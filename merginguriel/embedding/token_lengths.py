@@ -47,6 +47,8 @@ def disparity(rows: Sequence[Lengths]) -> float:
 def argues_for(rows: Sequence[Lengths]) -> str:
     """Return, as a sentence, which pooling the lengths argue for."""
     ratio = disparity(rows)
+    if len(rows) < 2:
+        return "One language: name others to compare it with."
     if ratio < WIDE:
         return f"The longest mean is {ratio:.1f} times the shortest: mean pooling needs no remedy."
     return (

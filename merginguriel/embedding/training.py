@@ -72,6 +72,16 @@ class Window:
     relative: float | None = 0.05
     highest: float | None = None
 
+    def end(self, corpus: int) -> int:
+        """Return the last rank within a number of documents. Raises UsageError if too few ranks are left."""
+        last = min(self.last, corpus - 1)
+        if last - self.first < self.count:
+            what = (
+                f"{corpus} documents have no ranks {self.first} to {self.last} with {self.count} negatives."
+            )
+            raise UsageError(what, hint="Choose earlier ranks: --mine-ranks 2-30")
+        return last
+
 
 def ranks(text: str) -> tuple[int, int]:
     """Return the ends of a range of ranks such as 50-300. Raises UsageError."""
@@ -99,14 +109,8 @@ def mine(model: SentenceTransformer, examples: Sequence[Example], window: Window
         UsageError: No example has enough candidates.
     """
     pairs = Dataset.from_dict(columns([Example(one.query, one.positive) for one in examples]))
-    # The function prints and draws progress bars; it refuses a window that ends beyond the corpus.
-    corpus = len({one.positive for one in examples})
-    last = min(window.last, corpus - 1)
-    if last - window.first < window.count:
-        what = (
-            f"{corpus} documents have no ranks {window.first} to {window.last} with {window.count} negatives."
-        )
-        raise UsageError(what, hint="Choose earlier ranks: --mine-ranks 2-30")
+    last = window.end(len({one.positive for one in examples}))
+    # The function prints and draws progress bars.
     with quiet(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         found = mine_hard_negatives(
             pairs, model, range_min=window.first, range_max=last, max_score=window.highest,

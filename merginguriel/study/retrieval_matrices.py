@@ -44,10 +44,8 @@ def measure(
         except MuError:
             known = None  # damaged: its cells can be measured again
         found = nxn.nxn(models, text, known=known, on_progress=on_progress)
-        write_files(
-            path,
-            replace(found, code={**dict.fromkeys(found.origin, measured_by()), **cached_code(path, found)}),
-        )
+        code = {**dict.fromkeys(found.origin, measured_by()), **cached_code(path, found)}
+        write_files(path, replace(found, code=code))
         contexts = [f"{RETRIEVAL}/{name}"]
         for model in models:
             contexts.append(f"{RETRIEVAL}/{name}-{model}")

@@ -124,28 +124,17 @@ def test_empty_or_one_language_data_are_a_clear_error(tmp_path, table, second, m
         ("--method", "regmean", "regmean reads text"),
         ("--method", "nope", "not a merging method"),
         ("--mine-ranks", "5", "A-B"),
+        ("--mine-ranks", "50-300", "have no ranks 50 to 300"),
     ],
 )
 def test_an_option_that_would_fail_after_the_training_is_refused_before(
     mu, base, tmp_path, option, value, message
 ):
     data = write(tmp_path / "p.jsonl", rows())
-    words = [
-        "embed",
-        "compose",
-        "--data",
-        data,
-        "--locale",
-        "sw-KE",
-        "--locale",
-        "en-US",
-        "--base",
-        base,
-        "--dry-run",
-    ]
+    words = ["embed", "compose", "--data", data, "--locale", "sw-KE", "--locale", "en-US", "--base", base, "--dry-run"]  # fmt: skip
     found = mu(*words, option, value)
     assert found.code == 2 and message in found.err
-    sizes = mu(*words, "--steps", 3, "--json").json
+    sizes = mu(*words, "--steps", 3, "--mine-ranks", "1-9", "--json").json
     assert (sizes["models"], sizes["steps"], sizes["merges"], sizes["seconds"]) == (8, 3, 3, None)
 
 

@@ -110,8 +110,9 @@ def test_token_lengths_argue_for_another_pooling_where_they_differ_by_two(base):
     rows = token_lengths.count(tokenizer, {"en-US": ["turn the light on"], "xx": ["zzzzzzzzz"]})
     assert [(one.locale, one.mean) for one in rows] == [("en-US", 4.0), ("xx", 9.0)]
     assert "attention pooling" in token_lengths.argues_for(rows) and "no remedy" in token_lengths.argues_for(
-        rows[:1]
+        rows[:1] * 2
     )
+    assert token_lengths.argues_for(rows[:1]).startswith("One language")
 
 
 def write_pairs(path):

@@ -104,5 +104,7 @@ def plan_of(config: Config) -> EmbedderPlan:
     window = Window(given.mine, *limits) if given.mine else None
     examples, teacher = read(Path(str(config.data))), Path(given.teacher) if given.teacher else None
     training.check(examples, settings, teacher, mined=bool(window))
+    if window:
+        window.end(len({one.positive for one in examples}))
     shape = training.with_families(shape, examples)
     return EmbedderPlan(examples, shape, settings, window, teacher, given.lora_families)
