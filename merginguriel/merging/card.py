@@ -49,10 +49,7 @@ def lines(text: Path) -> int:
 
 
 def model_card(recipe: Recipe, method: Method, metadata: Mapping[str, Any], code: str | None = None) -> str:
-    """Return README.md of a merged model, without date or host, so that the same merge gives the same bytes.
-
-    code  file of the folder with the code of its modules, if it needs one
-    """
+    """Return README.md of a merged model, the same bytes for the same merge; code: file with the code of its modules."""
     params = ", ".join(f"{key} {value}" for key, value in recipe.params.items()) or "no parameters"
     title = f"Merged model for {recipe.target}" if recipe.target else "Merged model"
     lines = [
