@@ -11,9 +11,10 @@ import click
 from merginguriel.config.schema import Embed
 from merginguriel.errors import UsageError
 from merginguriel.models import remote_code
+from merginguriel.text.numbers import count
 
 from .common import LOCALE, columns, emit, json_option, say, space, workspace_option
-from .embed_compose import compose
+from .embed_compose import compose, time_text
 from .embed_nxn import nxn
 from .run import carry_out, section_options
 from .study import trust_option
@@ -46,7 +47,9 @@ def embed() -> None:
 @section_options("embed", OPTIONS, Embed())
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--detach", is_flag=True, help="Run in a process of its own, which outlives this terminal.")
-@click.option("--dry-run", is_flag=True, help="Print the trainable parameters of each part; train nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print parameters, pairs, steps and expected time; train nothing."
+)
 @trust_option
 @json_option
 @workspace_option
@@ -69,9 +72,9 @@ def train(
     mu embed train pairs.tsv --lora-rank 16 --lora-last 4 --loss infonce --mine 5
     """
     from merginguriel.config.run_config import from_table
-    from merginguriel.embedding import architecture
+    from merginguriel.embedding import architecture, training
     from merginguriel.models.base_models import embedder_base
-    from merginguriel.runs import resolve, run_store
+    from merginguriel.runs import planning, resolve, run_store
     from merginguriel.runs.kinds.embed import plan_of
 
     options = {name: value for name, value in given.items() if value not in (None, ())}
@@ -81,24 +84,39 @@ def train(
     )
     plan = plan_of(config)  # errors in data and options come before the run
     where = space(workspace_path)
+    resolved = resolve.resolved(config, where)
     if dry_run:
-        folder = embedder_base(str(config.base), where)
-        model = architecture.build(folder, plan.shape, max_tokens=plan.settings.max_tokens)
-        show_parameters(architecture.parameters(model), as_json)
+        model = architecture.build(embedder_base(str(config.base), where), plan.shape, max_tokens=2)
+        counted = training.trained_parameters(model)
+        parts = training.by_family(plan.examples) if plan.families else {"training": plan.examples}
+        steps = {
+            name: (len(part), planning.steps_of(config.embed, len(part))) for name, part in parts.items()
+        }
+        show_plan(counted, steps, planning.plan(where, resolved).seconds, as_json)
         return 0
-    out, run = config.embed.out, run_store.run_id(resolve.resolved(config, where))
+    out, run = config.embed.out, run_store.run_id(resolved)
     if out and Path(out).exists() and not (where.runs / run).exists():
         raise UsageError(f"{out} exists.", hint="Name a new folder.")
     return carry_out(where, config, detach, as_json)
 
 
-def show_parameters(counted: dict[str, tuple[int, int]], as_json: bool) -> None:
-    """Print trainable and all parameters by part."""
+def show_plan(
+    counted: dict[str, tuple[int, int]],
+    steps: dict[str, tuple[int, int]],
+    seconds: float | None,
+    as_json: bool,
+) -> None:
+    """Print parameters by part, pairs and steps of each model, and the time that earlier runs let expect."""
     if as_json:
-        emit([{"part": part, "trainable": own, "all": total} for part, (own, total) in counted.items()])
+        parts = [{"part": part, "trainable": own, "all": total} for part, (own, total) in counted.items()]
+        models = [{"model": name, "pairs": pairs, "steps": number} for name, (pairs, number) in steps.items()]
+        emit({"parameters": parts, "models": models, "seconds": seconds})
         return
-    rows = [[part, f"{trainable:,}", f"{total:,}"] for part, (trainable, total) in counted.items()]
+    rows = [[part, f"{own:,}", f"{total:,}"] for part, (own, total) in counted.items()]
     click.echo(columns([["part", "trainable", "parameters"], *rows]))
+    for name, (pairs, number) in steps.items():
+        click.echo(f"{name}: {count(pairs, 'pair')}, {count(number, 'step')}")
+    click.echo(f"time: {time_text(seconds)}")
 
 
 @embed.command(short_help="Count tokens per sentence by language.")
@@ -141,16 +159,21 @@ def tokens(
         texts[locale] = [item.text for item in tasks.load("home", locale).train]
     folder = embedder_base(base, space(workspace_path))
     rows = token_lengths.count(load_tokenizer(body_folder(folder)), texts)
+    advice = token_lengths.argues_for(rows)
     if figure:
         token_lengths.figure(rows, figure)
     if as_json:
-        table = [asdict(one) for one in rows]
-        advice = {"disparity": token_lengths.disparity(rows), "advice": token_lengths.argues_for(rows)}
-        emit({"rows": table, **advice})
+        emit(
+            {
+                "rows": [asdict(one) for one in rows],
+                "disparity": token_lengths.disparity(rows),
+                "advice": advice,
+            }
+        )
         return
     cells = [[r.locale, f"{r.mean:.1f}", f"{r.low:.0f} … {r.high:.0f}", f"{r.sentences:,}"] for r in rows]
     click.echo(columns([["locale", "tokens", "middle 80%", "sentences"], *cells]))
-    say(token_lengths.argues_for(rows))
+    say(advice)
 
 
 @embed.command("eval", short_help="Score retrieval: NDCG@10, recall, reciprocal rank.")
@@ -185,27 +208,20 @@ def evaluate(
         return
     texts = parallel.beir(data) if data.is_dir() else parallel.of_examples(pairs.read(data))
     ours = retrieval.measured(architecture.load(model), texts)
-    seen = (
-        retrieval.differences(ours, retrieval.measured(architecture.load(against), texts)) if against else {}
-    )
+    theirs = retrieval.measured(architecture.load(against), texts) if against else None
+    seen = retrieval.differences(ours, theirs) if theirs else {}
     found: list[dict[str, Any]] = []
     table = [["metric", "value", "95%", *(["against", "difference, pt", "95%"] if against else [])]]
     for name, values in ours.items():
-        low, high = value_interval(values, metric=name)
-        found.append(
-            {"metric": name, "value": float(values.mean()), "ci95": [low, high], "queries": len(values)}
-        )
-        table.append([name, f"{values.mean():.4f}", f"{low:.4f} … {high:.4f}"])
-        if name in seen:
-            one = seen[name]
+        mean, (low, high) = float(values.mean()), value_interval(values, metric=name)
+        found.append({"metric": name, "value": mean, "ci95": [low, high], "queries": len(values)})
+        table.append([name, f"{mean:.4f}", f"{low:.4f} … {high:.4f}"])
+        if one := seen.get(name):
             low, high = one.interval.low, one.interval.high
             found[-1] |= {"against": one.value_b, "difference_pt": one.difference, "difference_ci95": [low, high], "p": one.p}  # fmt: skip
             table[-1] += [f"{one.value_b:.4f}", f"{one.difference:+.2f}", f"{low:+.2f} … {high:+.2f}"]
-    if as_json:
-        emit(found)
-        return
-    click.echo(columns(table))
-    say(f"{found[0]['queries']} queries, {len(texts.documents)} documents")
+    emit(found) if as_json else click.echo(columns(table))
+    say(f"{len(texts.relevant)} queries, {len(texts.documents)} documents")
 
 
 embed.add_command(compose)

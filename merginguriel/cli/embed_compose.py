@@ -10,6 +10,7 @@ import click
 
 from merginguriel.config.schema import Compose
 from merginguriel.models import remote_code
+from merginguriel.text.runs import duration
 
 from .common import LOCALE, columns, emit, json_option, say, space, workspace_option
 from .run import carry_out, section_options
@@ -34,7 +35,7 @@ OPTIONS = (
 @section_options("compose", OPTIONS, Compose())
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--detach", is_flag=True, help="Run in a process of its own, which outlives this terminal.")
-@click.option("--dry-run", is_flag=True, help="Print the sizes of the data; train nothing.")
+@click.option("--dry-run", is_flag=True, help="Print sizes, steps and expected time; train nothing.")
 @trust_option
 @json_option
 @workspace_option
@@ -60,33 +61,44 @@ def compose(
     """
     from merginguriel.config.run_config import from_table
     from merginguriel.embedding.compose_report import FIGURE
-    from merginguriel.runs import run_store
-    from merginguriel.runs.kinds.compose import text_of
+    from merginguriel.runs import planning, resolve, run_store
+    from merginguriel.runs.kinds.compose import check, text_of, window_of
     from merginguriel.workspace import writable
 
-    table = {
-        "kind": "compose",
-        "locales": list(locales),
-        "base": base,
-        "seed": seed,
-        "trust_remote_code": remote_code.trusted(),
-        "compose": {name: value for name, value in given.items() if value is not None},
-    }
-    config = from_table(table if data == "home" else {**table, "data": data})
-    text = text_of(config)  # errors in the data come before the run
+    options = {name: value for name, value in given.items() if value is not None}
+    table = {"kind": "compose", "locales": list(locales), "base": base, "seed": seed, "compose": options}
+    text_of_user = {} if data == "home" else {"data": data}
+    config = from_table({**table, "trust_remote_code": remote_code.trusted(), **text_of_user})
+    text = text_of(check(config))  # errors in options and data come before the run
     if dry_run:
         learn, held = text.split(seed=seed)
-        documents = len(held.documents[text.locales[0]])
-        sizes = {"train": len(learn.relevant), "test": len(held.relevant), "documents": documents}
-        emit(sizes) if as_json else click.echo(columns([[name, str(count)] for name, count in sizes.items()]))
+        window_of(config.compose).end(len(learn.documents[text.locales[1]]))
+        planned = planning.plan(space(workspace_path), resolve.resolved(config, space(workspace_path)))
+        sizes = {
+            "train": len(learn.relevant), "test": len(held.relevant), "documents": len(held.documents[text.locales[0]]),
+            "models": 8, "steps": planning.steps_of(config.compose, len(learn.relevant)), "merges": planned.merges,
+        }  # fmt: skip
+        rows = [*sizes.items(), ("time", time_text(planned.seconds))]
+        shown = columns([[name, str(value)] for name, value in rows])
+        emit({**sizes, "seconds": planned.seconds}) if as_json else click.echo(shown)
         return 0
     where = writable(space(workspace_path))
     code = carry_out(where, config, detach, as_json)
-    folder = run_store.create(where, config).folder
+    run = run_store.create(where, config)
     if not detach and code == 0:
         if report:
             report.mkdir(parents=True, exist_ok=True)
             for name in ("report.md", FIGURE):
-                shutil.copy(folder / name, report / name)
-        say(f"report: {(report or folder) / 'report.md'}\nTo log it: mu log add --run {folder.name}")
+                shutil.copy(run.folder / name, report / name)
+        say(f"report: {(report or run.folder) / 'report.md'}")
+        if matrix := run_store.result(run).get("matrix"):  # of an older program: none
+            say(f"matrix: mu matrix {matrix}")
+        say(f"To log it: mu log add --run {run.id}")
     return code
+
+
+def time_text(seconds: float | None) -> str:
+    """Return the time that earlier runs on the same data and base let expect."""
+    if seconds is None:
+        return "unknown: no run of this kind has finished here"
+    return f"about {duration(seconds)}, from earlier runs"

@@ -12,13 +12,15 @@ from .common import LOCALE, emit, json_option, say, space, text_width, workspace
 from .progress import ProgressLine
 from .study import trust_option
 
+SIZE = 500  # queries of home that a matrix without a number in its name has
+
 
 @click.command(short_help="Score retrieval for every pair of query and document language.")
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False))
 @click.option("--locale", "locales", type=LOCALE, multiple=True, required=True, help="Two locales or more.")
 @click.option("--data", default="home", show_default=True, help="Parallel text, as for mu embed compose.")
 @click.option("--whole", is_flag=True, help="Score on all of the text. Default: the half that mu embed compose does not train on.")  # fmt: skip
-@click.option("--size", type=click.IntRange(min=20), default=500, show_default=True, help="Most queries taken from home.")  # fmt: skip
+@click.option("--size", type=click.IntRange(min=20), default=SIZE, show_default=True, help="Most queries taken from home.")  # fmt: skip
 @click.option("--name", help="Name of the matrix, retrieval/NAME. Default: the name of the data and the languages.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the queries and their division.")
 @trust_option
@@ -54,9 +56,8 @@ def nxn(
     text = parallel.load(data, *locales, seed=seed, size=size)
     if not whole:
         text = text.split(seed=seed)[1]
-    title = name or "-".join(
-        [Path(data).stem, *parallel.languages(*text.locales), *(["whole"] if whole else [])]
-    )
+    parts = ["whole"] * whole + [str(size)] * (data == "home" and size != SIZE)
+    title = name or "-".join([Path(data).stem, *parallel.languages(*text.locales), *parts])
     where = writable(space(workspace_path))
     with ProgressLine("nxn") as bar:
         found, contexts = retrieval_matrices.measure(where, folders, text, title, seed=seed, on_progress=bar)

@@ -254,6 +254,7 @@ def from_flags(study: Study | None, flags: Flags, policies: dict[str, Any]) -> R
     from merginguriel.merging.recipe import recipe_from_flags
     from merginguriel.models.adapter_bases import announce, named_base
     from merginguriel.models.adapters import is_adapter
+    from merginguriel.models.sentence_transformer import is_sentence_transformer
     from merginguriel.similarity import choice
     from merginguriel.study.study import need_trained
 
@@ -309,7 +310,7 @@ def from_flags(study: Study | None, flags: Flags, policies: dict[str, Any]) -> R
         mode=mode,
         similarity=choice.label((f"{kind}×{factor}" if factor else kind) or None, flags.prepare),
         k=len(named_paths),
-        context=study.context if study else None,
+        context=study.context if study and not any(map(is_sentence_transformer, paths)) else None,
         preweight=weigh.partition("×")[0].lower() if weigh else preweight,
         text=Path(flags.text) if flags.text and flags.text != "sources" else None,
         **policies,

@@ -38,8 +38,9 @@ def section_options(section: str, names: Sequence[str], usual: object = None) ->
             key, default = KEYS[f"{section}.{name}"], getattr(usual, name, None)
             text = key.doc.replace("; unset: ", ". Default: ")
             flag = f"--{name.removesuffix('_pp').replace('_', '-')}"
-            least: Any = key.low
-            kind = {"whole": click.IntRange(min=least), "number": click.FloatRange(min=least)}.get(key.kind)
+            kind: Any = {"whole": int, "number": float}.get(key.kind)
+            if kind and key.low is not None:
+                kind = click.IntRange(int(key.low)) if kind is int else click.FloatRange(key.low)
             command = click.option(
                 f"{flag}/--no-{flag[2:]}" if key.kind == "flag" else flag,
                 name,

@@ -135,7 +135,7 @@ class Embedder(ConfigSection):
 
     pooling: Word = key(
         "mean",
-        "mean, last, cls, max, sqrt (length-normalised), position, attention, 0.5*mean+0.5*max or learned:mean+max",
+        "pooling of the tokens: mean, last, cls, max, sqrt (length-normalised), position, attention, 0.5*mean+0.5*max or learned:mean+max",
     )
     lora_rank: Whole = key(0, "LoRA of this rank on query and value matrices; 0 trains the base", low=0)
     epochs: Number = key(1.0, "passes over the examples", low=0)
@@ -162,7 +162,7 @@ class Embed(Embedder):
     head: Head = key("none", "head on the pooled vector")
     out_dim: Whole | None = key(None, "width of the vectors; unset: that of the base", low=1)
     hidden: Whole | None = key(None, "width inside an MLP or residual head; unset: half the base's", low=1)
-    experts: Whole = key(4, "experts of the head experts", low=2)
+    experts: Whole = key(4, "number of experts, with the head experts", low=2)
     families: Words = key((), "script families with a head of their own; unset: those of the data")
     lora_last: Whole = key(0, "LoRA on the last N layers only; 0: all", low=0)
     lora_families: Flag = key(False, "an adapter per script family of the queries: a model each, OUT/FAMILY")

@@ -95,12 +95,13 @@ def advise(knowledge: Knowledge, question: Question, part: ContextEvidence | Non
         best.estimate, trial.variance, question.min_gain_pp, merging=grounds.proven(best.estimate, question)
     )
     plan = planned(
-        assemble.trial_arms(best), chosen.missing, question.min_gain_pp, question.budget,
+        assemble.trial_arms(best), len(question.compositions) or chosen.missing, question.min_gain_pp, question.budget,
         wanted_pp=worth if grounds.known else inf,
     )  # fmt: skip
     decision = decide(best.estimate, question, trial, grounds, worth_pp=worth, plan=plan, veto=veto)
     verdict = decision.verdict
-    targets = sorted({o.arm.target for o in found if o.arm.context == question.context})
+    task = question.context.partition("/")[0]
+    studied = [o.row for o in found if o.arm.context.partition("/")[0] == task]
     recipe = AdvisedArm(
         **vars(best.arm.name),
         sources=chosen.sources,
@@ -137,7 +138,7 @@ def advise(knowledge: Knowledge, question: Question, part: ContextEvidence | Non
             next_steps.would_change(candidates, verdict, trial, question, own, veto, decision.enough)
         ),
         unknowns=tuple(next_steps.unknowns(question, own, found, baseline, chosen.missing)),
-        next=tuple(next_steps.next_steps(verdict, best, candidates, chosen, baseline, question, targets)),
+        next=tuple(next_steps.next_steps(verdict, best, candidates, chosen, baseline, question, studied)),
         knowledge_hash=_hash(knowledge, question.as_of),
         as_of=question.as_of,
     )
@@ -218,10 +219,12 @@ def arms(known: QuestionEvidence, question: Question) -> list[Candidate]:
             here = recipe._replace(context=question.context)
             if here not in done:
                 wanted[Arm(question.context, question.target, question.mode, *here[1:])] = None
+    sets = question.compositions
     allowed = [
         arm
         for arm in wanted
         if _asked(arm, question)
+        and (not sets or {arm.method.strip("D()"), dict(arm.params).get("specialist")} & sets)
         and (question.ensembles or arm.passes == 1)
         and not claim_rules.veto_of(arm, known.vetoes)
     ]
@@ -339,7 +342,7 @@ def _fallback(
         veto = claim_rules.veto_of(arm, vetoes) if _asked(arm, question) else None
         if veto:
             return arm, veto
-    method, similarity, k = DEFAULT
+    method, similarity, k = ("average", None, 2) if question.compositions else DEFAULT
     arm = Arm(
         question.context,
         question.target,

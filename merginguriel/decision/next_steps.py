@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import sqrt
 
 from merginguriel import stats
-from merginguriel.knowledge.parse.rows import POLICIES
+from merginguriel.knowledge.parse.rows import POLICIES, ResultRow
 from merginguriel.similarity import choice
 from merginguriel.text.numbers import count, pp
 
@@ -145,18 +145,20 @@ def next_steps(
     chosen: SourceSet,
     baseline: AdviceBaseline,
     question: Question,
-    pair: Sequence[str] = (),
+    studied: Sequence[ResultRow] = (),
 ) -> list[Next]:
     """Return the steps that follow from the verdict, in order; each command runs as it is printed.
 
-    pair  locales of the context's rows, which are the two of a study of compositions
+    studied  rows of the context's task
     """
     target, arm, lab = question.target, best.arm, question.lab
     task, _, base = question.context.partition("/")
     usual = (task, base) == HOME and (lab is None or lab.context == question.context)
     where = "" if usual else f" --task {task} --base {base}"
     if task.startswith(RETRIEVAL):
-        return [composition_study(arm, task, base, pair)]
+        if verdict == "no-merge" and baseline.model is not None:
+            return [Next(None, f"train on {baseline.model}, the queries' language alone, and do not merge")]
+        return [composition_study(arm, question.context, studied)]
     if lab and not lab.offers_target:
         remark = f"too few sentences of {target}: use your own: mu tasks add NAME --data FOLDER"
         return [Next(f"mu tasks {task}", remark)]
@@ -211,16 +213,20 @@ def next_steps(
     return [*steps, Next(merge, "")]
 
 
-def composition_study(arm: Arm, task: str, base: str, pair: Sequence[str]) -> Next:
-    """Return the command that trains the compositions of two languages, and merges by the arm's method."""
-    known = sorted(pair, key=lambda locale: f"{task}-".find(f"-{locale.partition('-')[0]}-"))
+def composition_study(arm: Arm, context: str, studied: Sequence[ResultRow]) -> Next:
+    """Return the command that trains the compositions of two languages with a new seed, and merges by the arm's method."""
+    task, _, base = context.partition("/")
+    pair = {row.target for row in studied}
+    known = sorted(pair, key=lambda locale: (f"{task}-".find(f"-{locale.partition('-')[0]}-"), locale))
     if len(known) != 2:
         return Next("mu embed compose --help", "name two locales")
     method = "" if arm.method.startswith("D(") or arm.method == "linear" else f" --method {arm.method}"
     remark = f"trains {arm.method} among others" if not method else "trains all compositions and merges"
     if base != HOME[1]:
         remark += f", on {HOME[1]}; add --base FOLDER for {base}"
-    return Next(f"mu embed compose --locale {known[0]} --locale {known[1]}{method}", remark)
+    seeds = [row.seed or 0 for row in studied if row.context == context]
+    seed = f" --seed {max(seeds) + 1}" if seeds else ""
+    return Next(f"mu embed compose --locale {known[0]} --locale {known[1]}{method}{seed}", remark)
 
 
 def _flag(key: str, value: str) -> str:

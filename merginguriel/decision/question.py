@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 from merginguriel.knowledge.parse.rows import POLICIES, ResultRow
@@ -101,9 +102,19 @@ class Question:
     def own_composition(self) -> str | None:
         """Training data in the target's language alone, D(kokoko), in a study of compositions: the own model of IncTar."""
         task = self.context.partition("/")[0]
-        if not task.startswith(RETRIEVAL) or self.mode != "IncTar":
+        if not task.startswith(RETRIEVAL):
             return None
         return f"D({3 * (self.target if f'-{self.target}' in task else self.target.partition('-')[0])})"
+
+    @property
+    def compositions(self) -> frozenset[str]:
+        """Training sets of the context's pair of languages, kokoen of retrieval-cross-ko-en; empty in other contexts."""
+        if not self.context.startswith(RETRIEVAL):
+            return frozenset()
+        words = self.context.partition("/")[0].split("-")[2:]
+        middle = len(words) // 2  # of two languages, or of two locales
+        two = "-".join(words[:middle]), "-".join(words[middle:])
+        return frozenset(map("".join, product(two, repeat=3)))
 
     def can_run(self, arm: Arm) -> bool:
         """Return True if the asker can run the arm."""

@@ -54,8 +54,10 @@ def choose_sources(
         return SourceSet((), 0, "trained together on the sentences of all other locales")
     if question.context.startswith(RETRIEVAL):
         two = dict(arm.params)
-        merged = "specialist" in two and f"the models D({two['specialist']}) and D({two['mono']})"
-        return SourceSet((), 0, merged or f"the training data {arm.method}")
+        merged = "the best cross-lingual and the best mono-lingual composition"
+        if "specialist" in two:
+            merged = f"the models D({two['specialist']}) and D({two['mono']})"
+        return SourceSet((), 0, f"the training data {arm.method}" if arm.method.startswith("D(") else merged)
     for row in measured:
         if row.sources:
             weights = row.weights or (None,) * len(row.sources)

@@ -39,18 +39,7 @@ POOLINGS = {  # option → pooling mode of sentence-transformers
 }
 HEADS = ("none", "linear", "mlp", "residual", "family", "experts")
 # Query and value projections of attention, by architecture.
-ATTENTION = (
-    "query",
-    "value",
-    "q_proj",
-    "v_proj",
-    "q_lin",
-    "v_lin",
-    "query_proj",
-    "value_proj",
-    "Wqkv",
-    "qkv_proj",
-)
+ATTENTION = ("query", "value", "q_proj", "v_proj", "q_lin", "v_lin", "query_proj", "value_proj", "Wqkv", "qkv_proj")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -257,9 +246,8 @@ def load(folder: Path) -> SentenceTransformer:
     trusted = remote_code.trusted() or (bool(custom) and own)
     try:
         with quiet():
-            return SentenceTransformer(
-                str(folder), trust_remote_code=trusted, local_files_only=True, device=place()
-            )
+            given: Any = {"trust_remote_code": trusted, "local_files_only": True, "device": place()}
+            return SentenceTransformer(str(folder), **given)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise CheckpointError(f"this embedder cannot be loaded: {error}", where=str(folder)) from error
 

@@ -150,10 +150,10 @@ def study(
     three = compositions(plan.languages)
     models = {"base": plan.out / "base"}
     if not models["base"].is_dir():
-        architecture.save(
-            architecture.build(plan.base, replace(plan.shape, rank=0), max_tokens=plan.settings.max_tokens),
-            models["base"], "The untrained base with the pooling and head of the study.\n",
-        )  # fmt: skip
+        untrained = architecture.build(
+            plan.base, replace(plan.shape, rank=0), max_tokens=plan.settings.max_tokens
+        )
+        architecture.save(untrained, models["base"], "The untrained base with the pooling of the study.\n")
     negatives = mined(plan, learn)
     for at, (name, languages) in enumerate(three.items(), 1):
         models[name] = plan.out / name.strip("D()")
@@ -202,14 +202,10 @@ def merge_name(recipe: Recipe) -> str:
 def mined(plan: CompositionPlan, learn: Parallel) -> dict[str, tuple[str, ...]]:
     """Return query id → ids of its hard negatives, mined once by the base in the second language, so that sets differ in language only."""
     locale = plan.text.locales[1]
-    ids = {
-        id: (learn.queries[locale][id], learn.documents[locale][min(docs)])
-        for id, docs in learn.relevant.items()
-    }
-    found = training.mine(
-        architecture.load(plan.base), [training.Example(*pair) for pair in ids.values()], plan.window
-    )
-    of_pair = {pair: id for id, pair in ids.items()}
+    queries, documents = learn.queries[locale], learn.documents[locale]
+    of_pair = {(queries[id], documents[min(docs)]): id for id, docs in learn.relevant.items()}
+    examples = [training.Example(*pair) for pair in of_pair]
+    found = training.mine(architecture.load(plan.base), examples, plan.window)
     of_text = {text: id for id, text in learn.documents[locale].items()}
     return {of_pair[one.query, one.positive]: tuple(of_text[text] for text in one.negatives) for one in found}
 
@@ -235,29 +231,32 @@ def effects(study: CompositionStudy) -> tuple[CompositionEffect, ...]:
     a, b = study.languages
     three = compositions(study.languages)
     named = {kind: [n for n, parts in three.items() if rule(*parts)] for kind, rule in KINDS.items()}
+    merged, specialist, mono = [study.merges[0]], [study.specialist], [study.mono]
+    listed: list[tuple[str, Sequence[str], Sequence[str], Sequence[str], int]] = []
+    for query, document in ((a, b), (b, a)):
+        match = [n for n, (q, p, _) in three.items() if (q, p) == (query, document)]
+        name, rest = f"direction match, T({query}-{document})", [n for n in three if n not in match]
+        listed.append((name, match, rest, [f"{query}-{document}"], 1))
+    listed += [
+        (
+            "two languages in query and positive, cross-lingual",
+            named["cross"],
+            named["within"],
+            study.cross,
+            1,
+        ),
+        ("query-negatives match, mono-lingual", named["match"], named["no match"], study.within, -1),
+        ("query-negatives match against the base, mono-lingual", named["match"], ["base"], study.within, -1),
+        (f"{merged[0]} against the specialist, mono-lingual", merged, specialist, study.within, 1),
+        (f"{merged[0]} against the specialist, cross-lingual", merged, specialist, study.cross, 0),
+        (f"{merged[0]} against the best mono-lingual model, mono-lingual", merged, mono, study.within, 0),
+        (f"{merged[0]} against the base, mono-lingual", merged, ["base"], study.within, 1),
+    ]
     found = []
-
-    def add(
-        name: str, one: Sequence[str], two: Sequence[str], directions: Sequence[str], paper: int = 1
-    ) -> None:
+    for name, one, two, directions, paper in listed:
         sides = (mean(study, side, directions) for side in (one, two))
         compared = compare(*sides, metric="ndcg_at_10", draws=DRAWS)
         found.append(CompositionEffect(name, " + ".join(one), " + ".join(two), paper, compared))
-
-    for query, document in ((a, b), (b, a)):
-        match = [n for n, (q, p, _) in three.items() if (q, p) == (query, document)]
-        rest = [n for n in three if n not in match]
-        add(f"direction match, T({query}-{document})", match, rest, [f"{query}-{document}"])
-    add("two languages in query and positive, cross-lingual", named["cross"], named["within"], study.cross)
-    add("query-negatives match, mono-lingual", named["match"], named["no match"], study.within, -1)
-    add("query-negatives match against the base, mono-lingual", named["match"], ["base"], study.within, -1)
-    merged = study.merges[0]
-    add(f"{merged} against the specialist, mono-lingual", [merged], [study.specialist], study.within)
-    add(f"{merged} against the specialist, cross-lingual", [merged], [study.specialist], study.cross, 0)
-    add(
-        f"{merged} against the best mono-lingual model, mono-lingual", [merged], [study.mono], study.within, 0
-    )
-    add(f"{merged} against the base, mono-lingual", [merged], ["base"], study.within)
     return tuple(found)
 
 

@@ -76,29 +76,21 @@ def effects_table(study: CompositionStudy) -> str:
 
 def figure(study: CompositionStudy, path: Path) -> None:
     """Draw cross-lingual against mono-lingual NDCG@10, with the path of merging weights."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    picture, axes = pyplot.subplots(figsize=(7, 5))
-    points = {
-        name: (study.value(name, study.within), study.value(name, study.cross)) for name in study.scores
-    }
-    steps = sorted(
-        (n for n in study.merges if n.startswith(("linear", "average"))), key=lambda n: float(n.split()[1])
-    )
+    picture = Figure(figsize=(7, 5))
+    axes = picture.subplots()
+    points = {one: (study.value(one, study.within), study.value(one, study.cross)) for one in study.scores}
+    on_path = (name for name in study.merges if name.startswith(("linear", "average")))
+    steps = sorted(on_path, key=lambda name: float(name.split()[1]))
     line = [points[name] for name in (study.mono, *steps, study.specialist)]
     axes.plot(*zip(*line, strict=True), color="#999999", zorder=1, label="weights of the average")
     for name, (x, y) in points.items():
-        merged = name in study.merges
-        axes.scatter(
-            x, y, color="#cc6677" if merged else "#222222" if name == "base" else "#4477aa", zorder=2
-        )
+        color = "#cc6677" if name in study.merges else "#222222" if name == "base" else "#4477aa"
+        axes.scatter(x, y, color=color, zorder=2)
         axes.annotate(name, (x, y), textcoords="offset points", xytext=(4, 3), fontsize=7)
     axes.set_xlabel("mono-lingual NDCG@10")
     axes.set_ylabel("cross-lingual NDCG@10")
     axes.legend(fontsize=8)
     picture.tight_layout()
     picture.savefig(path, dpi=120)
-    pyplot.close(picture)

@@ -51,10 +51,8 @@ def find(
         both: Any = ("query_to_doc", "doc_to_query")
         return losses.MultipleNegativesRankingLoss(model, directions=both, partition_mode="per_direction")
     if name == "triplet":
-        cosine = losses.TripletDistanceMetric.COSINE
-        return losses.TripletLoss(
-            model, distance_metric=cosine, triplet_margin=0.3 if margin is None else margin
-        )
+        cosine, least = losses.TripletDistanceMetric.COSINE, 0.3 if margin is None else margin
+        return losses.TripletLoss(model, distance_metric=cosine, triplet_margin=least)
     if name == "circle":
         return CircleLoss(model, 0.25 if margin is None else margin)
     if name == "distill" and teacher is not None:

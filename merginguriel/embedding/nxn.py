@@ -33,8 +33,7 @@ def nxn(
         known: Earlier matrix; its cells of the same model and text are not computed again, those of other models of the
             same text stay.
     """
-    names = languages(*text.locales)
-    pairs = [f"{a}-{b}" for a, b in product(names, repeat=2)]
+    pairs = [f"{a}-{b}" for a, b in product(languages(*text.locales), repeat=2)]
     data = digest(text.fingerprint(), length=16)
     values: dict[tuple[str, str], float] = {}
     origin: dict[tuple[str, str], tuple[str, str]] = {}

@@ -39,13 +39,10 @@ def measured(model: SentenceTransformer, data: Retrieval, *, batch: int = 64) ->
         raise MuError("there are no queries.")
     lonely = next((id for id in data.queries if not data.relevant.get(id)), None)
     if lonely is not None:
-        raise MuError(
-            f"the query {lonely!r} has no relevant document.", hint="Remove it, or add its document."
-        )
-    queries, documents = encoded(
-        model, [data.queries[id] for id in data.relevant], list(data.documents.values()), batch
-    )
-    return of_vectors(queries, documents, data)
+        what = f"the query {lonely!r} has no relevant document."
+        raise MuError(what, hint="Remove it, or add its document.")
+    queries = [data.queries[id] for id in data.relevant]
+    return of_vectors(*encoded(model, queries, list(data.documents.values()), batch), data)
 
 
 def encoded(
@@ -80,9 +77,8 @@ def of_vectors(queries: np.ndarray, documents: np.ndarray, data: Retrieval) -> d
         IncompatibleError: Queries and documents differ in width.
     """
     if queries.shape[1] != documents.shape[1]:
-        raise IncompatibleError(
-            f"queries have {queries.shape[1]} dimensions, documents {documents.shape[1]}."
-        )
+        widths = f"queries have {queries.shape[1]} dimensions, documents {documents.shape[1]}."
+        raise IncompatibleError(widths)
     at = {id: row for row, id in enumerate(data.documents)}
     found: dict[str, list[float]] = {name: [] for name in MEASURES}
     wanted = list(data.relevant.values())
@@ -128,9 +124,8 @@ def mteb(folder: Path, tasks: list[str], out: Path) -> list[dict[str, Any]]:
     try:
         import mteb as package
     except ImportError as error:
-        raise UnavailableError(
-            "this needs the package mteb, which is not installed.", hint="Install it with: pip install mteb"
-        ) from error
+        what = "this needs the package mteb, which is not installed."
+        raise UnavailableError(what, hint="Install it with: pip install mteb") from error
     try:
         chosen = package.get_tasks(tasks=tasks)
     except KeyError as error:

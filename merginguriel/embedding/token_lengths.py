@@ -47,6 +47,8 @@ def disparity(rows: Sequence[Lengths]) -> float:
 def argues_for(rows: Sequence[Lengths]) -> str:
     """Return, as a sentence, which pooling the lengths argue for."""
     ratio = disparity(rows)
+    if len(rows) < 2:
+        return "One language: name others to compare it with."
     if ratio < WIDE:
         return f"The longest mean is {ratio:.1f} times the shortest: mean pooling needs no remedy."
     return (
@@ -57,16 +59,13 @@ def argues_for(rows: Sequence[Lengths]) -> str:
 
 def figure(rows: Sequence[Lengths], path: Path) -> None:
     """Write a bar chart of mean and middle 80% by language."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    picture, axes = pyplot.subplots(figsize=(6, 0.4 * len(rows) + 1.2))
+    picture = Figure(figsize=(6, 0.4 * len(rows) + 1.2))
+    axes = picture.subplots()
     means = [one.mean for one in rows]
     spread = [[max(0.0, one.mean - one.low) for one in rows], [max(0.0, one.high - one.mean) for one in rows]]
     axes.barh([one.locale for one in rows], means, xerr=spread, color="#4477aa", ecolor="#555555", capsize=3)
     axes.set_xlabel("tokens per sentence: mean, and the middle 80%")
     picture.tight_layout()
     picture.savefig(path, dpi=120)
-    pyplot.close(picture)

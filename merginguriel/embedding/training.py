@@ -23,7 +23,7 @@ from sentence_transformers.base.sampler import BatchSamplers
 from sentence_transformers.util import mine_hard_negatives
 
 from merginguriel import files
-from merginguriel.errors import UsageError
+from merginguriel.errors import CheckpointError, UsageError
 from merginguriel.evaluation.predictions import fingerprint
 from merginguriel.files import Progress
 from merginguriel.models import build_record
@@ -72,6 +72,16 @@ class Window:
     relative: float | None = 0.05
     highest: float | None = None
 
+    def end(self, corpus: int) -> int:
+        """Return the last rank within a number of documents. Raises UsageError if too few ranks are left."""
+        last = min(self.last, corpus - 1)
+        if last - self.first < self.count:
+            what = (
+                f"{corpus} documents have no ranks {self.first} to {self.last} with {self.count} negatives."
+            )
+            raise UsageError(what, hint="Choose earlier ranks: --mine-ranks 2-30")
+        return last
+
 
 def ranks(text: str) -> tuple[int, int]:
     """Return the ends of a range of ranks such as 50-300. Raises UsageError."""
@@ -98,27 +108,17 @@ def mine(model: SentenceTransformer, examples: Sequence[Example], window: Window
     Raises:
         UsageError: No example has enough candidates.
     """
-    pairs = Dataset.from_dict(
-        {"query": [one.query for one in examples], "positive": [one.positive for one in examples]}
-    )
-    # The function prints and draws progress bars; it refuses a window that ends beyond the corpus.
-    corpus = len({one.positive for one in examples})
-    last = min(window.last, corpus - 1)
-    if last - window.first < window.count:
-        raise UsageError(
-            f"{corpus} documents have no ranks {window.first} to {window.last} with {window.count} negatives.",
-            hint="Choose earlier ranks: --mine-ranks 2-30",
-        )
+    pairs = Dataset.from_dict(columns([Example(one.query, one.positive) for one in examples]))
+    last = window.end(len({one.positive for one in examples}))
+    # The function prints and draws progress bars.
     with quiet(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         found = mine_hard_negatives(
             pairs, model, range_min=window.first, range_max=last, max_score=window.highest,
             relative_margin=window.relative, num_negatives=window.count, output_format="n-tuple", verbose=False,
         )  # fmt: skip
     if not len(found):
-        raise UsageError(
-            "no query has enough hard negatives in this window.",
-            hint="Widen --mine-ranks, or leave out the margin.",
-        )
+        what = "no query has enough hard negatives in this window."
+        raise UsageError(what, hint="Widen --mine-ranks, or leave out the margin.")
     names = [name for name in found.column_names if name not in ("query", "positive")]
     return [Example(row["query"], row["positive"], tuple(row[name] for name in names)) for row in found]
 
@@ -160,9 +160,7 @@ def train(
     loss = losses.find(
         settings.loss, model, teacher=guide, margin=settings.margin, batch=min(16, settings.batch)
     )
-    counted = architecture.parameters(model)
-    if not any(trainable for trainable, _ in counted.values()):
-        raise UsageError("nothing to train: the base is frozen, and neither pooling nor head has parameters.")
+    counted = trained_parameters(model)
     if on_parameters:
         on_parameters(counted)
     data = columns(examples)
@@ -174,9 +172,8 @@ def train(
         keeper = checkpoints.Keeper(kept, keep_every)
         last = fit(model, loss, Dataset.from_dict(data), settings, prompts, keeper, on_progress)
         seconds = time.monotonic() - start
-        usage = next(
-            (tuple(m.usage.tolist()) for m in model if isinstance(m, mu_modules.MixtureOfExperts)), ()
-        )
+        loads = (tuple(m.usage.tolist()) for m in model if isinstance(m, mu_modules.MixtureOfExperts))
+        usage = next(loads, ())
         if hasattr(model[0].model, "peft_config"):
             model[0].model = lora.whole(model[0].model, base, folder / lora.FOLDER)
         architecture.save(model, folder, card(base, shape, settings, len(examples)))
@@ -188,13 +185,26 @@ def train(
     return Trained(out, counted, seconds, last, usage)
 
 
-def check(examples: Sequence[Example], settings: Settings, teacher: Path | None) -> None:
-    """Raise UsageError where the loss lacks its negatives or its teacher."""
-    if settings.loss in losses.WITH_NEGATIVES and not all(one.negatives for one in examples):
-        raise UsageError(
-            f"the loss {settings.loss} needs negatives.",
-            hint="Add a column `negative`, or mine them: --mine 5",
-        )
+def trained_parameters(model: SentenceTransformer) -> dict[str, tuple[int, int]]:
+    """Return the numbers of parameters by part. Raises UsageError if none is trained."""
+    counted = architecture.parameters(model)
+    if not any(trainable for trainable, _ in counted.values()):
+        raise UsageError("nothing to train: the base is frozen, and neither pooling nor head has parameters.")
+    return counted
+
+
+def check(
+    examples: Sequence[Example], settings: Settings, teacher: Path | None, *, mined: bool = False
+) -> None:
+    """Raise MuError where there are no steps, or the loss lacks its teacher or, unless they are `mined`, its negatives."""
+    if not settings.steps and not settings.epochs:
+        raise UsageError("nothing to train: --epochs is 0.", hint="Add: --steps 100")
+    if teacher is not None and not teacher.is_dir():
+        raise CheckpointError("no such model folder.", where=str(teacher), hint="--teacher FOLDER")
+    lacking = not mined and not all(one.negatives for one in examples)
+    if settings.loss in losses.WITH_NEGATIVES and lacking:
+        hint = "Add a column `negative`, or mine them: --mine 5"
+        raise UsageError(f"the loss {settings.loss} needs negatives.", hint=hint)
     if settings.loss in losses.TAUGHT and teacher is None:
         raise UsageError(f"the loss {settings.loss} needs a teacher.", hint="Add: --teacher FOLDER")
 
@@ -224,13 +234,11 @@ def with_families(shape: Shape, examples: Sequence[Example]) -> Shape:
     wanted = shape.families or tuple(name for name in mu_modules.FAMILIES if name in found)
     for family, text in found.items():
         if family not in wanted:
-            what = (
+            place = (
                 "a script of no known family" if family == "?" else f"the family {family}, which has no head"
             )
-            raise UsageError(
-                f"the text {text!r} is in {what}.",
-                hint=f"Families: {', '.join(mu_modules.FAMILIES)}. Heads here: {', '.join(wanted) or 'none'}.",
-            )
+            hint = f"Families: {', '.join(mu_modules.FAMILIES)}. Heads here: {', '.join(wanted) or 'none'}."
+            raise UsageError(f"the text {text!r} is in {place}.", hint=hint)
     return replace(shape, families=wanted)
 
 
@@ -240,22 +248,17 @@ def by_family(examples: Sequence[Example]) -> dict[str, list[Example]]:
     for one in examples:
         family = mu_modules.family_of(one.query)
         if family in (None, "?"):
-            raise UsageError(
-                f"the query {one.query!r} is in no known script.",
-                hint=f"Families: {', '.join(mu_modules.FAMILIES)}.",
-            )
+            known = f"Families: {', '.join(mu_modules.FAMILIES)}."
+            raise UsageError(f"the query {one.query!r} is in no known script.", hint=known)
         found.setdefault(str(family), []).append(one)
     return found
 
 
 def columns(examples: Sequence[Example]) -> dict[str, list[Any]]:
     """Return the columns query, positive, negative_1 … of the examples."""
-    table: dict[str, list[Any]] = {
-        side: [getattr(one, side) for one in examples] for side in ("query", "positive")
-    }
-    for at in range(len(examples[0].negatives)):
-        table[f"negative_{at + 1}"] = [one.negatives[at] for one in examples]
-    return table
+    names = ["query", "positive", *(f"negative_{at + 1}" for at in range(len(examples[0].negatives)))]
+    rows = ((one.query, one.positive, *one.negatives) for one in examples)
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
 class ResumableTrainer(SentenceTransformerTrainer):
@@ -295,11 +298,8 @@ def fit(
     tell: Progress | None,
 ) -> float:
     """Run the trainer, from the last checkpoint if there is one; return the mean loss of its last tenth."""
-    by_column = {
-        name: prompts["query" if name == "query" else "document"]
-        for name in data.column_names
-        if name != "label"
-    }
+    texts = [name for name in data.column_names if name != "label"]
+    by_column = {name: prompts["query" if name == "query" else "document"] for name in texts}
     model.model_card_data.widget = [{"text": ""}]  # none are computed: the card is the program's own
     with quiet():
         disable_progress_bars()
@@ -312,9 +312,7 @@ def fit(
             learning_rate_mapping={r"^(?!0\.)": settings.head_rate} if settings.head_rate else {},
         )  # fmt: skip
         callbacks = [keeper, *([LossNarrator(tell)] if tell else [])]
-        trainer = ResumableTrainer(
-            model=model, args=arguments, train_dataset=data, loss=loss, callbacks=callbacks
-        )
+        trainer = ResumableTrainer(model, arguments, train_dataset=data, loss=loss, callbacks=callbacks)
         trainer.remove_callback(transformers.PrinterCallback)
         last = checkpoints.last(keeper.folder)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -327,11 +325,8 @@ def card(base: Path, shape: Shape, settings: Settings, examples: int) -> str:
     """Return the model card, which says what code the model needs."""
     own = shape.pooling == "attention" or "+" in shape.pooling or shape.head in ("family", "experts")
     argument = ", trust_remote_code=True" if own else ""
-    needs = (
-        "It needs the file mu_modules.py of this folder, hence `trust_remote_code`."
-        if own
-        else "It needs no code of its own."
-    )
+    file = "the file mu_modules.py of this folder, hence `trust_remote_code`"
+    needs = f"It needs {file if own else 'no code of its own'}."
     return f"""---
 library_name: sentence-transformers
 pipeline_tag: sentence-similarity

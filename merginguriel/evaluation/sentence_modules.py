@@ -1,37 +1,17 @@
-"""Sentence vectors from token vectors: pooling and the modules after it, as sentence-transformers computes them."""
+"""Modules of a SentenceTransformer folder after its transformer, and its text settings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from torch import nn
-from torch.nn import functional
 
 from merginguriel.errors import CheckpointError
-from merginguriel.models.checkpoint import WEIGHTS, read_json
-from merginguriel.models.sentence_transformer import SAVE_AGAIN, TRANSFORMER_FILES, Module, read_modules
+from merginguriel.models.checkpoint import read_json
+from merginguriel.models.sentence_transformer import SAVE_AGAIN, TRANSFORMER_FILES, read_modules
 
-Step = Callable[[torch.Tensor], torch.Tensor]
-
-
-def pooled(hidden: torch.Tensor, mask: torch.Tensor, mode: str) -> torch.Tensor:
-    """Pool hidden [b, t, h] over mask [b, t], padded on the right, to [b, h]."""
-    kept = mask.unsqueeze(-1).to(hidden.dtype)
-    if mode == "cls":
-        return hidden[:, 0]
-    if mode == "max":
-        return hidden.masked_fill(kept == 0, float("-inf")).max(1).values
-    if mode == "lasttoken":
-        return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1).long() - 1]
-    if mode == "weightedmean":
-        kept = kept * torch.arange(1, hidden.shape[1] + 1, device=hidden.device)[:, None]
-    total, count = (hidden * kept).sum(1), kept.sum(1).clamp(min=1e-9)
-    return total / (count.sqrt() if mode == "mean_sqrt_len_tokens" else count)
+COMPUTED = ("Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")
 
 
 def head(path: Path, place: str) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
@@ -40,63 +20,33 @@ def head(path: Path, place: str) -> Callable[[torch.Tensor, torch.Tensor], torch
     Raises:
         CheckpointError: A module cannot be computed here.
     """
-    modules = read_modules(path)
-    pooling = next((one for one in modules if one.kind == "Pooling"), None)
-    if pooling is None or pooling.position != 1:
-        raise CheckpointError(
-            "the module after the transformer is not a Pooling; its vectors cannot be computed here.",
-            where=str(path),
-        )
-    modes = pooling.settings["pooling_mode"]
-    steps = [step(path, module, place) for module in modules[2:]]
+    from sentence_transformers.sentence_transformer import modules as package
+
+    listed, found = read_modules(path)[1:], []
+    if not listed or listed[0].kind != "Pooling":
+        what = "the module after the transformer is not a Pooling; its vectors cannot be computed here."
+        raise CheckpointError(what, where=str(path))
+    for one in listed:
+        where = str(path / one.path)
+        if one.kind not in COMPUTED:
+            raise CheckpointError(f"module {one.name} cannot be computed here.", where=where)
+        activation = str(one.settings.get("activation_function", "torch."))
+        if not activation.startswith("torch."):  # the package would take tanh in its place
+            raise CheckpointError(f"the activation {activation} is not one of torch.nn.", where=where)
+        try:
+            made = getattr(package, one.kind).load(str(path), subfolder=one.path, local_files_only=True)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
+            what = f"module {one.name} cannot be loaded: {error}"
+            raise CheckpointError(what, where=where, hint=SAVE_AGAIN) from error
+        found.append(made.to(place).eval())
 
     def vectors(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        found = torch.cat([pooled(hidden, mask, mode) for mode in modes], dim=-1)
-        for one in steps:
-            found = one(found)
-        return found
+        features = {"token_embeddings": hidden, "attention_mask": mask}
+        for one in found:
+            features = one(features)
+        return features["sentence_embedding"]
 
     return vectors
-
-
-def step(path: Path, module: Module, place: str) -> Step:
-    """Return one module after the pooling as a function of vectors [b, h]. Raises CheckpointError."""
-    if module.kind == "Dropout":
-        return lambda x: x
-    usual = "module_input_name" not in module.settings and "module_output_name" not in module.settings
-    if module.kind == "Normalize" and usual:
-        return lambda x: functional.normalize(x, dim=-1)
-    if module.kind not in ("Dense", "LayerNorm") or not usual:
-        raise CheckpointError(f"module {module.name} cannot be computed here.", where=str(path / module.path))
-    weights = {
-        name: tensor.to(place, torch.float32)
-        for name, tensor in load_file(path / module.path / WEIGHTS).items()
-    }
-    if module.kind == "LayerNorm":
-        norm, shift = weights["norm.weight"], weights["norm.bias"]
-        return lambda x: functional.layer_norm(x, norm.shape, norm, shift)
-    activation = activation_of(module.settings["activation_function"], path / module.path)
-    residual = weights.get("residual.weight")
-
-    def dense(x: torch.Tensor) -> torch.Tensor:
-        found = activation(functional.linear(x, weights["linear.weight"], weights.get("linear.bias")))
-        if not module.settings["use_residual"]:
-            return found
-        return found + (x if residual is None else functional.linear(x, residual))
-
-    return dense
-
-
-def activation_of(name: Any, where: Path) -> Step:
-    """Return the activation `torch.nn.modules.activation.Tanh`. Raises CheckpointError for what is not in torch.nn."""
-    package, _, kind = str(name).rpartition(".")
-    found = getattr(import_module("torch.nn"), kind, None) if package.startswith("torch.nn") else None
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise CheckpointError(
-            f"the activation {name} is not one of torch.nn.", where=str(where / "config.json")
-        )
-    function: Step = found()
-    return function
 
 
 def text_settings(path: Path, body: Path) -> tuple[int | None, bool, str]:

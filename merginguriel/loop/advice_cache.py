@@ -117,12 +117,12 @@ class Adviser:
 
     def _part(self, options: dict[str, Any]) -> Part | None:
         """Return the cached evidence of the question's context, computed now if it is not cached; None without one."""
-        from . import context_cache
+        from . import advise_request, context_cache
 
         if self.as_of is not None or not self._settled:
             return None
         context = options.get("context") or str(self.space.settings["context"])
-        mode = options.get("mode") or "ExcTar"
+        mode = advise_request.mode_of(context, options.get("mode") or "ExcTar")
         asked = __version__, str(self.space.root.resolve()), context, mode, self._stamps
         key = hashlib.sha256(repr(asked).encode()).hexdigest()
         found = context_cache.recall(self.space, key)

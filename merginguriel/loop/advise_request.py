@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from merginguriel.decision.advice import Advice, Question, advise
+from merginguriel.decision.question import RETRIEVAL
 from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.expectations import Expectation
@@ -57,6 +58,7 @@ def question(
     if context is not None:
         check_context(context)
     about = context or str(space.settings["context"])
+    mode = mode_of(about, mode)
     if k is not None:
         check_k(k, about)
     measured = any((r.context, r.target) == (about, target) for r in knowledge.rows)
@@ -82,6 +84,11 @@ def question(
     )
 
 
+def mode_of(context: str, mode: str) -> str:
+    """Return the mode; IncTar in a context of compositions, which have the target's language among the sources."""
+    return "IncTar" if context.startswith(RETRIEVAL) else mode
+
+
 def choices(knowledge: Knowledge) -> tuple[list[str], list[str]]:
     """Return the contexts and methods that may be asked about, each sorted; mu.toml's context comes first."""
     usual = str(knowledge.space.settings["context"])
@@ -104,7 +111,10 @@ def _check_known(context: str, contexts: set[str]) -> None:
     task, _, base = context.partition("/")
     tasks, _, bases = zip(*(one.partition("/") for one in contexts), strict=True)
     if task not in tasks or base not in bases:
-        known("context", context, contexts, "For a new base model, first: mu base --task TASK --base BASE.")
+        new = "For a new base model, first: mu base --task TASK --base BASE."
+        if context.startswith(RETRIEVAL):
+            new = "For other languages, first: mu embed compose --locale LOCALE --locale LOCALE"
+        known("context", context, contexts, new)
 
 
 def check_k(k: int, context: str) -> None:

@@ -23,10 +23,8 @@ def sections(space: Workspace, rows: Sequence[ResultRow]) -> list[tuple[str, str
             "",
         ]
         for one in result["effects"]:
-            seen = one["found"]
-            span = interval(seen["interval"]["low"], seen["interval"]["high"])
-            lines.append(
-                f"- {one['name']}: {signed(seen['difference'])} pt ({span}); against the paper: {one['paper']}."
-            )
+            span = interval(one["found"]["interval"]["low"], one["found"]["interval"]["high"])
+            difference = f"{signed(one['found']['difference'])} pt ({span})"
+            lines.append(f"- {one['name']}: {difference}; against the paper: {one['agreement']}.")
         found.append((f"Effects, {result['context']}", "\n".join(lines)))
     return found

@@ -29,6 +29,11 @@ def main_rows(rows: Sequence[ResultRow]) -> list[ResultRow]:
 
 def title(rows: Sequence[ResultRow]) -> str:
     """Return the title of an entry: `ties for sw-KE`, `average, ties for 3 targets`."""
+    studies = _each(
+        r.context.split("-", 2)[2].replace("/", " on ") for r in rows if r.method.startswith("D(")
+    )
+    if studies:
+        return f"Languages of training data for retrieval: {listed(studies)}"
     about = main_rows(rows) or list(rows)
     methods, targets = _each(r.method for r in about), _each(r.target for r in about)
     what = ", ".join(methods) if len(methods) <= 3 else f"{len(methods)} methods"
@@ -45,7 +50,7 @@ def summary(rows: Sequence[ResultRow]) -> str:
     gained = [row for row in about if (row.gain_pp or 0) > 0]
     sure = [row for row in gained if (d := of_rows(row)) is not None and d.verdict in (ABOVE, BELOW)]
     return (
-        f"Of {len(about)} merges for {listed(_each(r.target for r in about))}, {len(gained)} scored "
+        f"Of {len(about)} {'compositions and merges' if about[0].method.startswith('D(') else 'merges'} for {listed(_each(r.target for r in about))}, {len(gained)} scored "
         f"{'above' if about[0].sign > 0 else 'below'} the {kind_words(OVER[about[0].mode])}, {len(sure)} of them by more than noise."
     )
 

@@ -48,8 +48,8 @@ def lines(text: Path) -> int:
         return 0
 
 
-def model_card(recipe: Recipe, method: Method, metadata: Mapping[str, Any]) -> str:
-    """Return README.md of a merged model, without date or host, so that the same merge gives the same bytes."""
+def model_card(recipe: Recipe, method: Method, metadata: Mapping[str, Any], code: str | None = None) -> str:
+    """Return README.md of a merged model, the same bytes for the same merge; code: file with the code of its modules."""
     params = ", ".join(f"{key} {value}" for key, value in recipe.params.items()) or "no parameters"
     title = f"Merged model for {recipe.target}" if recipe.target else "Merged model"
     lines = [
@@ -78,6 +78,9 @@ def model_card(recipe: Recipe, method: Method, metadata: Mapping[str, Any]) -> s
         "Vocabulary": recipe.vocab,
         "Heads": recipe.heads if recipe.heads != method.heads else None,
         "Seen of the target": "; ".join(seen(recipe, method)),
+        "Code": f"the file {code} of this folder: SentenceTransformer(FOLDER, trust_remote_code=True)"
+        if code
+        else None,
     }
     lines += [f"- {key}: {value}" for key, value in facts.items() if value]
     lines += [

@@ -25,7 +25,7 @@ from merginguriel.errors import CheckpointError, IncompatibleError, MuError, war
 from merginguriel.models import folder_kinds, tokenizer_files
 from merginguriel.models.checkpoint import FLOATS, STORAGE, TensorInfo, to_float32
 from merginguriel.models.digest_cache import cached_digest, digest
-from merginguriel.models.sentence_transformer import body_of
+from merginguriel.models.sentence_transformer import OWN_CODE, body_of
 from merginguriel.models.tokens import write_tokens
 
 from . import card, policies, registry, sentence_models
@@ -150,6 +150,7 @@ def merge(
                 complete,
                 registry.get(recipe.method),
                 sentence_models.card_metadata([checkpoint for _, checkpoint in aligned.sources]),
+                OWN_CODE.name if (folder / OWN_CODE.name).is_file() else None,
             ),
             encoding="utf-8",
         )

@@ -23,6 +23,7 @@ from merginguriel.models.tokens import Tokens, read_tokens, rebuilt
 from .compatibility import listing, name_in_base
 from .encoder_checks import BY_TOKEN
 from .recipe import Recipe
+from .sentence_models import modules_of
 from .tensor_reader import Rows
 
 # Parts of the names of tensors with one row per token, beside those that contain `embed`.
@@ -80,11 +81,18 @@ def align_vocabularies(
         at, tokens, size = padding(everyone, tables, counts)
     else:
         at, tokens, size = output_tokens(recipe.vocab, everyone, tables, counts, len(sources))
-    if recipe.embeddings == "used" or any(source.statistics for source in recipe.sources):
+    counted = recipe.method != "regmean" and any(source.statistics for source in recipe.sources)
+    if recipe.embeddings == "used" or counted:
         raise UsageError(
-            "embeddings: used and methods that measure text count the rows of one vocabulary, and these models differ.",
-            hint="Use a method that needs no text, and leave --embeddings at merge.",
+            f"{recipe.method if counted else 'embeddings: used'} counts the rows of one vocabulary, and these models differ.",
+            hint="Use another method, and leave --embeddings at merge.",
         )
+    for (name, model), table in zip(everyone, tables, strict=True):
+        if table.ids != tokens.ids and any(one.kind == "FamilyHeads" for one in modules_of(model)):
+            raise IncompatibleError(
+                f"{name} has family heads, which know the script of each token of its own vocabulary.",
+                hint="Merge models with family heads that have one vocabulary.",
+            )
     index = [rows_of(table, count, tokens, size) for table, count in zip(tables, counts, strict=True)]
     views = [view(model, everyone[at][1], tables[at], tokens, size) for _, model in everyone]
     weights = np.array([abs(s.weight) for s in sorted(recipe.sources, key=lambda s: s.name)], np.float32)

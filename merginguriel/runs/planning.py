@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from merginguriel.config.run_config import training_settings
-from merginguriel.config.schema import EMBEDDERS, MERGES, Config
+from merginguriel.config.schema import EMBEDDERS, MERGES, Compose, Config, Embed
 from merginguriel.errors import MuError
 from merginguriel.models import build_record
 from merginguriel.study import joint
@@ -149,10 +150,7 @@ def training_seconds(study: Study, config: Config) -> float | None:
 
 
 def work_seconds(space: Workspace, study: Study, config: Config) -> float | None:
-    """Return the median seconds that finished runs of this kind and context took beside training; None if there is none.
-
-    Of a search, for the number of its evaluations.
-    """
+    """Return the median seconds that finished runs of this kind and context took beside training, scaled by `share_of`; None if there is none."""
     found, _ = run_index.listed(space, LOOK_BACK, kind=config.kind, state="finished", context=study.context)
     known = []
     for run in (Run(row["id"], space.runs / row["id"]) for row in found):
@@ -160,6 +158,20 @@ def work_seconds(space: Workspace, study: Study, config: Config) -> float | None
         making = () if config.kind in EMBEDDERS else time_left.MAKING  # no training of theirs is in `train`
         seconds = sum(took for name, took in stages if name not in making)
         if stages:
-            share = config.tune.evaluations / run.config.tune.evaluations if config.kind == "tune" else 1.0
-            known.append(seconds * share)
+            known.append(seconds * share_of(config, run))
     return round(statistics.median(known), 1) if known else None
+
+
+def share_of(config: Config, run: Run) -> float:
+    """Return the evaluations of a search, or the steps of an embedder's training, over those of a finished run; else 1."""
+    if config.kind == "tune":
+        return config.tune.evaluations / run.config.tune.evaluations
+    if config.kind == "embed":
+        pairs = sum(model["examples"] for model in run_store.result(run)["models"])
+        return steps_of(config.embed, pairs) / steps_of(run.config.embed, pairs)
+    return 1.0
+
+
+def steps_of(embed: Embed | Compose, pairs: int) -> int:
+    """Return the optimizer steps of a training on this number of pairs."""
+    return embed.steps or max(1, math.ceil(math.ceil(pairs / embed.batch_size) * embed.epochs))

@@ -27,37 +27,28 @@ def rows(plan: CompositionPlan, study: CompositionStudy, base_name: str, run: st
             for model in study.scores:
                 ours = study.scores[model][direction][:, 0]
                 method, _, weight = model.partition(" ")
-                parts = (
-                    ("specialist", study.specialist.strip("D()")),
-                    ("mono", study.mono.strip("D()")),
-                    ("weight", weight),
-                )
-                merged = model in study.merges
+                two = {"specialist": study.specialist.strip("D()"), "mono": study.mono.strip("D()")}
+                parts, merged = tuple({**two, "weight": weight}.items()), model in study.merges
                 row = ResultRow(
                     context=f"retrieval-{kind}-{a}-{b}/{base_name}", target=plan.locale_of[language], metric="ndcg_at_10",
                     mode="-" if model in ("base", own) else "IncTar", method="pretrained" if model == "base" else method,
                     params=parts if merged else (), k=2 if merged else None, value=float(ours.mean()), n=len(ours),
                     seed=plan.settings.seed, run=run, code=measured_by(), note=f"T({direction})",
                 )  # fmt: skip
-                against = (
-                    {}
-                    if model == "base"
-                    else {"pretrained_base": "base"}
-                    if model == own
-                    else {"target_alone": own}
-                )
+                against = {"pretrained_base": "base"} if model == own else {"target_alone": own}
                 against |= {"best_single_source": better} if merged else {}
-                found += [
-                    compared(row, study, baseline, other, direction) for baseline, other in against.items()
-                ] or [row]
+                if model == "base":
+                    found.append(row)
+                    continue
+                found += [compared(row, study, model, *one, direction) for one in against.items()]
     return found
 
 
-def compared(row: ResultRow, study: CompositionStudy, kind: str, other: str, direction: str) -> ResultRow:
+def compared(
+    row: ResultRow, study: CompositionStudy, model: str, kind: str, other: str, direction: str
+) -> ResultRow:
     """Return the row with another model as its baseline, paired over queries."""
-    name = "base" if row.method == "pretrained" else row.method
-    name = f"{name} {dict(row.params)['weight']}" if row.params else name
-    ours, theirs = (study.scores[one][direction][:, 0] for one in (name, other))
+    ours, theirs = (study.scores[one][direction][:, 0] for one in (model, other))
     seen = compare(ours, theirs, metric="ndcg_at_10", draws=0)
     note = f"{row.note}, against {other}"
     return replace(row, baseline_kind=kind, baseline=float(theirs.mean()), se_pp=seen.se, note=note)

@@ -44,10 +44,8 @@ def measure(
         except MuError:
             known = None  # damaged: its cells can be measured again
         found = nxn.nxn(models, text, known=known, on_progress=on_progress)
-        write_files(
-            path,
-            replace(found, code={**dict.fromkeys(found.origin, measured_by()), **cached_code(path, found)}),
-        )
+        code = {**dict.fromkeys(found.origin, measured_by()), **cached_code(path, found)}
+        write_files(path, replace(found, code=code))
         contexts = [f"{RETRIEVAL}/{name}"]
         for model in models:
             contexts.append(f"{RETRIEVAL}/{name}-{model}")
@@ -56,11 +54,12 @@ def measure(
     return found, contexts
 
 
-def write(space: Workspace, name: str, seed: int, matrix: Matrix) -> None:
-    """Write the matrix of a study of compositions as that of the context `retrieval/NAME`."""
+def write(space: Workspace, name: str, seed: int, matrix: Matrix) -> str:
+    """Write the matrix of a study of compositions; return its context, `retrieval/NAME`."""
     space.results.mkdir(parents=True, exist_ok=True)
     with locked(space.results, wait=True):
         write_files(file_of(space, name, seed), matrix)
+    return f"{RETRIEVAL}/{name}"
 
 
 def file_of(space: Workspace, name: str, seed: int) -> Path:

@@ -45,12 +45,7 @@ def read_for(
         return recipe
     if all(s.coefficients if method.needs == "coefficients" else s.statistics for s in recipe.sources):
         return recipe
-    embedder = next((s.name for s in recipe.sources if is_sentence_transformer(s.path)), None)
-    if embedder and recipe.method != "regmean":
-        raise IncompatibleError(
-            f"{recipe.method} reads the answers of classifiers, and {embedder} is an embedder.",
-            hint="Of the methods that read text, regmean merges embedders. Others need none: mu methods",
-        )
+    refuse_embedders(recipe)
     count = int(recipe.params["sentences"])
     texts, what = texts_of(study, recipe, text, count)
     learnt: dict[str, Value] = {"text": what, "sentences": max(map(len, texts.values()))}
@@ -150,11 +145,22 @@ def statistics(
     return found
 
 
+def refuse_embedders(recipe: Recipe) -> None:
+    """Raise IncompatibleError if the method needs the answers of classifiers and a source is an embedder."""
+    embedder = next((s.name for s in recipe.sources if is_sentence_transformer(s.path)), None)
+    if embedder and recipe.method != "regmean":
+        raise IncompatibleError(
+            f"{recipe.method} reads the answers of classifiers, and {embedder} is an embedder.",
+            hint="Of the methods that read text, regmean merges embedders. Others need none: mu methods",
+        )
+
+
 def as_if_read(recipe: Recipe) -> Recipe:
     """Return a recipe that reads and writes as many bytes, for a plan before the text is read."""
     method = registry.get(recipe.method)
     if method.needs is None:
         return recipe
+    refuse_embedders(recipe)
     return replace(recipe, method="task_arithmetic" if method.needs_base else "linear", params={})
 
 

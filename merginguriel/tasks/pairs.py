@@ -37,11 +37,8 @@ def read(path: Path) -> list[Example]:
     """
     found = [example(row, f"{path}:{line}") for line, row in table_rows(path)]
     if not found:
-        raise MuError(
-            "this file has no pairs.",
-            where=str(path),
-            hint="Expected the columns or keys query, positive and, optionally, negative.",
-        )
+        hint = "Expected the columns or keys query, positive and, optionally, negative."
+        raise MuError("this file has no pairs.", where=str(path), hint=hint)
     return found
 
 
@@ -51,11 +48,8 @@ def example(row: dict[str, object], where: str) -> Example:
     if not query:
         raise MuError("no query.", where=where, hint=f"Its column or key is one of: {', '.join(QUERY)}.")
     if not positive:
-        raise MuError(
-            f"the query {query!r} has no positive.",
-            where=where,
-            hint=f"Its column or key is one of: {', '.join(POSITIVE)}.",
-        )
+        hint = f"Its column or key is one of: {', '.join(POSITIVE)}."
+        raise MuError(f"the query {query!r} has no positive.", where=where, hint=hint)
     negatives: list[str] = []
     for key, value in row.items():
         if key in NEGATIVE or key.startswith("negative_"):

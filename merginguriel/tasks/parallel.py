@@ -77,19 +77,13 @@ class Parallel:
 
     def split(self, test: float = 0.5, seed: int = 0) -> tuple[Parallel, Parallel]:
         """Return train and test parts without a common document; queries with a document in both parts are left out."""
-        held = {
-            doc
-            for docs in self.relevant.values()
-            for doc in docs
-            if int(digest(str(seed), doc), 16) < test * 16**8
-        }
+        every = set().union(*self.relevant.values())
+        held = {doc for doc in every if int(digest(str(seed), doc), 16) < test * 16**8}
         train = [query for query, docs in self.relevant.items() if not docs & held]
         tested = [query for query, docs in self.relevant.items() if docs <= held]
         if not train or len(tested) < FEWEST:
-            raise UsageError(
-                f"{len(train)} training and {len(tested)} test queries are too few; at least {FEWEST} test queries are needed.",
-                where=self.source,
-            )
+            what = f"{len(train)} training and {len(tested)} test queries are too few; at least {FEWEST} test queries are needed."
+            raise UsageError(what, where=self.source)
         return self.part(train), self.part(tested)
 
 
@@ -102,10 +96,8 @@ def load(source: str, *named: str, seed: int = 0, size: int = 1000) -> Parallel:
     """
     locales = tuple(dict.fromkeys(known.get(one).tag for one in named))
     if len(locales) < 2:
-        raise UsageError(
-            f"one language, {' '.join(locales)}, where two are needed.",
-            hint="Name two languages: --locale ko-KR --locale en-US",
-        )
+        what = f"one language, {' '.join(locales)}, where two are needed."
+        raise UsageError(what, hint="Name two languages: --locale ko-KR --locale en-US")
     path = Path(source)
     if source == "home":
         found = from_home(*locales, seed=seed, size=size)
@@ -128,9 +120,8 @@ def from_home(*locales: str, seed: int, size: int) -> Parallel:
     rng = random.Random(f"parallel/{seed}")
     chosen = sorted(shared, key=lambda one: (rng.random(), one))[:size]
     if not chosen:
-        raise home.too_little(
-            locales[0], f"no meaning with two phrasings that {' and '.join(locales[1:])} have too"
-        )
+        others = " and ".join(locales[1:])
+        raise home.too_little(locales[0], f"no meaning with two phrasings that {others} have too")
     ids = {digest(one): one for one in chosen}
     return Parallel(
         {locale: {id: texts[locale][one][0] for id, one in ids.items()} for locale in texts},
@@ -149,9 +140,8 @@ def meanings(locale: str, seed: int) -> dict[str, tuple[str, str]]:
     owners: dict[str, set[str]] = defaultdict(set)
     for intent, body in language["intents"].items():
         for block in body.get("data", ()):
-            fixed = sorted(
-                {**block.get("slots", {}), **(block.get("requires_context") or {})}.items(), key=str
-            )
+            given = {**block.get("slots", {}), **(block.get("requires_context") or {})}
+            fixed = sorted(given.items(), key=str)
             for template in block["sentences"]:
                 rng = random.Random(f"parallel/{locale}/{seed}/{intent}/{template}")
                 for _ in range(DRAWS):
@@ -184,11 +174,8 @@ def from_file(path: Path, wanted: Sequence[str]) -> Parallel:
                 keys = [f"{name}_{tag}" for name in names for tag in (locale, locale.split("-")[0])]
                 texts.append(next((str(row[key]) for key in keys if row.get(key)), ""))
                 if not texts[-1]:
-                    raise MuError(
-                        f"no {names[0]} in {locale}.",
-                        where=f"{path}:{line}",
-                        hint=f"Expected the column or key {keys[0]} or {keys[1]}.",
-                    )
+                    hint = f"Expected the column or key {keys[0]} or {keys[1]}."
+                    raise MuError(f"no {names[0]} in {locale}.", where=f"{path}:{line}", hint=hint)
             tables[locale][str(row.get("id") or line)] = (texts[0], texts[1])
     return joined(tables, str(path))
 
@@ -201,12 +188,8 @@ def from_belebele(folder: Path, wanted: Sequence[str]) -> Parallel:
         code = f"{one.language}_{one.script}".replace("_Kore", "_Hang").replace("cmn_", "zho_")  # FLORES-200
         path, tables[locale] = file_of(folder, locale, code), {}
         for line, row in table_rows(path):
-            missing = [
-                name
-                for name in ("link", "question_number", "question", "flores_passage")
-                if not row.get(name)
-            ]
-            if missing:
+            names = ("link", "question_number", "question", "flores_passage")
+            if missing := [name for name in names if not row.get(name)]:
                 raise MuError(f"{', '.join(missing)} missing.", where=f"{path}:{line}")
             id = f"{digest(str(row['link']))}/{row['question_number']}"
             tables[locale][id] = (str(row["question"]), str(row["flores_passage"]))
@@ -236,9 +219,8 @@ def from_beir(folder: Path, wanted: Sequence[str]) -> Parallel:
         if all(query in table.queries and docs <= set(table.documents) for table in tables.values())
     }
     queries = {locale: {one: table.queries[one] for one in shared} for locale, table in tables.items()}
-    return Parallel(
-        queries, {locale: table.documents for locale, table in tables.items()}, shared, str(folder)
-    )
+    documents = {locale: table.documents for locale, table in tables.items()}
+    return Parallel(queries, documents, shared, str(folder))
 
 
 def beir(folder: Path) -> Retrieval:
@@ -281,19 +263,14 @@ def file_of(folder: Path, *names: str) -> Path:
 
 def of_examples(examples: Sequence[Example]) -> Retrieval:
     """Return retrieval data of pairs or triples: equal queries are one, and every positive and negative is a document."""
-    documents = {
-        text: f"d{at}"
-        for at, text in enumerate(dict.fromkeys(t for e in examples for t in (e.positive, *e.negatives)))
-    }
+    texts = dict.fromkeys(t for e in examples for t in (e.positive, *e.negatives))
+    documents = {text: f"d{at}" for at, text in enumerate(texts)}
     relevant: dict[str, set[str]] = defaultdict(set)
     for one in examples:
         relevant[one.query].add(documents[one.positive])
     queries = {f"q{at}": text for at, text in enumerate(relevant)}
-    return Retrieval(
-        queries,
-        {id: text for text, id in documents.items()},
-        {id: frozenset(relevant[text]) for id, text in queries.items()},
-    )
+    found = {id: frozenset(relevant[text]) for id, text in queries.items()}
+    return Retrieval(queries, {id: text for text, id in documents.items()}, found)
 
 
 def examples_of(

@@ -136,6 +136,7 @@ def test_embedders_with_own_modules_are_merged_by_the_engine(base, tmp_path):
         torch.nn.init.normal_(model[1].query)
         architecture.save(model, folder, "card")
     both = architecture.load(merged(tmp_path, *folders))
+    assert "mu_modules.py" in (tmp_path / "merged" / "README.md").read_text()
     queries = [architecture.load(folder)[1].query for folder in folders]
     assert torch.allclose(both[1].query, (queries[0] + queries[1]) / 2)
     assert both.encode(TEXT).shape == (len(TEXT), 4)

@@ -118,6 +118,26 @@ def test_empty_or_one_language_data_are_a_clear_error(tmp_path, table, second, m
         parallel.load(str(write(tmp_path / "p.jsonl", table)), "sw-KE", second)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--method", "regmean", "regmean reads text"),
+        ("--method", "nope", "not a merging method"),
+        ("--mine-ranks", "5", "A-B"),
+        ("--mine-ranks", "50-300", "have no ranks 50 to 300"),
+    ],
+)
+def test_an_option_that_would_fail_after_the_training_is_refused_before(
+    mu, base, tmp_path, option, value, message
+):
+    data = write(tmp_path / "p.jsonl", rows())
+    words = ["embed", "compose", "--data", data, "--locale", "sw-KE", "--locale", "en-US", "--base", base, "--dry-run"]  # fmt: skip
+    found = mu(*words, option, value)
+    assert found.code == 2 and message in found.err
+    sizes = mu(*words, "--steps", 3, "--mine-ranks", "1-9", "--json").json
+    assert (sizes["models"], sizes["steps"], sizes["merges"], sizes["seconds"]) == (8, 3, 3, None)
+
+
 def test_too_few_queries_are_a_clear_error(tmp_path):
     with pytest.raises(UsageError, match="too few"):
         parallel.load(str(write(tmp_path / "p.jsonl", rows(8))), "sw-KE", "en-US").split()
@@ -178,14 +198,20 @@ def test_advice_chooses_among_compositions_and_merges_by_ndcg(mu, tmp_path):
         "Advice on languages", "Observation", "2026-01-01", "Rows.", code=rows[0].code or "", rows=rows
     )
     append.add(workspace.find(explicit=tmp_path / "space").log, draft)
-    found = mu("advise", "--target", "ko-KR", "--mode", "IncTar", "--context", "retrieval-cross-a-b/e5-small", "--workspace",
-               tmp_path / "space", "--json").json  # fmt: skip
+    words = ["advise", "--target", "ko-KR", "--workspace", tmp_path / "space", "--json", "--context"]
+    found = mu(*words, "retrieval-cross-a-b/e5-small").json
     assert (
         found["verdict"] == "pilot" and found["metric"] == "ndcg_at_10"
     )  # no interval was ever checked here
-    assert found["recipe"]["method"] == "average"
-    assert found["baseline"]["model"] == "D(kokoko)"
-    assert found["next"][0]["command"] == "mu embed compose --locale en-US --locale ko-KR --method average"
+    assert found["mode"] == "IncTar" and found["recipe"]["method"] == "average"
+    assert found["baseline"]["model"] == "D(kokoko)" and found["pilot"]["cost"]["trainings"] == 8
+    command = "mu embed compose --locale en-US --locale ko-KR --method average --seed 1"
+    assert found["next"][0]["command"] == command
+    other_base = mu(*words, "retrieval-mono-a-b/xlm-roberta-base").json
+    assert (other_base["mode"], other_base["metric"]) == ("IncTar", "ndcg_at_10")
+    assert other_base["recipe"]["method"] == "average" or other_base["recipe"]["method"].startswith("D(")
+    other_pair = mu(*words, "retrieval-cross-a-c/e5-small")
+    assert other_pair.code == 2 and "mu embed compose" in other_pair.err
 
 
 @pytest.mark.slow
@@ -205,16 +231,20 @@ def test_a_small_study_is_a_run_that_is_listed_resumed_and_logged(mu, base, tmp_
     assert run["id"] == result["run"].split("/")[-1] and run["state"] == "finished"
     assert "direction match" in mu("runs", "show", run["id"], "--workspace", space).out
     assert mu(*words).json == result  # nothing is trained again
-    matrix = mu("matrix", f"retrieval/sw-en-{base.name}", "--workspace", space, "--json").json
-    assert matrix["ndcg_at_10"]["base"] == pytest.approx(result["ndcg_at_10"]["base"])
     again = mu(*words, "--learning-rate", 0.01).json
+    for one in (result, again):  # of the same languages, base and seed
+        matrix = mu("matrix", one["matrix"], "--workspace", space, "--json").json["ndcg_at_10"]
+        assert matrix["D(swenen)"] == pytest.approx(one["ndcg_at_10"]["D(swenen)"])
+    assert again["matrix"] != result["matrix"]
     pair = mu("runs", "compare", run["id"], again["run"], "--workspace", space, "--json").json
     assert pair[1]["comparison"]["n"] == 4 * result["queries"][2] and pair[0]["metric"] == "ndcg_at_10"
     assert [bar["locale"] for bar in pair[0]["locales"]] == list(result["ndcg_at_10"]["base"])
     other = mu(*words, "--learning-rate", 0.01, "--dry-run")
     assert other.code == 0 and other.json["train"] > 0
-    added = mu("log", "add", "--run", run["id"], "--workspace", space, "--anyway")
-    assert added.code == 0, added.err
+    added = mu("log", "add", "--run", run["id"], "--workspace", space, "--anyway", "--json").json
+    entry = (space / added["path"]).read_text()
+    assert f"Languages of training data for retrieval: sw-en on {base.name}" in entry
+    assert "against the paper: inconclusive." in entry and "compositions and merges" in entry
     linted = mu("lint", "--workspace", space, "--json").json
     assert of_other_rules(problem["what"] for problem in linted) == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,7 +81,7 @@ def test_a_killed_training_is_resumed_from_its_checkpoint(mu, base, examples, tm
     assert mu("init", space).code == 0
     rows = [{"query": one.query, "positive": one.positive} for one in examples]
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    words = ["embed", "train", tmp_path / "pairs.jsonl", "--base", base, "--out", tmp_path / "out", "--steps", 400, "--batch-size", 4,
+    words = ["embed", "train", tmp_path / "pairs.jsonl", "--base", base, "--out", tmp_path / "out", "--steps", 120, "--batch-size", 4,
              "--checkpoint-minutes", 0, "--workspace", space]  # fmt: skip
     command = [sys.executable, "-m", "merginguriel.cli.main", *map(str, words), "--detach"]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
@@ -92,7 +93,7 @@ def test_a_killed_training_is_resumed_from_its_checkpoint(mu, base, examples, tm
     os.kill(started["pid"], signal.SIGKILL)
     until(lambda: run_store.state(run) == "dead")
     reached = max(int(path.name.split("-")[-1]) for path in tmp_path.glob("out-checkpoints-*/checkpoint-*"))
-    assert reached < 400 and not (tmp_path / "out").exists()
+    assert reached < 120 and not (tmp_path / "out").exists()
     assert mu("runs", "resume", run.id, "--workspace", space).code == 0
     watched = mu("runs", "watch", run.id, "--workspace", space)
     assert watched.code == 0 and "trainable parameters: base" in watched.out
@@ -102,3 +103,21 @@ def test_a_killed_training_is_resumed_from_its_checkpoint(mu, base, examples, tm
     listed = mu("runs", "list", "--kind", "embed", "--workspace", space, "--json").json
     assert [row["state"] for row in listed] == ["finished"]
     assert mu(*words).code == 0  # nothing is trained again
+
+
+def test_a_finished_training_gives_the_time_of_the_next_and_an_old_record_is_a_clear_error(
+    mu, base, examples, tmp_path
+):
+    space = tmp_path / "space"
+    assert mu("init", space).code == 0
+    rows = [{"query": one.query, "positive": one.positive} for one in examples]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = ["embed", "train", tmp_path / "pairs.jsonl", "--base", base, "--workspace", space, "--json"]
+    made = mu(*words, "--steps", 2).json
+    seconds = [mu(*words, "--steps", n, "--dry-run").json["seconds"] for n in (2, 20)]
+    assert 0 < seconds[0] * 9 < seconds[1]
+    record = space / "models" / "embed" / made["run"] / training.RECORD
+    record.write_text(record.read_text().replace("usage:", "use:"))
+    shutil.rmtree(space / "runs" / made["run"])
+    again = mu(*words, "--steps", 2)
+    assert again.code == 1 and "lacks usage" in again.err and "--out" in again.err

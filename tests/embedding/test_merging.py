@@ -64,20 +64,74 @@ def test_every_method_merges_embedders_into_one_that_encodes(mu, base, embedders
         )
 
 
-def test_embedders_with_trimmed_vocabularies_merge_by_the_tokens_that_they_share(mu, embedders, tmp_path):
+def trimmed(folder, out, lost):
+    """Copy an embedder without the tokens of these ids; the later ones move up."""
+    shutil.copytree(folder, out, ignore=shutil.ignore_patterns("adapter"))
+    table = json.loads((out / "tokenizer.json").read_text())
+    whole = sorted(table["model"]["vocab"].items(), key=lambda one: one[1])
+    kept = [(word, at) for word, at in whole if at not in lost]
+    table["model"]["vocab"] = {word: new for new, (word, _) in enumerate(kept)}
+    (out / "tokenizer.json").write_text(json.dumps(table))
+    model = transformers.BertModel.from_pretrained(out, add_pooling_layer=False)
+    rows = model.get_input_embeddings().weight[[at for _, at in kept]].detach()
+    model.resize_token_embeddings(len(kept), mean_resizing=False)
+    model.get_input_embeddings().weight.data = rows
+    model.save_pretrained(out)
+    return out
+
+
+@pytest.mark.parametrize("kind", ["linear head", "LoRA"])
+def test_every_method_merges_embedders_whose_vocabularies_were_trimmed_in_two_ways(
+    mu, base, embedders, tmp_path, kind
+):
+    one, two = embedders[kind]
+    pair = trimmed(one, tmp_path / "one", {70, 75, 80}), trimmed(two, tmp_path / "two", {72, 76})
+    words = [
+        "--source",
+        f"de-DE={pair[0]}",
+        "--source",
+        f"en-US={pair[1]}",
+        "--pretrained",
+        base,
+        "--target",
+        "de-DE",
+    ]
+    refused = mu("merge", "--method", "linear", *words, "--out", tmp_path / "refused")
+    assert refused.code == 1 and "--vocab" in refused.err and not (tmp_path / "refused").exists()
+    for name, method in METHODS.items():
+        out, text = tmp_path / name, ["--text", embedders["text"]] if method.needs else []
+        found = mu("merge", "--method", name, *words, "--vocab", "base", *text, "--out", out)
+        if name in OF_CLASSIFIERS:
+            assert found.code == 1 and "is an embedder" in found.err and not out.exists(), name
+            continue
+        assert found.code == 0, (name, found.err)
+        vectors = architecture.load(out).encode(TEXT)
+        assert np.isfinite(vectors).all() and vectors.shape == (len(TEXT), 8 if "head" in kind else 16), name
+    known = mu("merge", "--method", "linear", *words[:4], "--vocab", "common", "--out", tmp_path / "common")
+    assert known.code == 1 and "--vocab base" in known.err
+
+
+def test_shared_tokens_have_the_mean_of_their_rows(mu, embedders, tmp_path):
     whole, other = embedders["linear head"]
-    trimmed = shutil.copytree(other, tmp_path / "trimmed")
-    table = json.loads((trimmed / "tokenizer.json").read_text())
-    kept = len(table["model"]["vocab"]) - 5
-    table["model"]["vocab"] = {word: at for word, at in table["model"]["vocab"].items() if at < kept}
-    (trimmed / "tokenizer.json").write_text(json.dumps(table))
-    model = transformers.BertModel.from_pretrained(trimmed, add_pooling_layer=False)
-    model.resize_token_embeddings(kept, mean_resizing=False)
-    model.save_pretrained(trimmed)
-    words = ["--source", f"a={whole}", "--source", f"b={tmp_path / 'trimmed'}", "--out", tmp_path / "out"]
-    assert mu("merge", "--method", "linear", *words).code == 1
-    found = mu("merge", "--method", "linear", *words, "--vocab", "common")
-    assert found.code == 0, found.err
-    merged = architecture.load(tmp_path / "out")
-    assert merged[0].auto_model.get_input_embeddings().num_embeddings <= kept
-    assert np.isfinite(merged.encode(TEXT)).all()
+    pair = whole, trimmed(other, tmp_path / "b", {70, 75, 80})
+    words = [
+        word for name, folder in zip("ab", pair, strict=True) for word in ("--source", f"{name}={folder}")
+    ]
+    assert mu("merge", "--method", "linear", *words, "--vocab", "common", "--out", tmp_path / "out").code == 0
+    tables = []
+    for model in map(architecture.load, (*pair, tmp_path / "out")):
+        rows = model[0].auto_model.get_input_embeddings().weight.detach().numpy()
+        tables.append({token: rows[at] for token, at in model.tokenizer.get_vocab().items()})
+    assert tables[2].keys() == tables[1].keys()
+    for token, row in tables[2].items():
+        assert np.allclose(row, (tables[0][token] + tables[1][token]) / 2, atol=1e-6), token
+
+
+def test_family_heads_of_other_vocabularies_are_refused(mu, base, tmp_path):
+    shape = Shape(head="family", families=("latin", "cyrillic"))
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        architecture.save(architecture.build(base, shape), folder, "")
+    words = ["--source", f"a={folders[0]}", "--source", f"b={trimmed(folders[1], tmp_path / 'c', {70})}"]
+    found = mu("merge", "--method", "linear", *words, "--vocab", "common", "--out", tmp_path / "out")
+    assert found.code == 1 and "family heads" in found.err and not (tmp_path / "out").exists()

@@ -110,8 +110,9 @@ def test_token_lengths_argue_for_another_pooling_where_they_differ_by_two(base):
     rows = token_lengths.count(tokenizer, {"en-US": ["turn the light on"], "xx": ["zzzzzzzzz"]})
     assert [(one.locale, one.mean) for one in rows] == [("en-US", 4.0), ("xx", 9.0)]
     assert "attention pooling" in token_lengths.argues_for(rows) and "no remedy" in token_lengths.argues_for(
-        rows[:1]
+        rows[:1] * 2
     )
+    assert token_lengths.argues_for(rows[:1]).startswith("One language")
 
 
 def write_pairs(path):
@@ -145,11 +146,32 @@ def test_tokens_prints_a_table_and_writes_a_figure(mu, base, tmp_path):
     assert found.code == 0 and "en-US   4.0" in found.out and (tmp_path / "t.png").stat().st_size > 1000
 
 
-def test_train_with_dry_run_prints_the_parameters_of_each_part(mu, base, tmp_path):
-    found = mu("embed", "train", write_pairs(tmp_path / "p.jsonl"), "--base", base, "--out", tmp_path / "o",
-               "--pooling", "attention", "--head", "linear", "--out-dim", 8, "--freeze", "--dry-run", "--json")  # fmt: skip
-    rows = {row["part"]: row["trainable"] for row in found.json}
+def test_train_with_dry_run_prints_parameters_of_each_part_pairs_steps_and_time(mu, base, tmp_path):
+    words = ["embed", "train", write_pairs(tmp_path / "p.jsonl"), "--base", base, "--out", tmp_path / "o", "--epochs", 2,
+             "--batch-size", 3, "--pooling", "attention", "--head", "linear", "--out-dim", 8, "--freeze", "--dry-run"]  # fmt: skip
+    found = mu(*words, "--json").json
+    assert found["models"] == [{"model": "training", "pairs": 8, "steps": 6}] and found["seconds"] is None
+    assert "8 pairs, 6 steps" in mu(*words).out
+    rows = {row["part"]: row["trainable"] for row in found["parameters"]}
     assert rows == {"base": 0, "AttentionPooling": 16, "Dense": 16 * 8 + 8} and not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--lora-last", 1], "--lora-last has no effect here"),
+        (["--lora-rank", 2, "--freeze"], "leaves nothing for --lora-rank"),
+        (["--family", "latin"], "--head family"),
+        (["--margin", 0.2], "--loss triplet"),
+        (["--hidden", 8], "--head mlp"),
+        (["--freeze"], "nothing to train"),
+        (["--epochs", 0], "nothing to train"),
+        (["--teacher", "missing", "--loss", "distill"], "no such model folder"),
+    ],
+)
+def test_options_without_effect_are_refused_before_the_training(mu, base, tmp_path, words, message):
+    found = mu("embed", "train", write_pairs(tmp_path / "p.jsonl"), "--base", base, "--dry-run", *words)
+    assert found.code in (1, 2) and message in found.err and not found.out
 
 
 def test_mteb_that_is_missing_is_a_clear_error(mu, base):

@@ -246,8 +246,12 @@ def known_metrics() -> list[str]:
 
 
 def metric_of(rows: Iterable[ResultRow], context: str) -> str:
-    """Return the metric that most rows of a context have, compared rows before others; accuracy where there are none."""
-    here = [row for row in rows if row.context == context and row.metric not in MEASURES]
+    """Return the metric of most rows of a context, or else of its task, compared rows before others; accuracy without rows."""
+    scored = [row for row in rows if row.metric not in MEASURES]
+    task = context.partition("/")[0]
+    here = [row for row in scored if row.context == context] or [
+        row for row in scored if row.context.partition("/")[0] == task
+    ]
     counts = Counter(row.metric for row in here if row.baseline is not None) or Counter(
         r.metric for r in here
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from merginguriel.config.schema import Config
+from merginguriel.config.schema import Compose, Config
 from merginguriel.embedding import compose, compose_report
 from merginguriel.embedding.architecture import Shape
 from merginguriel.embedding.training import Settings, Window, ranks
@@ -33,18 +33,16 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     base_name = Path(str(config.base)).name.lower()
     best = max(study.merges, key=lambda name: study.value(name, study.cross))
     tell.metric("ndcg_at_10", study.value(best, study.cross))
-    name = f"{'-'.join(study.languages)}-{base_name}"
-    retrieval_matrices.write(space, name, config.seed, study.matrix())
+    directions = *study.within, *study.cross
+    name = f"{'-'.join(study.languages)}-{base_name}-{run.id.rpartition('-')[2]}"
     result = {
         "kind": "compose",
         "data": text.fingerprint(),
         "context": f"{config.task}/{base_name}",
+        "matrix": retrieval_matrices.write(space, name, config.seed, study.matrix()),
         "seed": config.seed,
         "metric": "ndcg_at_10",
-        "ndcg_at_10": {
-            name: {one: study.value(name, [one]) for one in (*study.within, *study.cross)}
-            for name in study.scores
-        },
+        "ndcg_at_10": {one: {d: study.value(one, [d]) for d in directions} for one in study.scores},
         "within": study.within,
         "cross": study.cross,
         "effects": [{**asdict(one), "agreement": one.agreement} for one in study.effects],
@@ -54,8 +52,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         "queries": study.queries,
         "path": space.display(plan.out),
     }
-    values = study.scores[best]
-    groups = [str(number) for number in range(study.queries[2])]
+    values, groups = study.scores[best], [str(number) for number in range(study.queries[2])]
     ids = [f"{direction} {number}" for direction in values for number in groups]
     arms = {"best": np.concatenate([table[:, 0] for table in values.values()])}
     rows = composition_rows.rows(plan, study, base_name, run.id)
@@ -65,18 +62,28 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
 def text_of(config: Config) -> parallel.Parallel:
     """Return the parallel text of a configuration. Raises UsageError unless it has two locales."""
     if len(config.locales) != 2:
-        raise UsageError(
-            f"a study has two locales, got {len(config.locales)}.", hint="--locale ko-KR --locale en-US"
-        )
+        what = f"a study has two locales, got {len(config.locales)}."
+        raise UsageError(what, hint="--locale ko-KR --locale en-US")
     return parallel.load(config.data or "home", *config.locales, seed=config.seed, size=config.compose.size)
+
+
+def check(config: Config) -> Config:
+    """Return the configuration. Raises UsageError for invalid ranks, or a method that is unknown or reads text."""
+    window_of(config.compose)
+    for method in config.compose.methods:
+        if registry.get(method).needs:
+            raise UsageError(f"{method} reads text, and a study merges without.", hint="See: mu methods")
+    return config
+
+
+def window_of(given: Compose) -> Window:
+    """Return where hard negatives are mined. Raises UsageError for invalid ranks."""
+    return Window(given.negatives, *ranks(given.mine_ranks))
 
 
 def plan_of(config: Config, text: parallel.Parallel, space: Workspace, out: Path) -> compose.CompositionPlan:
     """Return the plan of a study, with its base written into the workspace."""
-    given = config.compose
-    window = Window(given.negatives, *ranks(given.mine_ranks))
-    for method in given.methods:
-        registry.get(method)  # an unknown one is an error before the training
+    given = check(config).compose
     texts = [t for side in (text.queries, text.documents) for table in side.values() for t in table.values()]
     settings = Settings(
         loss=given.loss, epochs=given.epochs, steps=given.steps, batch=given.batch_size,
@@ -84,5 +91,5 @@ def plan_of(config: Config, text: parallel.Parallel, space: Workspace, out: Path
     )  # fmt: skip
     return compose.CompositionPlan(
         text, embedder_base(str(config.base), space, texts), out, Shape(pooling=given.pooling, rank=given.lora_rank),
-        settings, window, given.methods,
+        settings, window_of(given), given.methods,
     )  # fmt: skip

@@ -9,8 +9,9 @@ from pathlib import Path
 from merginguriel.config.schema import Config
 from merginguriel.embedding import architecture, training
 from merginguriel.embedding.architecture import Shape
+from merginguriel.embedding.losses import TAUGHT
 from merginguriel.embedding.training import RECORD, Settings, Window, ranks
-from merginguriel.errors import UsageError
+from merginguriel.errors import CheckpointError, UsageError
 from merginguriel.models import build_record
 from merginguriel.models.base_models import embedder_base
 from merginguriel.runs.run_store import Run
@@ -19,6 +20,8 @@ from merginguriel.tasks.pairs import Example, read, text_hash
 from merginguriel.workspace import Workspace
 
 from .shared_steps import with_losses
+
+KEPT = ("parameters", "seconds", "loss", "usage")  # of the record of a training, in the result of the run
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,13 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
                 on_parameters=lambda counted: tell.note(trainable(counted)), on_progress=with_losses(tell, name),
             )  # fmt: skip
         record = build_record.read(folder / RECORD)
-        kept = {key: record[key] for key in ("parameters", "seconds", "loss", "usage")}
+        if lacking := [key for key in KEPT if key not in record]:
+            what, hint = (
+                f"another program wrote this record: it lacks {', '.join(lacking)}.",
+                "Name a new folder: --out",
+            )
+            raise CheckpointError(what, where=str(folder / RECORD), hint=hint)
+        kept = {key: record[key] for key in KEPT}
         models.append({"folder": space.display(folder), "examples": len(part), **kept})
     context = f"{config.task}/{Path(str(config.base)).name.lower()}"
     result = {"kind": "embed", "data": text_hash(plan.examples), "context": context, "seed": config.seed}
@@ -65,8 +74,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
 
 def trainable(counted: dict[str, tuple[int, int]]) -> str:
     """Return the numbers of trainable parameters of each part in a line."""
-    parts = (f"{part} {own:,} of {total:,}" for part, (own, total) in counted.items())
-    return f"trainable parameters: {', '.join(parts)}"
+    return f"trainable parameters: {', '.join(f'{part} {own:,} of {total:,}' for part, (own, total) in counted.items())}"
 
 
 def plan_of(config: Config) -> EmbedderPlan:
@@ -80,16 +88,23 @@ def plan_of(config: Config) -> EmbedderPlan:
         given.loss, given.epochs, given.steps, given.batch_size, given.learning_rate, given.head_learning_rate,
         given.margin, given.max_tokens, config.seed, given.query_prompt, given.document_prompt,
     )  # fmt: skip
-    if given.lora_families and not shape.rank:
-        raise UsageError("--lora-families needs a rank.", hint="Add: --lora-rank 16")
-    window = (
-        Window(given.mine, *ranks(given.mine_ranks), given.mine_margin, given.mine_highest)
-        if given.mine
-        else None
-    )
+    for option, unused, needed in (
+        ("--lora-families", given.lora_families and not shape.rank, "--lora-rank 16"),
+        ("--lora-last", shape.last and not shape.rank, "--lora-rank 16"),
+        ("--family", shape.families and shape.head != "family", "--head family"),
+        ("--hidden", shape.hidden and shape.head not in ("mlp", "residual"), "--head mlp"),
+        ("--margin", given.margin is not None and given.loss not in ("triplet", "circle"), "--loss triplet"),
+        ("--teacher", given.teacher and given.loss not in TAUGHT, "--loss distill"),
+    ):
+        if unused:
+            raise UsageError(f"{option} has no effect here.", hint=f"Add: {needed}")
+    if shape.rank and shape.frozen:
+        raise UsageError("--freeze leaves nothing for --lora-rank to adapt.", hint="Leave out one of them.")
+    limits = *ranks(given.mine_ranks), given.mine_margin, given.mine_highest
+    window = Window(given.mine, *limits) if given.mine else None
     examples, teacher = read(Path(str(config.data))), Path(given.teacher) if given.teacher else None
-    if not window:
-        training.check(examples, settings, teacher)
-    return EmbedderPlan(
-        examples, training.with_families(shape, examples), settings, window, teacher, given.lora_families
-    )
+    training.check(examples, settings, teacher, mined=bool(window))
+    if window:
+        window.end(len({one.positive for one in examples}))
+    shape = training.with_families(shape, examples)
+    return EmbedderPlan(examples, shape, settings, window, teacher, given.lora_families)
