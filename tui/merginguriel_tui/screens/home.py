@@ -12,10 +12,13 @@ from textual.app import ComposeResult
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from merginguriel.text.numbers import count
 from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen, table_as
+from merginguriel_tui.registry import create
 
 if TYPE_CHECKING:
+    from merginguriel.errors import MuError
     from merginguriel.knowledge.base import Knowledge
 
     from .home_data import Line
@@ -86,7 +89,11 @@ class HomeScreen(MuScreen):
 
             return lines(space)
 
-        self.load(work, then)
+        def refused(error: MuError) -> None:
+            self.list_options("lines", [Option(Text(plain(error.render())), disabled=True)])
+            self.mu.show_error(error)
+
+        self.load(work, then, otherwise=refused)
 
     def rank(self, knowledge: Knowledge) -> None:
         """Rank the targets by the value of a pilot, or take the remembered ranking of the same knowledge."""
@@ -166,11 +173,13 @@ class HomeScreen(MuScreen):
             self.notify(f"copied: {what[0]}", markup=False)
         elif name == "train":
             self.train()
+        elif name == "import":
+            self.app.push_screen(create("import"))
         else:
             self.app.call_later(self.app.run_action, name)
 
     def train(self) -> None:
-        """Show what training five models would do, and launch it when confirmed."""
+        """Show what training the first models would do, and launch it when confirmed."""
         from .home_data import training
 
         space = self.mu.space
@@ -186,7 +195,8 @@ class HomeScreen(MuScreen):
 
         def planned(found: tuple[str, Any]) -> None:
             text, config = found
-            self.confirm("Train five models?", text, "Train", lambda: launch(config))
+            title = f"Train {count(len(config.locales), 'model')}?"
+            self.confirm(title, text, "Train", lambda: launch(config))
 
         self.load(lambda: training(space), planned, group="launch")
 

@@ -35,7 +35,7 @@ class Line(NamedTuple):
     Attributes:
         group: Heading.
         text: What is to be done.
-        do: What its key does: `go` SCREEN WHAT ..., `write` KIND ID, `copy` COMMAND, or the name of an action.
+        do: What its key does: `go` SCREEN WHAT ..., `write` KIND ID, `copy` COMMAND, `train`, `import`, or an action.
         key: Its key; empty: the next free letter.
     """
 
@@ -133,6 +133,7 @@ def _here(space: Workspace) -> Iterator[Line]:
         place = ("matrix", context, splits[0]) if splits else ("advise", trained[0], context)
         yield Line("models", text, ("go", *place))
     if found:
+        yield Line("models", "import models of yours from their folders", ("import",), "i")
         return
     if space.shipped:
         yield Line(
@@ -143,12 +144,11 @@ def _here(space: Workspace) -> Iterator[Line]:
         return
     from merginguriel.loop.quickstart_time import SECONDS
 
-    minutes = round((SECONDS["base"] + 5 * SECONDS["train"]) / 60 + 0.5)
-    text = f"no models yet: train five, about {minutes} min; then run merges and pilots"
+    several = to_train(space)
+    minutes = round((SECONDS["base"] + len(several) * SECONDS["train"]) / 60 + 0.5)
+    text = f"no models yet: train {count(len(several), 'model')}, about {minutes} min; then run merges and pilots"
     yield Line("first steps", text, ("train",), "t")
-    yield Line(
-        "first steps", "import models of yours: mu models add", ("copy", "mu models add LOCALE=FOLDER"), "i"
-    )
+    yield Line("first steps", "import models of yours from their folders", ("import",), "i")
     yield Line("first steps", "ask what is known without models", ("go", "advise"), "a")
 
 
@@ -186,17 +186,31 @@ def worth(space: Workspace, knowledge: Knowledge, known: object) -> tuple[list[l
     return ranked, [Line(none.group, text, ("go", "advise", target)) for target, text in ranked] or [none]
 
 
+def to_train(space: Workspace) -> list[str]:
+    """Return the locales of the first models: those of `mu quickstart`, or the first five that the task has."""
+    from merginguriel.errors import MuError
+    from merginguriel.loop.quickstart import SOURCES, TARGET
+    from merginguriel.study.study import Study, of_context
+
+    usual = [*SOURCES, TARGET]
+    try:
+        offered = Study(space, *of_context(space)).offered()
+    except MuError:  # shown when the training is planned
+        return usual
+    return usual if {*usual} <= {*offered} else offered[:5]
+
+
 def training(space: Workspace) -> tuple[str, Any]:
-    """Return the plan of a training of five models, in words and as a configuration.
+    """Return the plan of the training of the first models, in words and as a configuration.
 
     Raises:
-        UnavailableError: This installation cannot train.
+        UnavailableError: This installation cannot train, or the base is on a hub that does not answer.
     """
     from importlib.util import find_spec
 
     from merginguriel.config import run_config
     from merginguriel.errors import UnavailableError
-    from merginguriel.loop.quickstart import SOURCES, TARGET
+    from merginguriel.models.base_models import available
     from merginguriel.runs import planning, resolve
     from merginguriel.text.runs import plan_lines
     from merginguriel.workspace import writable
@@ -206,8 +220,11 @@ def training(space: Workspace) -> tuple[str, Any]:
         raise UnavailableError(
             f"training needs {' and '.join(missing)}.", hint="pip install 'merginguriel[lab]'"
         )
-    locales = [*SOURCES, TARGET]
+    locales = to_train(space)
     config = resolve.resolved(run_config.from_table({"kind": "train", "locales": locales}), writable(space))
+    study = resolve.study_of(config, space)
     for locale in locales:
-        resolve.study_of(config, space).data(locale)  # without sentences, the run would fail after minutes
+        study.data(locale)  # without sentences or a base, the run would fail after minutes
+    if not (study.root / "pretrained" / "config.json").is_file():
+        available(study.base)
     return plain("\n".join(plan_lines(planning.plan(space, config), "new"))), config
