@@ -137,11 +137,11 @@ def test_models_to_import_are_found_in_a_folder_and_their_locales_guessed(bench,
         screen = app.screen
         assert screen.value("folder") == f"{tmp_path}/mine/"
         assert [tag for tag, _ in screen.found] == ["", "da-DK", "sw-KE"]
-        assert "imports 2 models" in screen.said.plain and "1 model without a locale" in screen.said.plain
+        assert "imports 2 models" in screen.said.plain and "1 model without a locale." in screen.said.plain
         await press(app, pilot, "enter", "enter", "enter", "home", "enter", *"nb-NO", "enter")
         assert [tag for tag, _ in screen.found] == ["nb-NO", "da-DK", "sw-KE"]
         assert "nb-NO=" in screen.command and screen.command.endswith("--task home --base e5-small")
-        await press(app, pilot, "f2", *"da-DK", "enter", "ctrl+l")
+        await press(app, pilot, "enter", *"da-DK", "enter", "ctrl+l")
         assert "two models for da-DK" in screen.said.plain
         await press(app, pilot, "escape")
         assert app.screen is not screen

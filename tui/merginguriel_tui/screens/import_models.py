@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from merginguriel.study.study import Study
 
 LEAVE_OUT = "(leave out)"
-FIELDS = ("folder", "task", "base")
 
 
 def completed(text: str) -> str | None:
@@ -100,7 +98,6 @@ class ImportScreen(MuScreen):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+l", "add", "Import", id="import.go", priority=True, tooltip="Check the models and register them"),
-        Binding("f2", "pick", "Choose", id="import.pick", tooltip="Choose the locale of the model, or the task, from a list"),
         Binding("escape", "app.pop_screen", "Back", id="import.back"),
     ]  # fmt: skip
 
@@ -116,13 +113,16 @@ class ImportScreen(MuScreen):
 
         task, base = of_context(self.mu.space)
         folders = Folders(use_cache=False, case_sensitive=True)
-        hints = {"folder": "a model, or a folder of models; or a name on the hub", "task": "task", "base": "e5-small, a folder, or a name on the hub"}  # fmt: skip
         with Vertical():
-            for name, value in zip(FIELDS, ("", task, base), strict=True):
+            for name, value, hint in (
+                ("folder", "", "a model, a folder of models, or a name on the hub"),
+                ("task", task, "home"),
+                ("base", base, "e5-small, a folder, or a name on the hub"),
+            ):
                 with Horizontal(classes="row"):
                     yield Label(name)
-                    kind = Input if name == "task" else PathField
-                    yield kind(value, placeholder=hints[name], id=name, compact=True, suggester=None if name == "task" else folders)  # fmt: skip
+                    kind, more = (Input, None) if name == "task" else (PathField, folders)
+                    yield kind(value, placeholder=hint, id=name, compact=True, suggester=more)
             yield OptionList(id="models", markup=False, compact=True)
             with VerticalScroll(id="about", can_focus=False):
                 yield Static("", id="said", markup=False)
@@ -163,21 +163,21 @@ class ImportScreen(MuScreen):
         words = [f"{tag}={model}" for tag, model in wanted.items()] or ["LOCALE=FOLDER"]
         words += ["--task", self.value("task"), "--base", self.value("base")]
         self.command = shlex.join(["mu", "models", "add", *words])
-        go, pick = self.key_of("import.go"), self.key_of("import.pick") or "f2"
         if problem:
             self.said = Text.assemble(("✗ nothing was imported\n", "bold"), plain(problem.render()))
         elif not self.found:
-            empty = Path(self.value("folder") or "?").expanduser().is_dir()
-            self.said = Text(
-                "no model in this folder" if empty else "Name a folder; Tab completes a name that is begun."
-            )
+            self.said = Text("Name a folder with models; Tab completes a name that is begun.")
         else:
-            missing = len(self.found) - len(wanted)
-            self.said = Text(
-                f"{go} checks and imports {count(len(wanted), 'model')}" if wanted else "", "bold"
+            missing = count(len(self.found) - len(wanted), "model")
+            go = (
+                f"{self.key_of('import.go')} checks and imports {count(len(wanted), 'model')}; "
+                if wanted
+                else ""
             )
-            self.said.append(f"\n{count(missing, 'model')} without a locale: {pick} on its line chooses one" if missing else "", "not bold")  # fmt: skip
-            self.said.append("\nNothing is copied, and no folder is changed.", "dim not bold")
+            self.said = Text.assemble(
+                (f"{go}enter on a line chooses its locale\n", "bold"),
+                (f"{missing} without a locale. Nothing is copied, and no folder is changed.", "dim"),
+            )
         self.query_one("#said", Static).update(self.said)
         self.refresh_bindings()
 
@@ -185,43 +185,22 @@ class ImportScreen(MuScreen):
         """Offer what can be done now."""
         if action == "add":
             return bool(self.wanted()) and not self.busy
-        if action == "pick":
-            at = self.focused.id if self.focused else None
-            return at == "task" or (at == "models" and bool(self.found))
         return super().check_action(action, parameters)
 
     def on_option_list_option_selected(self) -> None:
-        """Choose the locale of the model."""
-        self.action_pick()
+        """Choose a locale for the model under the cursor, those of the task first."""
+        study = self.study
 
-    def action_pick(self) -> None:
-        """Choose a locale for the model under the cursor, those of the task first; or the task."""
-        if self.focused and self.focused.id == "task":
-            self.load(self.tasks, lambda names: self.choose("task", names, self.set_task), group="pick")
-        else:
-            self.load(self.offered, lambda tags: self.choose("locale", tags, self.set_locale), group="pick")
+        def work() -> list[str]:
+            try:
+                first = study().offered()
+            except MuError:
+                first = []
+            return list(dict.fromkeys([LEAVE_OUT, *first, *locales.table()]))
 
-    def choose(self, title: str, values: Sequence[str], then: Callable[[str | None], None]) -> None:
-        """Open a list."""
-        self.app.push_screen(Pick(title, values), then)
-
-    def tasks(self) -> list[str]:
-        """Return the tasks of the workspace and those of the program."""
-        from merginguriel.tasks import named, registry
-
-        return [*named.read(self.mu.space), *(one for one in registry.tasks() if one != named.LOADER)]
-
-    def offered(self) -> list[str]:
-        """Return the locales, those of the task first."""
-        try:
-            first = self.study().offered()
-        except MuError:
-            first = []
-        return list(dict.fromkeys([LEAVE_OUT, *first, *locales.table()]))
-
-    def set_task(self, name: str | None) -> None:
-        """Take the chosen task."""
-        self.query_one("#task", Input).value = name or self.value("task")
+        self.load(
+            work, lambda tags: self.app.push_screen(Pick("locale", tags), self.set_locale), group="pick"
+        )
 
     def set_locale(self, tag: str | None) -> None:
         """Give the model under the cursor a locale, or none."""
