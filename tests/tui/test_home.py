@@ -73,7 +73,7 @@ def test_a_new_workspace_says_how_to_get_the_first_answer(bench):
 
 
 def test_open_plans_lead_to_their_entry_and_the_ranking_is_remembered(tmp_path):
-    space = shipped_copy(tmp_path / "work", 'context = "home/e5-small"\n')
+    space = shipped_copy(tmp_path / "work", 'context = "massive/xlm-roberta-base"\n')  # has no models
     for locale in ("de-DE", "sv-SE"):
         folder = space.models / "home" / "e5-small" / locale
         folder.mkdir(parents=True)
@@ -83,6 +83,7 @@ def test_open_plans_lead_to_their_entry_and_the_ranking_is_remembered(tmp_path):
         await until(app, pilot, lambda: app.screen.ranked)
         await settled(app, pilot)
         first = app.screen.ranked[0]
+        assert first.do[3] == "home/e5-small"
         assert "worth a pilot" in app.screen.copied("csv") and first.text[:20] in app.screen.copied("csv")
         saved = app.saved_state["home"]
         assert saved["hash"] == app.screen.knowledge.hash and json.dumps(saved["ranked"])
@@ -163,3 +164,21 @@ def test_a_base_that_cannot_be_read_is_named_before_anything_is_written_or_launc
     space = bench.load_space()
     play(space, script, screen="home")
     assert not space.models.exists() and not space.runs.exists()
+
+
+@pytest.mark.slow
+def test_where_the_base_is_not_available_the_packaged_one_is_proposed(bench):
+    (bench.root / "mu.toml").write_text('context = "home/no-such-base"\n')
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: app.screen.lines)
+        await press(app, pilot, "t")
+        await until(app, pilot, lambda: isinstance(app.screen, Confirm))
+        assert "home/no-such-base is not available. Train home/e5-small?" in text_of(app)
+        await press(app, pilot, "y")
+        await until(app, pilot, lambda: "Train 6 models of home/e5-small?" in text_of(app))
+        await press(app, pilot, "n")
+
+    space = bench.load_space()
+    play(space, script, screen="home")
+    assert not space.runs.exists() and not space.models.exists()

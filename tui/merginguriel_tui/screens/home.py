@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .home_data import Line
 
 LETTERS = "abcdefhilmnoprstuvwxzABDEFHIJKLNOPQRSTUVWXZ"  # without those of all screens: g, j, k, q, y, …
+PACKAGED = ("home", "e5-small")  # task and base that need no hub
 EVERY = 5.0  # seconds between two looks at runs at work
 
 
@@ -78,10 +79,11 @@ class HomeScreen(MuScreen):
         self.command, space = "mu advise next", self.mu.space
 
         def then(found: tuple[Knowledge, list[Line]]) -> None:
-            before, (self.knowledge, self.lines) = self.knowledge, found
+            before = self.knowledge and (self.knowledge.hash, *self.models())
+            self.knowledge, self.lines = found
             self.mu.note_problems(self.knowledge)
             self.draw()
-            if before is None or before.hash != self.knowledge.hash:
+            if before != (self.knowledge.hash, *self.models()):
                 self.rank(self.knowledge)
 
         def work() -> tuple[Knowledge, list[Line]]:
@@ -94,6 +96,10 @@ class HomeScreen(MuScreen):
             self.mu.show_error(error)
 
         self.load(work, then, otherwise=refused)
+
+    def models(self) -> list[Line]:
+        """Return the lines on models."""
+        return [line for line in self.lines if line.group == "models"]
 
     def rank(self, knowledge: Knowledge) -> None:
         """Rank the targets by the value of a pilot, or take the remembered ranking of the same knowledge."""
@@ -125,7 +131,7 @@ class HomeScreen(MuScreen):
         options: list[Option] = []
         for group, inside in groupby(every, key=lambda line: line.group):
             options.append(Option(Text(group, "bold underline"), disabled=True))
-            options += [Option(self.row(line), id="\n".join(line.do)) for line in inside]
+            options += [Option(self.row(line), id="\n".join((line.group, *line.do))) for line in inside]
         if not every:
             ask, runs = self.key_of("go.advise"), self.key_of("go.runs")
             text = Text(f"Nothing is open. {ask} asks for advice, {runs} lists the runs.", "bold")
@@ -157,7 +163,7 @@ class HomeScreen(MuScreen):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Do what the line says."""
         if event.option_id:
-            self.follow(tuple(event.option_id.split("\n")))
+            self.follow(tuple(event.option_id.split("\n")[1:]))
 
     def follow(self, do: tuple[str, ...]) -> None:
         """Go somewhere, write an entry, copy a command, or call an action."""
@@ -178,11 +184,19 @@ class HomeScreen(MuScreen):
         else:
             self.app.call_later(self.app.run_action, name)
 
-    def train(self) -> None:
-        """Show what training the first models would do, and launch it when confirmed."""
+    def train(self, *other: str) -> None:
+        """Show what training the first models would do, and launch it when confirmed.
+
+        Args:
+            other: Task and base; default: those of mu.toml. Where these are not available, PACKAGED is proposed.
+        """
+        from merginguriel.errors import UnavailableError
+        from merginguriel.study.study import Study, of_context
+
         from .home_data import training
 
         space = self.mu.space
+        task, base = other or of_context(space)
 
         def launch(config: Any) -> None:
             from merginguriel.runs import worker
@@ -195,10 +209,20 @@ class HomeScreen(MuScreen):
 
         def planned(found: tuple[str, Any]) -> None:
             text, config = found
-            title = f"Train {count(len(config.locales), 'model')}?"
+            title = f"Train {count(len(config.locales), 'model')} of {task}/{base}?"
             self.confirm(title, text, "Train", lambda: launch(config))
 
-        self.load(lambda: training(space), planned, group="launch")
+        def refused(error: MuError) -> None:
+            if isinstance(error, UnavailableError) and (task, base) != PACKAGED:
+                title = f"{task}/{base} is not available. Train {'/'.join(PACKAGED)}?"
+                self.confirm(title, plain(error.render()), "Show the plan", lambda: self.train(*PACKAGED))
+            else:
+                self.mu.show_error(error)
+
+        def work() -> tuple[str, Any]:
+            return training(Study(space, task, base))
+
+        self.load(work, planned, group="launch", otherwise=refused)
 
     def content(self, how: str) -> str:
         """Return the lines as a table."""
