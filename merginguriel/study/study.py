@@ -192,13 +192,15 @@ def patient(make: Callable[Given, Path]) -> Callable[Given, Path]:
 @patient
 def make_base(study: Study, progress: Progress | None = None) -> Path:
     """Return the folder of the base with the task's head; it is made on the first call."""
-    from merginguriel.models.base_models import base_model
+    from merginguriel.models.base_models import available, base_model
 
     out = study.root / "base"
     for folder in (study.root / "pretrained", out):
         wait_for_writer(folder, lambda: waiting("the base model", progress))
     if (out / "config.json").is_file():
         return out
+    if not (study.root / "pretrained" / "config.json").is_file():
+        available(study.base)  # before the data of every locale are read
     labels: tuple[str, ...] = ()
     tokens = False
     texts: list[str] = []

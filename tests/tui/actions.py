@@ -94,7 +94,7 @@ ACTIONS = (
     Action("list tasks", "tasks.registry:tasks", "mu tasks show", "", "the launch form offers them"),
     Action("name data of one's own", "tasks.named:add", "mu tasks add", "", SCRIPT),
     Action("remove such a name", "tasks.named:remove", "mu tasks remove", "", SCRIPT),
-    Action("register models", "study.registered:add", "mu models add", "", MODELS),
+    Action("register models", "study.registered:add", "mu models add", "home:import.go"),
     Action("list models", "study.registered:read", "mu models list", "", MODELS),
     Action("show a registered model", "study.registered:read", "mu models show", "", MODELS),
     Action("remove registered models", "study.registered:remove", "mu models remove", "", MODELS),

@@ -10,6 +10,7 @@ from looking import notes
 from merginguriel_tui.dialogs import ColumnsScreen, Confirm, HelpScreen, JumpScreen, LabelScreen, WordsScreen
 from merginguriel_tui.screens.compose_entry import ComposeScreen
 from merginguriel_tui.screens.evidence import EvidenceScreen
+from merginguriel_tui.screens.import_models import ImportScreen
 from merginguriel_tui.screens.launch import LaunchScreen
 from merginguriel_tui.screens.ledger import LedgerScreen
 from merginguriel_tui.screens.pilot import PilotScreen
@@ -32,6 +33,7 @@ def on(kind):
 
 PLACES = {
     "home": Place("home", (), lambda app: app.screen.lines),
+    "an import": Place("home", ("i", *"./sw-KE"), on(ImportScreen)),
     "advise": Place("advise", (), lambda app: app.screen.advice, ("gl-ES",)),
     "advise, the field": Place("advise", ("slash",), what=("gl-ES",)),
     "advise, what if": Place("advise", ("w",), what=("gl-ES",)),

@@ -63,13 +63,8 @@ def test_a_new_workspace_says_how_to_get_the_first_answer(bench):
     async def script(app, pilot):
         await until(app, pilot, lambda: app.screen.lines)
         await settled(app, pilot)
-        assert (
-            "no models yet: train five, about 2 min" in text_of(app)
-            and "[t]" in text_of(app)
-            and "[i]" in text_of(app)
-        )
-        await press(app, pilot, "i")
-        assert app.clipboard.startswith("mu models add ")
+        for words in ("no models yet: train 6 models, about 2 min", "[t]", "import models of yours", "[i]"):
+            assert words in text_of(app)
         await press(app, pilot, "t")
         await until(app, pilot, lambda: isinstance(app.screen, Confirm))
         assert "train" in text_of(app)
@@ -78,7 +73,7 @@ def test_a_new_workspace_says_how_to_get_the_first_answer(bench):
 
 
 def test_open_plans_lead_to_their_entry_and_the_ranking_is_remembered(tmp_path):
-    space = shipped_copy(tmp_path / "work", 'context = "home/e5-small"\n')
+    space = shipped_copy(tmp_path / "work", 'context = "massive/xlm-roberta-base"\n')  # has no models
     for locale in ("de-DE", "sv-SE"):
         folder = space.models / "home" / "e5-small" / locale
         folder.mkdir(parents=True)
@@ -88,6 +83,7 @@ def test_open_plans_lead_to_their_entry_and_the_ranking_is_remembered(tmp_path):
         await until(app, pilot, lambda: app.screen.ranked)
         await settled(app, pilot)
         first = app.screen.ranked[0]
+        assert first.do[3] == "home/e5-small"
         assert "worth a pilot" in app.screen.copied("csv") and first.text[:20] in app.screen.copied("csv")
         saved = app.saved_state["home"]
         assert saved["hash"] == app.screen.knowledge.hash and json.dumps(saved["ranked"])
@@ -126,3 +122,63 @@ def test_the_line_of_further_open_entries_shows_the_open_ones(tmp_path):
         assert {entry.id for entry in app.screen.found} == app.screen.marks.keys()
 
     play(shipped_copy(tmp_path), script, screen="home")
+
+
+def test_models_to_import_are_found_in_a_folder_and_their_locales_guessed(bench, tmp_path):
+    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
+    for name in ("base", "xlmr_sw-ke_seed42", "da-DK", "logs"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        if name != "logs":
+            (tmp_path / "mine" / name / "config.json").write_text("{}")
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: app.screen.lines)
+        await press(app, pilot, "i", *str(tmp_path / "mi"), "tab")
+        await settled(app, pilot)
+        screen = app.screen
+        assert screen.value("folder") == f"{tmp_path}/mine/"
+        assert [tag for tag, _ in screen.found] == ["", "da-DK", "sw-KE"]
+        assert "imports 2 models" in screen.said.plain and "1 model without a locale." in screen.said.plain
+        await press(app, pilot, "enter", "enter", "enter", "home", "enter", *"nb-NO", "enter")
+        assert [tag for tag, _ in screen.found] == ["nb-NO", "da-DK", "sw-KE"]
+        assert "nb-NO=" in screen.command and screen.command.endswith("--task home --base e5-small")
+        await press(app, pilot, "enter", *"da-DK", "enter", "ctrl+l")
+        assert "two models for da-DK" in screen.said.plain
+        await press(app, pilot, "escape")
+        assert app.screen is not screen
+
+    play(bench.load_space(), script, screen="home")
+
+
+def test_a_base_that_cannot_be_read_is_named_before_anything_is_written_or_launched(bench, tmp_path):
+    (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
+    (tmp_path / "da-DK").mkdir()
+    (tmp_path / "da-DK" / "config.json").write_text("{}")
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: app.screen.lines)
+        await press(app, pilot, "i", *str(tmp_path / "da-DK"), "tab", "tab", "tab", *"./none", "ctrl+l")
+        await until(app, pilot, lambda: "nothing was imported" in app.screen.said.plain)
+        assert "./none: no such model folder" in app.screen.said.plain
+
+    space = bench.load_space()
+    play(space, script, screen="home")
+    assert not space.models.exists() and not space.runs.exists()
+
+
+@pytest.mark.slow
+def test_where_the_base_is_not_available_the_packaged_one_is_proposed(bench):
+    (bench.root / "mu.toml").write_text('context = "home/no-such-base"\n')
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: app.screen.lines)
+        await press(app, pilot, "t")
+        await until(app, pilot, lambda: isinstance(app.screen, Confirm))
+        assert "home/no-such-base is not available. Train home/e5-small?" in text_of(app)
+        await press(app, pilot, "y")
+        await until(app, pilot, lambda: "Train 6 models of home/e5-small?" in text_of(app))
+        await press(app, pilot, "n")
+
+    space = bench.load_space()
+    play(space, script, screen="home")
+    assert not space.runs.exists() and not space.models.exists()

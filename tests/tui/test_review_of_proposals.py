@@ -27,6 +27,8 @@ def test_a_proposal_is_shown_with_diff_and_rows_and_accepted_or_rejected_by_a_ke
         assert f"{1 + len(others)} proposals" in text_of(app) and f"+- id: {first}" in text_of(app)
         await press(app, pilot, "enter", "end")
         assert "2026-01-2" in text_of(app) and " pp" in text_of(app)
+        await press(app, pilot, "escape")
+        assert app.screen is screen and app.focused.id == "proposal-list"
         await press(app, pilot, "a")
         assert f"- id: {first}" in path.with_name("claims.yaml").read_text()
         assert first not in [one.id for one in screen.found]

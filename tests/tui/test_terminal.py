@@ -1,4 +1,4 @@
-"""The loop in a real terminal, from a workspace without models to a change of a skill."""
+"""The whole loop by keys in a real terminal, from a workspace without models to a change of a skill."""
 
 from __future__ import annotations
 
@@ -92,30 +92,49 @@ def test_the_loop_is_closed_by_keys_though_the_program_is_killed(lab, made, tmux
     tmux("new-session", "-d", "-s", "mu", "-x", "120", "-y", "40", f"{program} home")
     until(screen, "[0 home]", "no models yet", "[i]")
     keys("i")
-    until(screen, "copied: mu models add LOCALE=FOLDER")
-    folders = [f"{locale}={made / 'models' / 'rooms' / lab.encoder.name / locale}" for locale in LOCALES]
-    mu = [sys.executable, "-m", "merginguriel.cli.main", "models", "add", *folders, *lab.study]
-    tmux("new-session", "-d", "-s", "shell", "-x", "200", "-y", "40", "sh")
-    keys("-l", shlex.join(mu), session="shell")
-    keys("Enter", session="shell")
-    until(lambda: screen("shell"), "registered in rooms/tiny-bert")
-    keys("C-r")
-    until(screen, "rooms/tiny-bert  3 models")
+    until(screen, "mu models add ", "Name a folder")
+    keys("-l", str(made / "models" / "rooms" / lab.encoder.name))
+    until(screen, "imports 3 models", "2 models without a locale", *(f"\n{locale} " for locale in LOCALES))
+    for _ in range(2):  # to the base, whose text is selected
+        keys("Enter")
+        still(screen)
+    keys("-l", str(lab.encoder))
+    for name in ("Enter", "End", "Enter"):
+        keys(name)
+        still(screen)
+    until(screen, "(leave out)")
+    keys("-l", "leave")
+    keys("Enter")
+    until(screen, "imports 2 models", "3 models without a locale")
+    keys("C-l")
+    until(screen, "imported into rooms/tiny-bert: de-DE, en-US", "rooms/tiny-bert  2 models")
 
-    keys("4")
-    until(screen, "[4 runs]", "no runs yet; press n")
-    keys("n")
-    until(screen, "cannot run yet", " target: ")  # the field that has the focus is described
-    keys("BTab")
-    until(screen, " kind: ")
-    keys("Enter")
-    until(screen, "Dismiss menu")
-    keys("n")
-    still(screen)
-    keys("Enter")
-    until(screen, "nxn-rooms-", "^l launches it")
+    def form(kind):
+        keys("4")
+        until(screen, "[4 runs]")
+        keys("n")
+        until(screen, "cannot run yet", " target: ")  # the field that has the focus is described
+        keys("BTab")
+        until(screen, " kind: ")
+        keys("Enter")
+        until(screen, "Dismiss menu")
+        keys("-l", kind)
+        still(screen)
+        keys("Enter")
+
+    form("tr")
+    keys("Tab")
+    until(screen, " locales: ")
+    keys("-l", "sv-SE")
+    until(screen, "train-", "^l launches it")
     keys("C-l")
     until(screen, "✓ finished")
+    keys("Escape")
+    still(screen)
+    form("n")
+    until(screen, "nxn-rooms-", "^l launches it")
+    keys("C-l")
+    until(screen, "nxn-rooms-", "✓ finished")
     keys("6")
     until(screen, "[6 matrix]", "rooms/tiny-bert", *(f"\n{locale} " for locale in LOCALES))
     before = advised()

@@ -135,6 +135,8 @@ class ProposalsScreen(Dialog[bool]):
         self.load(work, then, group="proposals", otherwise=refused)
 
     def action_close(self) -> None:
-        """Close, and say whether the skills have changed."""
-        if not self.writing:
+        """Go back from the diff to the list, or close and return whether the skills have changed."""
+        if self.focused is self.query_one("#proposal"):
+            self.query_one("#proposal-list").focus()
+        elif not self.writing:
             self.dismiss(self.accepted)

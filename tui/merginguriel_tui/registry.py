@@ -28,6 +28,7 @@ SCREENS = {
 INNER = {
     "run": ("run", "RunScreen"),
     "launch": ("launch", "LaunchScreen"),
+    "import": ("import_models", "ImportScreen"),
     "compose": ("compose_entry", "ComposeScreen"),
     "pilot": ("pilot", "PilotScreen"),
     "ledger": ("ledger", "LedgerScreen"),

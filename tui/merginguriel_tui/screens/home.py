@@ -12,15 +12,19 @@ from textual.app import ComposeResult
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from merginguriel.text.numbers import count
 from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen, table_as
+from merginguriel_tui.registry import create
 
 if TYPE_CHECKING:
+    from merginguriel.errors import MuError
     from merginguriel.knowledge.base import Knowledge
 
     from .home_data import Line
 
 LETTERS = "abcdefhilmnoprstuvwxzABDEFHIJKLNOPQRSTUVWXZ"  # without those of all screens: g, j, k, q, y, …
+PACKAGED = ("home", "e5-small")  # task and base that need no hub
 EVERY = 5.0  # seconds between two looks at runs at work
 
 
@@ -75,10 +79,11 @@ class HomeScreen(MuScreen):
         self.command, space = "mu advise next", self.mu.space
 
         def then(found: tuple[Knowledge, list[Line]]) -> None:
-            before, (self.knowledge, self.lines) = self.knowledge, found
+            before = self.knowledge and (self.knowledge.hash, *self.models())
+            self.knowledge, self.lines = found
             self.mu.note_problems(self.knowledge)
             self.draw()
-            if before is None or before.hash != self.knowledge.hash:
+            if before != (self.knowledge.hash, *self.models()):
                 self.rank(self.knowledge)
 
         def work() -> tuple[Knowledge, list[Line]]:
@@ -86,7 +91,15 @@ class HomeScreen(MuScreen):
 
             return lines(space)
 
-        self.load(work, then)
+        def refused(error: MuError) -> None:
+            self.list_options("lines", [Option(Text(plain(error.render())), disabled=True)])
+            self.mu.show_error(error)
+
+        self.load(work, then, otherwise=refused)
+
+    def models(self) -> list[Line]:
+        """Return the lines on models."""
+        return [line for line in self.lines if line.group == "models"]
 
     def rank(self, knowledge: Knowledge) -> None:
         """Rank the targets by the value of a pilot, or take the remembered ranking of the same knowledge."""
@@ -118,7 +131,7 @@ class HomeScreen(MuScreen):
         options: list[Option] = []
         for group, inside in groupby(every, key=lambda line: line.group):
             options.append(Option(Text(group, "bold underline"), disabled=True))
-            options += [Option(self.row(line), id="\n".join(line.do)) for line in inside]
+            options += [Option(self.row(line), id="\n".join((line.group, *line.do))) for line in inside]
         if not every:
             ask, runs = self.key_of("go.advise"), self.key_of("go.runs")
             text = Text(f"Nothing is open. {ask} asks for advice, {runs} lists the runs.", "bold")
@@ -150,7 +163,7 @@ class HomeScreen(MuScreen):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Do what the line says."""
         if event.option_id:
-            self.follow(tuple(event.option_id.split("\n")))
+            self.follow(tuple(event.option_id.split("\n")[1:]))
 
     def follow(self, do: tuple[str, ...]) -> None:
         """Go somewhere, write an entry, copy a command, or call an action."""
@@ -166,14 +179,24 @@ class HomeScreen(MuScreen):
             self.notify(f"copied: {what[0]}", markup=False)
         elif name == "train":
             self.train()
+        elif name == "import":
+            self.app.push_screen(create("import"))
         else:
             self.app.call_later(self.app.run_action, name)
 
-    def train(self) -> None:
-        """Show what training five models would do, and launch it when confirmed."""
+    def train(self, *other: str) -> None:
+        """Show what training the first models would do, and launch it when confirmed.
+
+        Args:
+            other: Task and base; default: those of mu.toml. Where these are not available, PACKAGED is proposed.
+        """
+        from merginguriel.errors import UnavailableError
+        from merginguriel.study.study import Study, of_context
+
         from .home_data import training
 
         space = self.mu.space
+        task, base = other or of_context(space)
 
         def launch(config: Any) -> None:
             from merginguriel.runs import worker
@@ -186,9 +209,20 @@ class HomeScreen(MuScreen):
 
         def planned(found: tuple[str, Any]) -> None:
             text, config = found
-            self.confirm("Train five models?", text, "Train", lambda: launch(config))
+            title = f"Train {count(len(config.locales), 'model')} of {task}/{base}?"
+            self.confirm(title, text, "Train", lambda: launch(config))
 
-        self.load(lambda: training(space), planned, group="launch")
+        def refused(error: MuError) -> None:
+            if isinstance(error, UnavailableError) and (task, base) != PACKAGED:
+                title = f"{task}/{base} is not available. Train {'/'.join(PACKAGED)}?"
+                self.confirm(title, plain(error.render()), "Show the plan", lambda: self.train(*PACKAGED))
+            else:
+                self.mu.show_error(error)
+
+        def work() -> tuple[str, Any]:
+            return training(Study(space, task, base))
+
+        self.load(work, planned, group="launch", otherwise=refused)
 
     def content(self, how: str) -> str:
         """Return the lines as a table."""

@@ -11,6 +11,7 @@ from merginguriel.text.tables import plain
 
 if TYPE_CHECKING:
     from merginguriel.knowledge.base import Knowledge
+    from merginguriel.study.study import Study
     from merginguriel.workspace import Workspace
 
 GROUPS = (
@@ -35,7 +36,7 @@ class Line(NamedTuple):
     Attributes:
         group: Heading.
         text: What is to be done.
-        do: What its key does: `go` SCREEN WHAT ..., `write` KIND ID, `copy` COMMAND, or the name of an action.
+        do: What its key does: `go` SCREEN WHAT ..., `write` KIND ID, `copy` COMMAND, `train`, `import`, or an action.
         key: Its key; empty: the next free letter.
     """
 
@@ -133,6 +134,7 @@ def _here(space: Workspace) -> Iterator[Line]:
         place = ("matrix", context, splits[0]) if splits else ("advise", trained[0], context)
         yield Line("models", text, ("go", *place))
     if found:
+        yield Line("models", "import models of yours from their folders", ("import",), "i")
         return
     if space.shipped:
         yield Line(
@@ -142,18 +144,20 @@ def _here(space: Workspace) -> Iterator[Line]:
         )
         return
     from merginguriel.loop.quickstart_time import SECONDS
+    from merginguriel.study.study import Study, of_context
 
-    minutes = round((SECONDS["base"] + 5 * SECONDS["train"]) / 60 + 0.5)
-    text = f"no models yet: train five, about {minutes} min; then run merges and pilots"
+    several = len(to_train(Study(space, *of_context(space))))
+    minutes = round((SECONDS["base"] + several * SECONDS["train"]) / 60 + 0.5)
+    text = f"no models yet: train {count(several, 'model')}, about {minutes} min; then run merges and pilots"
     yield Line("first steps", text, ("train",), "t")
-    yield Line(
-        "first steps", "import models of yours: mu models add", ("copy", "mu models add LOCALE=FOLDER"), "i"
-    )
+    yield Line("first steps", "import models of yours from their folders", ("import",), "i")
     yield Line("first steps", "ask what is known without models", ("go", "advise"), "a")
 
 
 def worth(space: Workspace, knowledge: Knowledge, known: object) -> tuple[list[list[str]], list[Line]]:
-    """Return the targets where a pilot is worth most, as [target, text] to remember and as lines.
+    """Return the targets where a pilot is worth most, as [context, target, text] to remember and as lines.
+
+    The context is that of mu.toml, or the one with most models where it has fewer than two.
 
     Args:
         space: The workspace.
@@ -163,40 +167,53 @@ def worth(space: Workspace, knowledge: Knowledge, known: object) -> tuple[list[l
     from merginguriel.loop import ledger
     from merginguriel.study import capabilities
 
-    context = str(space.settings["context"])
-    if space.shipped or len(capabilities.trained(space, context)) < 2:
+    usual = str(space.settings["context"])
+    models = {one: len(capabilities.trained(space, one)) for one in (usual, *capabilities.contexts(space))}
+    context = usual if models[usual] > 1 else max(models, key=lambda one: models[one])
+    if space.shipped or models[context] < 2:
         return [], []
-    if isinstance(known, list) and all(isinstance(one, list) and len(one) == 2 for one in known):
+    command = "mu advise next" + (f" --context {context}" if context != usual else "")
+    if isinstance(known, list) and all(
+        isinstance(one, list) and len(one) == 3 and one[0] == context for one in known
+    ):
         ranked = [[str(part) for part in one] for one in known]
     elif len(knowledge.rows) > MANY_ROWS:
-        return [], [
-            Line("worth a pilot", "too many rows to rank here: mu advise next", ("copy", "mu advise next"))
-        ]
+        return [], [Line("worth a pilot", f"too many rows to rank here: {command}", ("copy", command))]
     else:
         found = [one for one in ledger.ranked(knowledge, context) if one.value_pp > one.cost_pp][:MOST]
-        ranked = [
-            [
-                one.target,
-                f"{one.target}  worth {pp(one.value_pp, 2)}, {one.verdict}: {one.arm}  {one.expected}",
-            ]
-            for one in found
-        ]
-    idle = "no pilot is worth its cost now; all targets: mu advise next"
-    none = Line("worth a pilot", idle, ("copy", "mu advise next"))
-    return ranked, [Line(none.group, text, ("go", "advise", target)) for target, text in ranked] or [none]
+        ranked = []
+        for one in found:
+            text = f"{one.target}  worth {pp(one.value_pp, 2)}, {one.verdict}: {one.arm}  {one.expected}"
+            ranked.append([context, one.target, text])
+    lines = [Line("worth a pilot", text, ("go", "advise", target, about)) for about, target, text in ranked]
+    none = f"no pilot is worth its cost now; all targets: {command}"
+    return ranked, lines or [Line("worth a pilot", none, ("copy", command))]
 
 
-def training(space: Workspace) -> tuple[str, Any]:
-    """Return the plan of a training of five models, in words and as a configuration.
+def to_train(study: Study) -> list[str]:
+    """Return the locales of the first models: those of `mu quickstart`, as far as the task has them, and others of it."""
+    from merginguriel.errors import MuError
+    from merginguriel.loop.quickstart import SOURCES, TARGET
+
+    usual = [*SOURCES, TARGET]
+    try:
+        offered = study.offered()
+    except MuError:  # reported when the training is planned
+        return usual
+    return sorted(offered, key=lambda one: one not in usual)[: len(usual)]
+
+
+def training(study: Study) -> tuple[str, Any]:
+    """Return the plan of the training of the first models, in words and as a configuration.
 
     Raises:
-        UnavailableError: This installation cannot train.
+        UnavailableError: This installation cannot train, or data or base are on a hub that does not answer.
     """
     from importlib.util import find_spec
 
     from merginguriel.config import run_config
     from merginguriel.errors import UnavailableError
-    from merginguriel.loop.quickstart import SOURCES, TARGET
+    from merginguriel.models.base_models import available
     from merginguriel.runs import planning, resolve
     from merginguriel.text.runs import plan_lines
     from merginguriel.workspace import writable
@@ -206,8 +223,11 @@ def training(space: Workspace) -> tuple[str, Any]:
         raise UnavailableError(
             f"training needs {' and '.join(missing)}.", hint="pip install 'merginguriel[lab]'"
         )
-    locales = [*SOURCES, TARGET]
-    config = resolve.resolved(run_config.from_table({"kind": "train", "locales": locales}), writable(space))
+    locales = to_train(study)
+    table = {"kind": "train", "locales": locales, "task": study.task, "base": study.base}
+    config = resolve.resolved(run_config.from_table(table), writable(study.space))
     for locale in locales:
-        resolve.study_of(config, space).data(locale)  # without sentences, the run would fail after minutes
-    return plain("\n".join(plan_lines(planning.plan(space, config), "new"))), config
+        study.data(locale)  # without sentences or a base, the run would fail after minutes
+    if not (study.root / "pretrained" / "config.json").is_file():
+        available(study.base)
+    return plain("\n".join(plan_lines(planning.plan(study.space, config), "new"))), config
