@@ -82,7 +82,7 @@ def import_matrix(study: Study, file: Path, split: str, items: int, percent: boo
 
 @matrix.command(short_help="Show an N×N matrix, from results or from the log.")
 @click.argument("context", required=False)
-@click.option("--split", help="test, dev, train, or log (test scores in the log). Default: the first available.")  # fmt: skip
+@click.option("--split", help="test, dev, train, or log (test scores in the log); of another seed s1-test, s1-log. Default: the first available.")  # fmt: skip
 @click.option("--target", shell_complete=LOCALE.shell_complete,
               help="Show the sources that URIEL, REAL and mu advise choose for this target.")  # fmt: skip
 @click.option("--k", type=click.IntRange(min=1), default=5, show_default=True,
@@ -107,11 +107,13 @@ def show(
 ) -> None:
     """Print a measured N×N matrix: the score of every model on every locale, from results/ or from the log.
 
-    CONTEXT is a task and a base model. Default: the workspace's, if it has a matrix.
+    CONTEXT is a task and a base model; of embedders, retrieval/NAME, whose columns are directions of search. Default:
+    the workspace's, if it has a matrix.
 
     \b
     mu matrix home/e5-small --sort family
     mu matrix home/e5-small --target da-DK --sort similarity
+    mu matrix retrieval/ko-en-e5-small-4-layers --target ko-en
     """
     from merginguriel.evaluation import heatmap
     from merginguriel.loop import matrix_choice

@@ -262,7 +262,7 @@ def resume(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -
 
 
 @runs.command(short_help="Compare runs or recipes on the same test items.")
-@click.argument("names", metavar="RUN|FILE.yaml…", nargs=-1, required=True)
+@click.argument("names", metavar="RUN|RUN:MODEL|FILE.yaml…", nargs=-1, required=True)
 @json_option
 @workspace_option
 def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) -> None:
@@ -271,7 +271,8 @@ def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) 
     Accuracies are compared item by item, as by `mu eval --against`; if the test items differ, they are only shown. Runs that differ by their seed alone are also compared together.
 
     FILE.yaml is a configuration, as `mu advise --save` writes it: its settings are compared, and the figures of its run
-    once that has finished.
+    once that has finished. RUN:MODEL is a model of a study of compositions, such as RUN:base or "RUN:average 0.50"; RUN
+    alone is its best merge. Each direction of search is compared too.
     """
     from merginguriel.report import comparable
     from merginguriel.report.run_comparison import by_seed, compared
@@ -297,11 +298,10 @@ def compare(names: tuple[str, ...], as_json: bool, workspace_path: Path | None) 
             ]
         )
         return
-    from merginguriel.report.run_comparison import comparison_table, seeds_table
+    from merginguriel.report.run_comparison import comparison_table, directions_table, seeds_table
 
-    click.echo(plain(columns(comparison_table(found))))
-    if seeds:
-        click.echo("\n" + plain(columns(seeds_table(seeds))))
+    tables = [comparison_table(found), directions_table(found), seeds_table(seeds) if seeds else []]
+    click.echo("\n\n".join(plain(columns(table)) for table in tables if table))
 
 
 @runs.command(short_help="Remove runs that failed, died or were cancelled.")

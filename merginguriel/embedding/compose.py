@@ -168,11 +168,11 @@ def study(
     for name, folder in models.items():
         note(f"score {name}")
         scores[name] = scored(held, folder)
-    chooses = np.array([int(digest("choose", id), 16) < CHOOSING * 16**8 for id in held.relevant])
-    if not chooses.any() or chooses.all():
+    chosen = np.array([chooses(id) for id in held.relevant])
+    if not chosen.any() or chosen.all():
         raise UsageError("too few test queries to choose the models to merge.", where=plan.text.source)
     draft = CompositionStudy(plan.languages, scores, (), "", "", (0, 0, 0), ())
-    choosing = replace(draft, scores={name: cut(one, chooses) for name, one in scores.items()})
+    choosing = replace(draft, scores={name: cut(one, chosen) for name, one in scores.items()})
     specialist = best(choosing, [name for name, (q, p, _) in three.items() if q != p], draft.cross)
     mono = best(choosing, [name for name, (q, p, _) in three.items() if q == p], draft.within)
     merges = [(method, 0.5) for method in plan.methods]
@@ -185,8 +185,8 @@ def study(
         if not folder.is_dir():
             merge(recipe, folder)
         scores[f"{method} {weight:.2f}"] = scored(held, folder)
-    reported = {name: cut(one, ~chooses) for name, one in scores.items()}
-    sizes = (len(negatives), int(chooses.sum()), int((~chooses).sum()))
+    reported = {name: cut(one, ~chosen) for name, one in scores.items()}
+    sizes = (len(negatives), int(chosen.sum()), int((~chosen).sum()))
     names = tuple(f"{method} {weight:.2f}" for method, weight in merges)
     done = replace(draft, scores=reported, specialist=specialist, mono=mono, queries=sizes, merges=names)
     return replace(done, effects=effects(done))
@@ -214,6 +214,11 @@ def scored(held: Parallel, folder: Path) -> Scores:
     """Return the measures of a model in all four directions."""
     found = retrieval.by_direction(architecture.load(folder), held)
     return {direction: np.stack(list(measures.values()), axis=1) for direction, measures in found.items()}
+
+
+def chooses(query: str) -> bool:
+    """Return whether a held-out query chooses the models to merge; the others are reported."""
+    return int(digest("choose", query), 16) < CHOOSING * 16**8
 
 
 def cut(scores: Scores, chosen: np.ndarray) -> Scores:

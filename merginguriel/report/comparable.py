@@ -43,8 +43,26 @@ class ResolvedRun:
         return shlex.join(["mu", "run", self.name if Path(self.name).is_file() else str(self.path)])
 
 
-def get(space: Workspace, name: str) -> Run | ResolvedRun:
-    """Return the configuration in the YAML file `name`, else the run with this id or this end of an id.
+@dataclass(frozen=True)
+class StudyModel:
+    """A model of a finished study of compositions, named RUN:MODEL."""
+
+    run: Run
+    model: str
+
+    @property
+    def name(self) -> str:
+        """Name by which it can be compared again."""
+        return f"{self.run.id}:{self.model}"
+
+    @property
+    def config(self) -> Config:
+        """Configuration of the study."""
+        return self.run.config
+
+
+def get(space: Workspace, name: str) -> Run | ResolvedRun | StudyModel:
+    """Return the configuration in the YAML file `name`, else the run with this id or this end of an id, or its model RUN:MODEL.
 
     A relative path starts at the working directory, else at the workspace.
 
@@ -53,7 +71,15 @@ def get(space: Workspace, name: str) -> Run | ResolvedRun:
         MuError: The file is not a configuration of one run.
     """
     if not name.endswith(ENDS):
-        return run_store.get(space, name)
+        id, colon, model = name.partition(":")
+        run = run_store.get(space, id)
+        if not colon:
+            return run
+        known = models_of(run)
+        if model not in known:
+            hint = f"Its models: {', '.join(known)}" if known else "Only studies of kind compose have models."
+            raise UsageError(f"{run.id} has no model {model!r}.", hint=hint)
+        return StudyModel(run, model)
     path = next((p for p in (Path(name), space.root / name) if p.is_file()), Path(name))
     if path.is_file() and is_of_a_merge(read_yaml(read_text(path), path)):
         raise UsageError(
@@ -74,8 +100,20 @@ def is_of_a_merge(table: object) -> bool:
     return isinstance(sources, list) and bool(sources) and all(isinstance(one, Mapping) for one in sources)
 
 
+def models_of(run: Run) -> list[str]:
+    """Return the models of a study of compositions; none of another run, or before it has finished."""
+    if run.config.kind != "compose" or run_store.state(run) != "finished":
+        return []
+    return list(run_store.result(run)["ndcg_at_10"])
+
+
 def names(space: Workspace, typed: str = "") -> list[str]:
-    """Return the names that contain `typed`: files in recipes/, then runs."""
+    """Return the names that contain `typed`: files in recipes/, runs, and once a colon is typed the models of a study."""
     found = sorted(p for p in (space.root / "recipes").glob("*") if p.suffix in ENDS and p.is_file())
-    every = [*(space.display(path) for path in found), *(run.id for run in run_store.listed(space))]
+    runs = run_store.listed(space)
+    every = [*(space.display(path) for path in found), *(run.id for run in runs)]
+    if ":" in typed:
+        studies = [run for run in runs if run.id.endswith(typed.partition(":")[0])]
+        every = [StudyModel(run, model).name for run in studies for model in models_of(run)]
+        typed = typed[typed.index(":") :]
     return [name for name in every if typed.lower() in name.lower()]

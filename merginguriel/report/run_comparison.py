@@ -12,7 +12,7 @@ from typing import Any
 from merginguriel import stats
 from merginguriel.config import run_config as configs
 from merginguriel.config.schema import SOURCES
-from merginguriel.evaluation.significance import Comparison, compare
+from merginguriel.evaluation.significance import Comparison, compare, value_interval
 from merginguriel.metrics.registry import find
 from merginguriel.runs import run_store as runs
 from merginguriel.runs.run_store import Run
@@ -22,7 +22,7 @@ from merginguriel.text.differences import Difference, difference_words
 from merginguriel.text.runs import metric_of, setting
 from merginguriel.training.settings import dev_score
 
-from .comparable import NEW, ResolvedRun
+from .comparable import NEW, ResolvedRun, StudyModel
 from .scored_arms import MERGE, ScoredArm
 
 # Keys of results that must be equal for a paired comparison: ids alone may be line numbers. `data` is a digest of items.
@@ -31,13 +31,17 @@ SAME = {"context": "context", "target": "target", "metric": "metric", "data": "t
 
 @dataclass(frozen=True)
 class LocaleScore:
-    """A score on one locale, with its 95% interval and test items where they are known."""
+    """A score on one locale or direction of search, with its 95% interval and test items where they are known.
+
+    found: comparison with the first run in this direction.
+    """
 
     locale: str
     value: float
     low: float | None = None
     high: float | None = None
     n: int | None = None
+    found: Comparison | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Against:
         found: Comparison of its merge with that of the first run.
         why: Reason why there is no comparison.
         bars: A score per locale.
-        file: Of the recipe, where a recipe was named.
+        file: Of the recipe, where a recipe was named; RUN:MODEL for a model of a study.
         state: Of the run, or NEW; only a finished run has scores.
         command: Measures the value of a recipe, or shows it.
         metric: Name of the metric of `value` and `bars`.
@@ -85,7 +89,7 @@ class Against:
         """Return the JSON of a run in a comparison."""
         return {
             "run": self.run,
-            "is": "run" if self.file is None else "recipe",
+            "is": "run" if self.file is None else "model" if ":" in self.file else "recipe",
             "file": self.file,
             "state": self.state,
             "command": self.command,
@@ -128,7 +132,7 @@ def words_of(state: str) -> str:
     return {"finished": "", NEW: "not run yet"}.get(state, state)
 
 
-def compared(given: Sequence[Run | ResolvedRun], *, unfinished: bool = False) -> list[Against]:
+def compared(given: Sequence[Run | ResolvedRun | StudyModel], *, unfinished: bool = False) -> list[Against]:
     """Compare runs: the settings that not all share, and each merge with the first one's.
 
     A recipe represents its run; where that has not finished, it has settings and no value.
@@ -140,17 +144,29 @@ def compared(given: Sequence[Run | ResolvedRun], *, unfinished: bool = False) ->
     Raises:
         UsageError: A run has not finished, unless `unfinished`.
     """
-    found = [one.run if isinstance(one, ResolvedRun) else one for one in given]
+    found = [one if isinstance(one, Run) else one.run for one in given]
     states = [
-        one.state if isinstance(one, ResolvedRun) else runs.state(one) if unfinished else "finished"
-        for one in given
+        one.state if isinstance(one, ResolvedRun) else runs.state(run) if unfinished else "finished"
+        for one, run in zip(given, found, strict=True)
     ]
     results = [
         runs.result(run) if state == "finished" else {} for run, state in zip(found, states, strict=True)
     ]
     tables = [{n: configs.plain(v) for n, v in configs.flat_values(one.config).items()} for one in given]
+    models = [
+        one.model
+        if isinstance(one, StudyModel)
+        else best_of(result)
+        if result.get("kind") == "compose"
+        else None
+        for one, result in zip(given, results, strict=True)
+    ]
+    tables = [table | {"model": model} for table, model in zip(tables, models, strict=True)]
     apart = [name for name in tables[0] if any(table[name] != tables[0][name] for table in tables)]
-    items = [items_of(run) if state == "finished" else None for run, state in zip(found, states, strict=True)]
+    items = [
+        items_of(run, model) if state == "finished" else None
+        for run, state, model in zip(found, states, models, strict=True)
+    ]
     made: list[Against] = []
     for number, run in enumerate(found):
         settings = {name: tables[number][name] for name in apart}
@@ -171,24 +187,38 @@ def compared(given: Sequence[Run | ResolvedRun], *, unfinished: bool = False) ->
             else:
                 metric, sides = metric_of(results[number]).name, (mine.arms[MERGE], first.arms[MERGE])
                 seen = compare(*sides, groups=mine.groups, metric=metric)
-        result, one = results[number], given[number]
-        recipe = one if isinstance(one, ResolvedRun) else None
+        result, one, model = results[number], given[number], models[number]
+        bars = bars_of(result, model)
+        if model and mine:
+            bars = tuple(in_direction(bar, mine, first if seen else None) for bar in bars)
         made.append(
             Against(
-                run.id, value_of(result), settings, seen, why, bars_of(result), recipe.name if recipe else None,
-                states[number], recipe.command if recipe else watch_command(run, states[number]), scored_by(result),
+                run.id, value_of(result, model), settings, seen, why, bars, None if isinstance(one, Run) else one.name,
+                states[number], one.command if isinstance(one, ResolvedRun) else watch_command(run, states[number]),
+                scored_by(result),
             )
         )  # fmt: skip
     return made
 
 
-def value_of(result: Mapping[str, Any]) -> float | None:
-    """Return the value of a run: of its merge, or of a study of compositions the mean over the directions of its best merge."""
+def in_direction(
+    bar: LocaleScore, mine: item_file.StoredItems, first: item_file.StoredItems | None
+) -> LocaleScore:
+    """Add the interval over the queries of a direction of search, and the comparison with the first model there."""
+    at = [i for i, id in enumerate(mine.ids) if id.startswith(f"{bar.locale} ")]
+    ours = mine.arms[MERGE][at]
+    low, high = value_interval(ours, metric="ndcg_at_10")
+    found = compare(ours, first.arms[MERGE][at], metric="ndcg_at_10") if first else None
+    return replace(bar, low=low, high=high, found=found)
+
+
+def value_of(result: Mapping[str, Any], model: str | None) -> float | None:
+    """Return the value of a run: of its merge, or of a model of a study of compositions the mean over directions."""
     value = result.get(metric_of(result).name)
-    if result.get("kind") != "compose":
+    if model is None:
         return value
-    of_best = list(result["ndcg_at_10"][best_of(result)].values())
-    return sum(of_best) / len(of_best)
+    found = list(result["ndcg_at_10"][model].values())
+    return sum(found) / len(found)
 
 
 def best_of(result: Mapping[str, Any]) -> str:
@@ -203,7 +233,7 @@ def watch_command(run: Run, state: str) -> str | None:
     return f"mu runs {'watch' if state in ('queued', 'running', 'paused') else 'show'} {run.id}"
 
 
-def bars_of(result: Mapping[str, Any]) -> tuple[LocaleScore, ...]:
+def bars_of(result: Mapping[str, Any], model: str | None) -> tuple[LocaleScore, ...]:
     """Return the value of a merge on its target or directions of search, or of each single model on its own locale."""
     if result.get("kind") in SOURCES:
         value = result.get(metric_of(result).name)
@@ -211,8 +241,8 @@ def bars_of(result: Mapping[str, Any]) -> tuple[LocaleScore, ...]:
             return ()
         low, high = result["ci95"]
         return (LocaleScore(result["target"], value, low, high, result["n"]),)
-    if result.get("kind") == "compose":
-        scores = result["ndcg_at_10"][best_of(result)]
+    if model is not None:
+        scores = result["ndcg_at_10"][model]
         return tuple(LocaleScore(one, value, n=result["queries"][2]) for one, value in scores.items())
     if result.get("kind") == "train":
         found = {locale: dev_score(one)[1] for locale, one in result["models"].items()}
@@ -234,7 +264,7 @@ def scored_by(result: Mapping[str, Any]) -> str:
     return metric_of(result.get("test") or result.get("dev") or result).name
 
 
-def by_seed(found: Sequence[Against], given: Sequence[Run | ResolvedRun]) -> list[Seeds]:
+def by_seed(found: Sequence[Against], given: Sequence[Run | ResolvedRun | StudyModel]) -> list[Seeds]:
     """Group runs that differ by their seed alone; empty where none do.
 
     A run counts once, however often it was named; a recipe without a value does not count.
@@ -243,13 +273,13 @@ def by_seed(found: Sequence[Against], given: Sequence[Run | ResolvedRun]) -> lis
     from .scored_arms import from_runs
 
     groups: dict[str, list[Against]] = {}
-    once = {one.run: one for one in found if one.state == "finished"}
+    once = {(one.run, one.settings.get("model")): one for one in found if one.state == "finished"}
     for one in once.values():
         rest = {name: value for name, value in one.settings.items() if name != "seed"}
         groups.setdefault(repr(sorted(rest.items())), []).append(one)
     if all(len(group) == 1 for group in groups.values()):
         return []
-    every = [one.run if isinstance(one, ResolvedRun) else one for one in given]
+    every = [one if isinstance(one, Run) else one.run for one in given]
     folders = {run.id: run.folder for run in every}
     arms = {
         one.run: next((arm for arm in from_runs([folders[one.run]]).arms if arm.kind == MERGE), None)
@@ -277,15 +307,16 @@ def by_seed(found: Sequence[Against], given: Sequence[Run | ResolvedRun]) -> lis
     return made
 
 
-def items_of(run: Run) -> item_file.StoredItems | None:
+def items_of(run: Run, model: str | None = None) -> item_file.StoredItems | None:
     """Return the items of a run; None for one that scored no merge. Raises MuError if items.npz is damaged.
 
-    Of a study of compositions, they are the queries in each direction, and its best merge.
+    Of a model of a study of compositions, they are the queries in each direction.
     """
     path = run.folder / "items.npz"
     found = item_file.read(path) if path.is_file() else None
-    if found and "best" in found.arms:
-        return found._replace(arms={MERGE: found.arms["best"]})
+    if found and model in found.arms:
+        ranks = found.arms[f"{item_file.RECIPROCAL}{model}"]
+        return found._replace(arms={MERGE: found.arms[str(model)], item_file.RECIPROCAL: ranks})
     return found if found and MERGE in found.arms else None
 
 
@@ -305,6 +336,17 @@ def comparison_table(runs: Sequence[Against]) -> list[list[str]]:
             value, result = one.missing, one.command or ""
         table.append([one.name, *(setting(one.settings.get(key)) for key in keys), value, result])
     return table
+
+
+def directions_table(runs: Sequence[Against]) -> list[list[str]]:
+    """Lay out the directions of search of embedders, with the comparison with the first; empty without one."""
+    table = [["direction", "run", "value", "95%", "against the first"]]
+    pairs = [(bar, one) for one in runs for bar in one.bars if one.metric == "ndcg_at_10"]
+    for bar, one in sorted(pairs, key=lambda pair: pair[0].locale):
+        span = "" if bar.low is None or bar.high is None else find(one.metric).unit.span(bar.low, bar.high)
+        found = words(bar.found) if bar.found else ""
+        table.append([bar.locale, one.name, one.show(bar.value), span, found])
+    return table if len(table) > 1 else []
 
 
 def seeds_table(seeds: Sequence[Seeds]) -> list[list[str]]:

@@ -14,6 +14,9 @@ from merginguriel import files
 from merginguriel.errors import MuError
 
 OWN = ("ids", "groups")
+RECIPROCAL = (
+    "rr:"  # before the name of a model of a study of compositions: reciprocal ranks instead of NDCG@10
+)
 
 
 class StoredItems(NamedTuple):
@@ -21,7 +24,7 @@ class StoredItems(NamedTuple):
 
     ids, groups  [n] of the test items
     arms         arm → bool [n], or float [n, S] of a metric such as F1: `merge`, kinds of baselines, `ensemble_soft`,
-                 `single:de-DE`
+                 `single:de-DE`; of a study of compositions, the names of its models
     """
 
     ids: tuple[str, ...]

@@ -25,11 +25,14 @@ from . import capabilities
 LOG = "log"
 RETRIEVAL = "retrieval"  # task of contexts whose rows are embedders and whose columns are pairs of languages
 ORDERS = ("name", "family", "script", "similarity", "value")
+# Context of a row of a study of compositions; the matrix of the study is retrieval/PAIR-BASE.
+_STUDY = re.compile(r"retrieval-(?:mono|cross)-(.+)/(.+)")
+_DIRECTION = re.compile(r"T\((\S+)\)")  # in the note of such a row
 _ENDING = re.compile(r"(?:-s(\d+))?-(test|dev|train)(-bf16)?\Z")
 
 
 class StoredMatrix(NamedTuple):
-    """A matrix that can be read. split: `test`, `dev`, `s1-test`, `test-bf16`, or `log` (test accuracies of the log)."""
+    """A matrix that can be read. split: `test`, `dev`, `s1-test`, `test-bf16`, or `log`, `s1-log` (test scores in the log)."""
 
     context: str
     split: str
@@ -47,7 +50,7 @@ def of_pairs(context: str) -> bool:
 
 
 def stored(space: Workspace, knowledge: Knowledge) -> list[StoredMatrix]:
-    """Return every matrix of the workspace: files in results/, test first, then the single models of the log."""
+    """Return every matrix of the workspace: files in results/, test first, then single models and studies of embedders of the log."""
     logged = sorted({row.context for row in knowledge.rows if _single(row)})
     known = {
         context.replace("/", "-"): context
@@ -63,7 +66,12 @@ def stored(space: Workspace, knowledge: Knowledge) -> list[StoredMatrix]:
             # The file's name has no slash any more; a context of which nothing else is known has it first.
             found.append(StoredMatrix(known.get(flat, flat.replace("-", "/", 1)), name, path))
     found.sort(key=lambda one: (one.context, one.split != "test", one.split))
-    return found + [StoredMatrix(context, LOG, None) for context in logged]
+    studies = sorted({cell[:2] for row in knowledge.rows if (cell := _direction(row))})
+    return [
+        *found,
+        *(StoredMatrix(context, LOG, None) for context in logged),
+        *(StoredMatrix(*one, None) for one in studies),
+    ]
 
 
 def find(
@@ -100,6 +108,8 @@ def read(knowledge: Knowledge, one: StoredMatrix) -> Matrix:
     """Return the matrix. Raises MuError with file and line for a damaged file."""
     if one.path is not None:
         return nxn.load(one.path)
+    if of_pairs(one.context):
+        return _of_study(knowledge, one)
     metric = metric_of(knowledge.rows, one.context)
     rows = [
         row
@@ -121,6 +131,31 @@ def _single(row: ResultRow) -> bool:
         and row.metric not in MEASURES
         and len(row.sources) == 1
     )
+
+
+def _direction(row: ResultRow) -> tuple[str, str, str] | None:
+    """Return context and split of the matrix of a study's row, and the direction of search; None for other rows."""
+    study = _STUDY.fullmatch(row.context) if row.status == "current" and row.metric not in MEASURES else None
+    found = study and _DIRECTION.match(row.note)
+    if not study or not found:
+        return None
+    return f"{RETRIEVAL}/{'-'.join(study.groups())}", f"s{row.seed}-{LOG}" if row.seed else LOG, found[1]
+
+
+def _of_study(knowledge: Knowledge, one: StoredMatrix) -> Matrix:
+    """Return the models of a study in the log, by direction of search."""
+    values: dict[tuple[str, str], float] = {}
+    n: dict[str, int] = {}
+    metric = "ndcg_at_10"
+    for row in distinct(knowledge.rows):
+        cell = _direction(row)
+        if cell and cell[:2] == (one.context, one.split):
+            weight = dict(row.params).get("weight")
+            model = (
+                "base" if row.method == "pretrained" else f"{row.method} {weight}" if weight else row.method
+            )
+            values[model, cell[2]], n[cell[2]], metric = row.value, row.n or 0, row.metric
+    return nxn.of_cells(values, n, {}, sorted({s for s, _ in values}), sorted(n), metric=metric)
 
 
 def ordered(matrix: Matrix, by: str, target: str | None = None) -> Matrix:

@@ -198,6 +198,10 @@ def test_advice_chooses_among_compositions_and_merges_by_ndcg(mu, tmp_path):
         "Advice on languages", "Observation", "2026-01-01", "Rows.", code=rows[0].code or "", rows=rows
     )
     append.add(workspace.find(explicit=tmp_path / "space").log, draft)
+    of_log = mu("matrix", "retrieval/a-b-e5-small", "--workspace", tmp_path / "space", "--json").json
+    assert (of_log["split"], of_log["metric"]) == ("log", "ndcg_at_10")
+    for name, values in of_log["ndcg_at_10"].items():
+        assert values == pytest.approx({d: study.value(name, [d]) for d in values}, abs=1e-4), name
     words = ["advise", "--target", "ko-KR", "--workspace", tmp_path / "space", "--json", "--context"]
     found = mu(*words, "retrieval-cross-a-b/e5-small").json
     assert (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import shlex
 
 import numpy as np
@@ -225,9 +227,69 @@ def test_sentences_that_flip_and_labels_that_change_are_those_of_the_items(train
         seen.update(flips=app.screen.flips, text=app.screen.copied("text"))
 
     play(space, script, size=(120, 40), screen="compare", what=[run.id for run in runs])
-    flips, counts = seen["flips"]
+    flips, counts = seen["flips"].items, seen["flips"].labels
     assert len(flips) == (first != second).sum() > 0
     assert sum(flip.gained for flip in flips) == (second & ~first).sum()
     assert sum(count.n for count in counts) == len(first)
     assert sum(count.change for count in counts) == second.sum() - first.sum()
     assert all(flip.text[:40] in seen["text"] for flip in flips[:5])
+
+
+@pytest.mark.slow
+@pytest.mark.lab
+def test_models_of_a_study_of_embedders_are_compared_by_direction_and_by_the_ranks_of_their_queries(
+    trained, tmp_path
+):
+    pytest.importorskip("sentence_transformers")
+    texts = {
+        locale: [
+            row["text"]
+            for row in csv.DictReader((trained.sentences / f"{locale}.csv").open(encoding="utf-8"))
+        ]
+        for locale in ("sv-SE", "en-US")
+    }
+    pairs = [
+        {"id": str(i)}
+        | {f"query_{locale[:2]}": f"{texts[locale][i]} {i}" for locale in texts}
+        | {f"positive_{locale[:2]}": f"{texts[locale][-i]} {i}" for locale in texts}
+        for i in range(1, 61)
+    ]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("\n".join(map(json.dumps, pairs)), encoding="utf-8")
+    where = ("--workspace", trained.space)
+    studied = trained.mu("embed", "compose", "--data", data, "--locale", "sv-SE", "--locale", "en-US",
+                         "--base", trained.encoder, "--steps", 4, "--batch-size", 8, "--negatives", 1,
+                         "--mine-ranks", "1-15", *where, "--json")  # fmt: skip
+    assert studied.code == 0, studied.err
+    result = json.loads(studied.out)
+    run = result["run"].rpartition("/")[2]
+    unknown = trained.mu("runs", "compare", run, f"{run}:nothing", *where)
+    assert unknown.code == 2 and "average 0.50" in unknown.err
+    space, seen = workspace.find(explicit=trained.space), {}
+    base, merge = f"{run}:base", f"{run}:average 0.50"
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        await press(app, pilot, "slash", *run[-8:], ":", *"base")
+        await until(app, pilot, lambda: app.screen.listed == [base])
+        await press(app, pilot, "down", "enter", *run[-8:], ":", *"averag")
+        await until(app, pilot, lambda: app.screen.listed == [merge])
+        await press(app, pilot, "down", "enter", "enter")
+        await until(app, pilot, lambda: app.screen.found)
+        await press(app, pilot, "d")
+        await until(app, pilot, lambda: app.screen.flips)
+        seen.update(text=app.screen.copied("text"), command=app.screen.command, flips=app.screen.flips)
+
+    play(space, script, size=(120, 40), screen="compare")
+    assert shlex.split(seen["command"]) == ["mu", "runs", "compare", base, merge]
+    assert "NDCG@10 by direction" in seen["text"] and "accuracy" not in seen["text"].lower()
+    first, second = json.loads(trained.mu("runs", "compare", base, merge, *where, "--json").out)
+    values = {bar["locale"]: bar["value"] for bar in second["locales"]}
+    assert values == pytest.approx(result["ndcg_at_10"]["average 0.50"])
+    assert first["is"] == "model" and second["comparison"]["n"] == 4 * result["queries"][2]
+    assert all(bar["low"] <= bar["value"] <= bar["high"] for bar in second["locales"])
+    ranks = seen["flips"].ranks
+    assert ranks and seen["flips"].queries == second["comparison"]["n"]
+    assert {one.text for one in ranks} < {row[f"query_{name}"] for row in pairs for name in ("sv", "en")}
+    assert all(1 <= rank <= 11 for one in ranks for rank in (one.first, one.second))
+    assert ranks[0].text[:30] in seen["text"]

@@ -16,7 +16,7 @@ from merginguriel.merging import registry
 from merginguriel.models.base_models import embedder_base
 from merginguriel.runs.run_store import Run
 from merginguriel.runs.worker import Outcome, Tell
-from merginguriel.study import composition_rows, retrieval_matrices
+from merginguriel.study import composition_rows, item_file, retrieval_matrices
 from merginguriel.tasks import parallel
 from merginguriel.version import measured_by
 from merginguriel.workspace import Workspace
@@ -32,8 +32,8 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     compose_report.write(plan, study, run.folder, measured_by() or "this program")
     base_name = Path(str(config.base)).name.lower()
     best = max(study.merges, key=lambda name: study.value(name, study.cross))
-    tell.metric("ndcg_at_10", study.value(best, study.cross))
     directions = *study.within, *study.cross
+    tell.metric("ndcg_at_10", study.value(best, directions))
     name = f"{'-'.join(study.languages)}-{base_name}-{run.id.rpartition('-')[2]}"
     result = {
         "kind": "compose",
@@ -52,11 +52,20 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         "queries": study.queries,
         "path": space.display(plan.out),
     }
-    values, groups = study.scores[best], [str(number) for number in range(study.queries[2])]
-    ids = [f"{direction} {number}" for direction in values for number in groups]
-    arms = {"best": np.concatenate([table[:, 0] for table in values.values()])}
+    queries = reported(text, config.seed)
+    ids = [f"{direction} {query}" for direction in study.scores[best] for query in queries]
+    arms = {
+        f"{measure}{name}": np.concatenate([table[:, at] for table in tables.values()])
+        for name, tables in study.scores.items()
+        for measure, at in (("", 0), (item_file.RECIPROCAL, 2))
+    }
     rows = composition_rows.rows(plan, study, base_name, run.id)
-    return Outcome(result, rows, ids, groups * len(values), arms)
+    return Outcome(result, rows, ids, queries * len(study.scores[best]), arms)
+
+
+def reported(text: parallel.Parallel, seed: int) -> list[str]:
+    """Return the ids of the held-out queries that chose no model."""
+    return [query for query in text.split(seed=seed)[1].relevant if not compose.chooses(query)]
 
 
 def text_of(config: Config) -> parallel.Parallel:

@@ -16,10 +16,8 @@ from merginguriel.errors import MuError, UsageError
 from merginguriel_tui.base import MuScreen, table_as
 
 if TYPE_CHECKING:
-    from merginguriel.report.flipped import Flip, LabelCount
+    from merginguriel.report.flipped import Flips
     from merginguriel.report.run_comparison import Against, Seeds
-
-    Flipped = tuple[list[Flip], list[LabelCount]]
 
 
 OFFERED = 200  # suggestions; typing narrows them
@@ -54,7 +52,7 @@ class CompareScreen(MuScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "What to compare", id="compare.find", tooltip="Name the runs and recipes to compare, or pick them", priority=True),
         Binding("f", "first", "Next one first", id="compare.first", tooltip="Compare with the next run instead"),
-        Binding("d", "flips", "Sentences", id="compare.flips", tooltip="Show the sentences on which the first two merges differ, and the change per label"),
+        Binding("d", "flips", "Sentences", id="compare.flips", tooltip="Show the sentences on which the first two merges differ, and the change per label; of embedders, the ranks of queries"),
         Binding("enter", "open", "Open the first", id="compare.open", tooltip="Open the first run"),
         Binding("escape", "back", "Back", id="compare.back", tooltip="Back to the runs"),
     ]  # fmt: skip
@@ -63,12 +61,14 @@ class CompareScreen(MuScreen):
         super().__init__()
         self.names: tuple[str, ...] = ()
         self.found: Loaded | None = None
-        self.flips: Flipped | None = None  # of the first two runs, once it is asked for
+        self.flips: Flips | None = None  # of the first two runs, once it is asked for
         self.listed: list[str] = []
 
     def body(self) -> ComposeResult:
         """Yield the field, the suggestions and the comparison."""
-        hint = "runs (ids or their ends) and recipes/*.yaml, separated by spaces"
+        hint = (
+            "runs (ids or their ends), RUN:MODEL of a study of embedders, recipes/*.yaml, separated by spaces"
+        )
         yield Names(id="find", placeholder=hint, compact=True)
         yield OptionList(id="offered", markup=False, compact=True)
         with VerticalScroll(id="main"):
@@ -135,7 +135,7 @@ class CompareScreen(MuScreen):
         text.append_text(sidebyside.over_seeds(runs, seeds))
         text.append_text(sidebyside.locales(runs, width))
         if self.flips:
-            text.append_text(sidebyside.flipped(*self.flips, width))
+            text.append_text(sidebyside.flipped(self.flips, width))
         self.query_one("#said", Static).update(text)
 
     def on_resize(self) -> None:
@@ -219,19 +219,19 @@ class CompareScreen(MuScreen):
 
     def action_flips(self) -> None:
         """Show the sentences on which the first two merges differ."""
+        from merginguriel.report import comparable
         from merginguriel.report.flipped import flipped
-        from merginguriel.runs import run_store
 
         if self.found is None:
             return
-        space, names = self.mu.space, [one.run for one in self.found.runs[:2]]
+        space, names = self.mu.space, [one.name for one in self.found.runs[:2]]
 
-        def then(flips: Flipped) -> None:
+        def then(flips: Flips) -> None:
             self.flips = flips
             self.draw()
             self.call_after_refresh(self.query_one("#main").scroll_end, animate=False)
 
-        self.load(lambda: flipped(*(run_store.get(space, name) for name in names)), then, group="flips")
+        self.load(lambda: flipped(*(comparable.get(space, name) for name in names)), then, group="flips")
 
     def action_first(self) -> None:
         """Use the next run as the first."""

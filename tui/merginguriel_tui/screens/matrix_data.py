@@ -81,7 +81,7 @@ def wish_of(words: tuple[str, ...]) -> Wish:
     for word in words:
         if "/" in word:
             given["context"] = word
-        elif word == "log" or word.removesuffix("-bf16").rpartition("-")[2] in ("test", "dev", "train"):
+        elif word.removesuffix("-bf16").rpartition("-")[2] in ("test", "dev", "train", "log"):
             given["split"] = word
         else:
             of_pairs = any(one.startswith("retrieval/") for one in words)

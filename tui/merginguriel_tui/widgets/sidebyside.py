@@ -14,7 +14,7 @@ from merginguriel.text.tables import plain, true_minus
 from .plots import bar, span
 
 if TYPE_CHECKING:
-    from merginguriel.report.flipped import Flip, LabelCount
+    from merginguriel.report.flipped import Flips, RankChange
     from merginguriel.report.run_comparison import Against, LocaleScore, Seeds
 
 MOST = 40  # sentences and labels shown
@@ -37,7 +37,8 @@ def differing(result: Sequence[Against]) -> Text:
     for number, one in enumerate(result):
         out.append(f" {letter(number)}  ", "bold")
         out.append(plain(one.name))
-        out.append("\n" if one.file is None else f"  recipe of {one.run}\n", "dim")
+        recipe = one.file is not None and ":" not in one.file
+        out.append(f"  recipe of {one.run}\n" if recipe else "\n", "dim")
     out.append_text(heading("What differs"))
     keys = sorted({key for one in result for key in one.settings})
     if not keys:
@@ -95,7 +96,14 @@ def paired(result: Sequence[Against], width: int) -> Text:
 
 def locales(result: Sequence[Against], width: int) -> Text:
     """Draw a bar for every run on every locale, with the 95% interval of its value."""
-    out = heading("By locale")
+    of_pairs = any(each.found or one.metric == "ndcg_at_10" for one in result for each in one.bars)
+    out = heading(
+        "NDCG@10 by direction of search: language of the queries, of the documents"
+        if of_pairs
+        else "By locale"
+    )
+    from merginguriel.text.differences import number as signed
+
     by: dict[str, list[tuple[int, LocaleScore]]] = {}
     for place, one in enumerate(result):
         for each in one.bars:
@@ -113,7 +121,12 @@ def locales(result: Sequence[Against], width: int) -> Text:
             out.append(f"▏{unit.show(value):>7}")
             if low is not None and high is not None:
                 out.append(f"  {unit.span(low, high)}", "dim")
-            out.append(f"  n {n:,}\n" if n else "\n", "dim")
+            out.append(f"  n {n:,}" if n else "", "dim")
+            if c := each.found:
+                sign = ("▲" if c.difference > 0 else "▼") if c.significant else "≈"
+                low_high = f"{signed(c.interval.low)} … {signed(c.interval.high)}"
+                out.append(f"  {sign} {signed(c.difference)} {c.points}, {low_high}")
+            out.append("\n")
     return out
 
 
@@ -141,8 +154,24 @@ def over_seeds(result: Sequence[Against], groups: Sequence[Seeds]) -> Text:
     return out
 
 
-def flipped(flips: Sequence[Flip], counts: Sequence[LabelCount], width: int) -> Text:
+def ranked(changes: Sequence[RankChange], queries: int, width: int) -> Text:
+    """List the queries whose document changes its rank most between the first two models."""
+    gained = sum(one.change > 0 for one in changes)
+    out = heading(
+        f"Queries: B ranks the document of {gained} higher, A that of {len(changes) - gained}, of {queries:,}"
+    )
+    for one in changes[:MOST]:
+        first, second = (f"{rank:.3g}" if rank <= 10 else ">10" for rank in (one.first, one.second))
+        out.append(" + " if one.change > 0 else " − ", "bold").append(f"rank {first:>4} → {second:<4} ")
+        out.append(f"{plain(one.direction):<6} ", "dim").append(f"{plain(one.text)[: max(width - 30, 20)]}\n")
+    return out
+
+
+def flipped(found: Flips, width: int) -> Text:
     """List the labels that change most, and the sentences that only one of the first two merges answers correctly."""
+    if found.queries:
+        return ranked(found.ranks, found.queries, width)
+    flips, counts = found.items, found.labels
     changed = [count for count in counts if count.change]
     out = heading(f"By label, B − A: {len(changed)} of {len(counts)} change")
     table = [["label", "n", "A", "B", "B − A"]]
