@@ -135,7 +135,7 @@ class PredictedArm(Gain):
     """Another arm of the same mode, with its predicted gain."""
 
     arm: ArmName
-    """What would be merged."""
+    """What would be merged; nothing where the task has too few sentences of the target."""
     mode: str
     """Mode of the question."""
     measured_here: bool
