@@ -99,7 +99,7 @@ def advise(knowledge: Knowledge, question: Question, part: ContextEvidence | Non
         wanted_pp=worth if grounds.known else inf,
     )  # fmt: skip
     decision = decide(best.estimate, question, trial, grounds, worth_pp=worth, plan=plan, veto=veto)
-    verdict = decision.verdict
+    verdict, gain = decision.verdict, assemble.gain(best.estimate, question.min_gain_pp)
     task = question.context.partition("/")[0]
     studied = [o.row for o in found if o.arm.context.partition("/")[0] == task]
     recipe = AdvisedArm(
@@ -118,9 +118,9 @@ def advise(knowledge: Knowledge, question: Question, part: ContextEvidence | Non
         metric=known.metric,
         verdict=verdict,
         why=decision.why,
-        summary=next_steps.summary(verdict, best, question, veto),
+        summary=next_steps.summary(verdict, best, gain, question, veto),
         recipe=recipe,
-        gain=assemble.gain(best.estimate, question.min_gain_pp),
+        gain=gain,
         parts=assemble.parts(best),
         borderline=decision.borderline,
         min_gain_pp=question.min_gain_pp,
@@ -131,7 +131,9 @@ def advise(knowledge: Knowledge, question: Question, part: ContextEvidence | Non
         dissent=assemble.dissent(found, best, verdict, question, knowledge),
         rules=assemble.rules_applied(knowledge, vetoes, best.arm, candidates),
         alternatives=assemble.alternatives(knowledge, candidates, question),
-        pilot=assemble.pilot(plan, trial, baseline.kind, worth_pp=worth, metric=known.metric),
+        pilot=assemble.pilot(
+            plan, trial, baseline.kind, worth_pp=worth, metric=known.metric, possible=question.measurable
+        ),
         calibration=calibration,
         width=question.width,
         would_change=tuple(

@@ -196,7 +196,7 @@ class Pilot(Part):
     """One trial of the recipe: value, cost, and the gain that it can detect."""
 
     arms: tuple[ArmName, ...]
-    """What would be merged."""
+    """The recipe, and the average beside it; `mu pilot` adds others that its labels can tell apart. Empty: too few sentences."""
     measure: str
     """What would be measured."""
     n: int

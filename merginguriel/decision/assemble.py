@@ -205,10 +205,12 @@ def trial_arms(best: Candidate) -> list[ArmName]:
     return [best.arm.name] if best.arm.method == "average" else [best.arm.name, average]
 
 
-def pilot(plan: PilotPlan, trial: ExtraMeasurement, kind: str, *, worth_pp: float, metric: str) -> Pilot:
-    """Return the trial of the recipe: its value, its cost and what it can detect."""
+def pilot(
+    plan: PilotPlan, trial: ExtraMeasurement, kind: str, *, worth_pp: float, metric: str, possible: bool
+) -> Pilot:
+    """Return the trial of the recipe: its value, its cost and what it can detect; without arms where it is not `possible`."""
     return Pilot(
-        arms=plan.arms, measure=f"{metric} on the target's test items, paired with the {words_of(kind)}",
+        arms=plan.arms if possible else (), measure=f"{metric} on the target's test items, paired with the {words_of(kind)}",
         n=trial.n, value_pp=round(worth_pp, 2), cost_pp=round(plan.price_pp, 2), sees_pp=detectable(trial),
         sees_how=trial.how, cost=plan.cost,
     )  # fmt: skip

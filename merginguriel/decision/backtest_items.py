@@ -168,7 +168,7 @@ def _target(
 
 
 def _best_arm(compared: Sequence[tuple[Sequence[ItemBits], int]], random_: random.Random) -> float:
-    """Return the mean gain that the best arm of each target would have on endless items, pp.
+    """Return the mean gain that the best arm of each target would have on endless items, pp; 0, that of no merge, where it loses.
 
     How far the best of several arms is above their mean on m items, a(m), holds the spread of the arms and the noise of the items.
     As for the maximum of normal values with the sum of both variances, a(m)² is taken as linear in 1/m, and read at 1/m = 0.
@@ -184,7 +184,7 @@ def _best_arm(compared: Sequence[tuple[Sequence[ItemBits], int]], random_: rando
                 every.append((max(gains), sum(gains) / len(gains)))
         best, level = (sum(values) / len(every) for values in zip(*every, strict=True))
         above.append((best - level) ** 2)
-    return level + sqrt(max(linear_regression(PARTS, above).intercept, 0.0))
+    return max(level + sqrt(max(linear_regression(PARTS, above).intercept, 0.0)), 0.0)
 
 
 def differ(one: ItemBits, other: ItemBits, mask: int) -> tuple[float, float]:

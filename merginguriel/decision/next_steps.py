@@ -13,7 +13,7 @@ from merginguriel.text.numbers import count, pp
 
 from . import claim_rules
 from .advice_types import Next
-from .arm_types import AdviceBaseline
+from .arm_types import AdviceBaseline, Gain
 from .baseline import ExtraMeasurement
 from .estimate import Estimate
 from .evidence import JOINT, Arm, Observation, is_ensemble
@@ -24,25 +24,30 @@ from .sources import SourceSet
 HOME = ("home", "e5-small")  # what --task and --base are left out for, in a workspace of this context
 
 
-def summary(verdict: str, best: Candidate, question: Question, veto: claim_rules.Rule | None) -> str:
-    """Return the answer in a sentence."""
+def summary(
+    verdict: str, best: Candidate, gain: Gain, question: Question, veto: claim_rules.Rule | None
+) -> str:
+    """Return the answer in a sentence, with the rounded figures of `gain`."""
     label, least, unit = best.arm.label, question.min_gain_pp, question.points
     if veto:
         return f"Do not merge with {label}: {veto.claim.text}"
-    mean, p = pp(best.estimate.mean_pp, unit=unit), best.estimate.p_above(0)
+    mean, p = pp(gain.mean_pp, unit=unit), gain.p_positive
     if verdict in ("merge", "ensemble"):
         do = "Merge" if verdict == "merge" else f"Let {best.arm.passes} models answer together"
         return f"{do}: {label}. Expected gain {mean}, P(gain > 0) {p:.2f}."
     if verdict == "no-merge":
         return (
             f"Do not merge: the best recipe known, {label}, is expected at {mean}, "
-            f"P(gain > {least:g} {unit}) {best.estimate.p_above(least):.2f}."
+            f"P(gain > {least:g} {unit}) {gain.p_worth:.2f}."
         )
     if verdict == "pilot":
         return (
             f"Run a pilot of {label}: expected at {mean}, P(gain > 0) {p:.2f}; "
             "the evidence does not decide it."
         )
+    if not question.measurable:
+        task = question.context.partition("/")[0]
+        return f"Unknown: {task} has too few labelled sentences of {question.target}, or none, to measure a merge."
     return f"Unknown: nothing was measured for {question.target}. A pilot would show it."
 
 
@@ -56,7 +61,7 @@ def unknowns(
     """Return what the knowledge does not contain about the question."""
     target = question.target
     texts = []
-    if question.lab and not question.lab.offers_target:
+    if not question.measurable:
         task = question.context.partition("/")[0]
         texts.append(
             f"how to measure a merge for {target}: the task {task} has too few sentences of it, or none"
@@ -160,8 +165,12 @@ def next_steps(
             return [Next(None, f"train on {baseline.model}, the queries' language alone, and do not merge")]
         return [composition_study(arm, question.context, studied)]
     if lab and not lab.offers_target:
-        remark = f"too few sentences of {target}: use your own: mu tasks add NAME --data FOLDER"
-        return [Next(f"mu tasks {task}", remark)]
+        nearest = [
+            Next(f"mu advise --target {locale} --context {context}", f"has labelled sentences of {locale}")
+            for locale, context in lab.instead
+        ]
+        own = f"its locales; to measure {target}, add labelled sentences: mu tasks add NAME --data FOLDER"
+        return [*nearest, Next(f"mu tasks {task}", own)]
     if verdict == "no-merge":
         if baseline.model is not None:
             models = " or ".join((baseline.model, *baseline.tied))

@@ -40,6 +40,8 @@ class Lab:
         similarities: Similarities that can be computed: URIEL, REAL.
         trained: Locales that have a model in the question's context.
         offers_target: Whether the context's task has enough sentences of the target to score a model.
+        instead: Where it has not: (locale, context) with enough, of the same language in this task, and of the target in
+            another one.
         context: What a command without --task and --base means in this workspace.
     """
 
@@ -47,6 +49,7 @@ class Lab:
     similarities: frozenset[str]
     trained: frozenset[str] = frozenset()
     offers_target: bool = True
+    instead: tuple[tuple[str, str], ...] = ()
     context: str = "home/e5-small"
 
     def runs(self, arm: Arm) -> bool:
@@ -115,6 +118,11 @@ class Question:
         middle = len(words) // 2  # of two languages, or of two locales
         two = "-".join(words[:middle]), "-".join(words[middle:])
         return frozenset(map("".join, product(two, repeat=3)))
+
+    @property
+    def measurable(self) -> bool:
+        """Whether a model can be scored on the target, as far as is known."""
+        return self.lab is None or self.lab.offers_target
 
     def can_run(self, arm: Arm) -> bool:
         """Return True if the asker can run the arm."""

@@ -85,13 +85,21 @@ def decide(
         return Decision("no-merge", f"the claim {veto.claim.id} forbids it, with evidence outside noise")
     dear, price_pp = over(plan, question), plan.price_pp
     enough_work = plan.cost.pieces if dear else None
+    task = question.context.partition("/")[0]
+    lacking = (
+        ""
+        if question.measurable
+        else f"; and the task {task} has too few labelled sentences of {question.target}, or none, for a pilot"
+    )
     if not grounds.known:
-        also = f"; and {dear}" if dear else ""
+        also = f"; and {dear}" if dear and not lacking else ""
         what = f"nothing was measured in {question.context} ({question.mode})"
         if question.method is not None:
             what += f" by {question.method}"
-        return Decision("unknown", f"{what}{also}", enough_work)
+        return Decision("unknown", f"{what}{also or lacking}", enough_work)
     found = _decide(estimate, question, trial, grounds, worth_pp=worth_pp, plan=plan)
+    if found.verdict == "pilot" and lacking:
+        return Decision("unknown", found.why.partition(";")[0] + lacking)
     if found.verdict == "pilot" and dear:
         short = found.why.partition(";")[0]
         found = Decision(
@@ -131,7 +139,7 @@ def _decide(
             why += f"; {grounds.passes} forward passes for each input"
         return Decision("ensemble" if grounds.passes > 1 else "merge", why + basis)
     if estimate.mean_pp < 0:
-        short = f"the expected gain is negative, {pp(estimate.mean_pp, unit=unit)}"
+        short = f"the expected gain is negative, {pp(round(estimate.mean_pp, 2), unit=unit)}"
     elif p < MERGE_AT:
         short = f"P(gain > 0) is below the {MERGE_AT:g} that merging needs"
     elif estimate.mean_pp < enough:

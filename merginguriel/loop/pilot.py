@@ -243,11 +243,20 @@ def table_of(known: QuestionEvidence, candidate: Candidate, question: Question) 
 
 def nothing_to_run(space: Workspace, question: Question, advice: Advice) -> MuError:
     """Return the error for a target whose arms need models that are not here, with the next step of its advice."""
+    hint = "\n".join(
+        f"{step.command}{f'  ({step.remark})' * bool(step.remark)}" for step in advice.next if step.command
+    )
+    if not question.measurable:
+        task = question.context.partition("/")[0]
+        return MuError(
+            f"the task {task} has too few labelled sentences of {question.target}, or none, for a pilot.",
+            hint=hint,
+        )
     trained = sorted(capabilities.trained(space, question.context) - {question.target})
     return MuError(
         f"no arm for {question.target} can be run with the models of {question.context} trained here: "
         f"{', '.join(trained) or 'none'}.",
-        hint="\n".join(f"First: {step.command}" for step in advice.next[:1] if step.command),
+        hint=f"First: {hint}",
     )
 
 

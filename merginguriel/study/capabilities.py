@@ -18,6 +18,7 @@ from merginguriel.workspace import Workspace
 
 from . import registered
 
+HOME = "home/e5-small"  # context of `mu train` without --task and --base
 METHODS = Path(__file__).resolve().parent.parent / "merging" / "methods"
 
 
@@ -72,6 +73,14 @@ def offers(context: str, target: str) -> bool:
     return found is None or target in found
 
 
+def instead(context: str, target: str) -> tuple[tuple[str, str], ...]:
+    """Return (locale, context) with enough sentences: of the target's language in this task, and of the target in `HOME`."""
+    language = target.partition("-")[0]
+    same = sorted(tag for tag in scorable(context) or () if tag.partition("-")[0] == language)
+    other = [(target, HOME)] if context != HOME and offers(HOME, target) else []
+    return (*((tag, context) for tag in same[:1]), *other)
+
+
 def first_target(context: str) -> str:
     """Return a locale that the context's task can score, for an example: sw-KE where possible."""
     return next((tag for tag in ("sw-KE", "da-DK", *table()) if offers(context, tag)), "sw-KE")
@@ -79,10 +88,12 @@ def first_target(context: str) -> str:
 
 def lab(space: Workspace, context: str, target: str, *, measured: bool) -> Lab:
     """Return what can be run here for a question. measured: the log has rows of this target in this context."""
+    here = measured or offers(context, target)
     return Lab(
         methods=methods(),
         similarities=frozenset(similarities()),
         trained=trained(space, context),
-        offers_target=measured or offers(context, target),
+        offers_target=here,
+        instead=() if here else instead(context, target),
         context=str(space.settings["context"]),
     )

@@ -92,7 +92,9 @@ def headline(a: Advice) -> str:
         "no-merge": f"{label} is excluded by {a.recipe.vetoed_by}"
         if a.recipe.vetoed_by
         else f"the best known recipe is {label}",
-        "unknown": f"nothing measured in this context; a pilot would try {label}",
+        "unknown": f"nothing measured in this context; a pilot would try {label}"
+        if a.pilot.arms
+        else f"the best known recipe is {label}",
         "ensemble": f"{label}; {a.recipe.passes} forward passes for each input",
     }.get(a.verdict, label)
     if a.borderline:
@@ -130,7 +132,7 @@ def _basis(a: Advice) -> str:
 def verdict(a: Advice) -> list[Row]:
     """Return the rows that belong to the verdict: baseline, rule, warnings."""
     rows = [Row("to beat", _baseline(a.baseline, a.mde_pp, find(a.metric).unit))]
-    if a.verdict != "unknown" or a.budget is not None:
+    if a.verdict != "unknown" or a.budget is not None or not a.pilot.arms:
         rows.append(Row("why", a.why))
     if a.calibration and a.calibration.inside90 < 0.9 - SHORTFALL:
         share = f"{100 * a.calibration.inside90:.0f}%"
@@ -313,7 +315,8 @@ def _checked(checked: Calibration, unit: str) -> str:
 
 
 def _next(a: Advice) -> list[Row]:
-    rows = [Row("pilot", _pilot(a.pilot, _unit(a)))] if a.verdict in ("pilot", "unknown") else []
+    tries = a.verdict in ("pilot", "unknown") and a.pilot.arms
+    rows = [Row("pilot", _pilot(a.pilot, _unit(a)))] if tries else []
     rows += [Row("change", text, hang=True) for text in a.would_change]
     if a.calibration:
         rows.append(Row("checked", _checked(a.calibration, _unit(a))))

@@ -47,9 +47,16 @@ def test_an_arm_is_read_back_as_it_was_written():
     assert average.similarity is None and soft.together and soft.ensemble == "soft"
 
 
-def test_a_word_that_is_no_arm_is_refused():
-    pilot = configs.from_table({"kind": "pilot", "target": "sv-SE", "arms": ["ties"]})
-    with pytest.raises(UsageError, match="not an arm"):
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("method=ties&mean=x&sd=1&price=1&ahead=0&apart=1", "not an arm"),
+        ("method=ties&mean=1.00&sd=3.00", "lacks price, ahead, apart: an earlier version"),
+    ],
+)
+def test_a_word_that_is_no_arm_or_that_of_an_earlier_version_is_refused(word, said):
+    pilot = configs.from_table({"kind": "pilot", "target": "sv-SE", "arms": [word]})
+    with pytest.raises(UsageError, match=said):
         pilot_arms.arms_of(pilot)
 
 

@@ -87,12 +87,20 @@ def read(word: str, config: Config) -> PilotArm:
         UsageError: The word is not an arm.
     """
     table: dict[str, Any] = dict(parse_qsl(word))
+    if lacks := [name for name in ("method", *NUMBERS) if name not in table]:
+        context = f" --context {config.task}/{config.base}" if config.task and config.base else ""
+        raise UsageError(
+            f"an arm of this pilot lacks {', '.join(lacks)}: an earlier version of the program wrote it.",
+            where="arms",
+            hint=f"Start it anew; scores that are cached are not computed again: mu pilot --target {config.target} "
+            f"--mode {config.mode}{context}",
+        )
     try:
         method = str(table.pop("method"))
         mean, sd, price, ahead, apart = (float(table.pop(name)) for name in NUMBERS)
-    except (KeyError, ValueError) as error:
+    except ValueError as error:
         raise UsageError(
-            f"{word!r} is not an arm of a pilot.",
+            f"{word!r} is not an arm of a pilot: {error}.",
             where="arms",
             hint="Let `mu pilot` write the configuration.",
         ) from error
