@@ -57,9 +57,9 @@ def configuration(advice: Advice, space: Workspace) -> Config:
         if kind and (method == "similarity" or "×" in kind):
             table |= {"similarity": kind, **keys_of(options)}
     else:
-        others = capabilities.trained(space, advice.context) - {advice.target}
-        inside = advice.mode == "IncTar"
-        if len(others) + inside < max(recipe.k or 2, 2):
+        trained = capabilities.trained(space, advice.context)
+        others = trained - {advice.target}
+        if not capabilities.has_sources(recipe, advice.target, advice.mode, trained):
             raise MuError(
                 f"the log cannot name the sources, and there are {len(others)} models here to choose from.",
                 hint="\n".join(step.text for step in advice.next),

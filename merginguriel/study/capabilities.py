@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from merginguriel import cache
+from merginguriel.decision.advice_types import AdvisedArm
 from merginguriel.decision.question import Ability, Lab
 from merginguriel.errors import MuError
 from merginguriel.knowledge.parse.file_stamps import is_settled, stamp
@@ -79,6 +80,12 @@ def instead(context: str, target: str) -> tuple[tuple[str, str], ...]:
     same = sorted(tag for tag in scorable(context) or () if tag.partition("-")[0] == language)
     other = [(target, HOME)] if context != HOME and offers(HOME, target) else []
     return (*((tag, context) for tag in same[:1]), *other)
+
+
+def has_sources(recipe: AdvisedArm, target: str, mode: str, trained: frozenset[str]) -> bool:
+    """Return whether the sources of an advised merge are named, or can be chosen among the `trained` models."""
+    named = bool(recipe.sources) and not recipe.sources_missing
+    return named or len(trained - {target}) + (mode == "IncTar") >= max(recipe.k or 2, 2)
 
 
 def first_target(context: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 
 from conftest import copy_knowledge
+from merginguriel_tui.widgets.keybar import KeyBar
 from textual import events
 from textual.keys import _character_to_key
 from textual.widgets import Input, TextArea
@@ -60,6 +61,11 @@ def text_of(app) -> str:
     """What the terminal shows, as lines of characters."""
     strips = app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in line) for line in strips)
+
+
+def bar(app) -> set[str | None]:
+    """Ids of the keys that the bar at the bottom shows."""
+    return {item.binding.id for _, _, item, _ in app.screen.query_one(KeyBar).shown()}
 
 
 def notes(app) -> str:

@@ -8,10 +8,11 @@ import shlex
 import time
 
 import pytest
-from looking import SIZES, notes, press, settled, shipped_copy, text_of
+from looking import SIZES, bar, notes, press, settled, shipped_copy, text_of
 from merginguriel_tui.advice_view import scale
 from merginguriel_tui.widgets.choice import ChoiceLine
 from pilot import play
+from run_screens import until
 from textual.widgets import Input, OptionList
 
 from merginguriel import workspace
@@ -45,6 +46,21 @@ def test_the_card_says_what_the_command_prints(space, mu, size):
 
     printed = asked_of_mu(mu, space, found.pop("command"))
     assert json.loads(json.dumps(found)) == printed
+
+
+@pytest.mark.parametrize(("target", "pilot"), [("fi-EE", False), ("fi-FI", True)])
+def test_the_bar_has_the_keys_that_the_answer_allows(space, target, pilot):
+    async def script(app, pilot_):
+        await until(app, pilot_, lambda: app.screen.advice)
+        await settled(app, pilot_)
+        shown = bar(app)
+        assert ("advise.pilot" in shown) == pilot and "advise.explain" in shown
+        assert "advise.run" not in shown and "advise.save" not in shown  # no models here
+        await press(app, pilot_, "p")
+        await until(app, pilot_, lambda: target in app.screen.plans)
+        assert "pilot.go" not in bar(app) and "pilot.choose" in bar(app)
+
+    play(space, script, size=(120, 40), screen="advise", what=(target, "massive/xlm-roberta-base"))
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import shlex
 import threading
 
 import pytest
-from looking import notes
+from looking import bar, notes
 from merginguriel_tui.screens.launch import LaunchScreen
 from merginguriel_tui.screens.run import RunScreen
 from pilot import play
@@ -25,6 +25,8 @@ def test_the_form_has_every_key_and_says_at_once_what_cannot_stand(space, mu):
         await press(app, pilot, "n")
         form = app.screen
         assert set(form.fields) == set(KEYS)
+        await until(app, pilot, lambda: form.checked)
+        assert not bar(app) & {"launch.go", "launch.save"}
         await press(app, pilot, *"da-DK", "tab", *"tiess")
         await until(app, pilot, lambda: "Did you mean ties" in shown(app))
         await press(app, pilot, "backspace")
@@ -40,6 +42,7 @@ def test_the_form_has_every_key_and_says_at_once_what_cannot_stand(space, mu):
         form.query_one("#key-k").value = ""
         await until(app, pilot, lambda: form.checked and form.checked.config)
         await settled(app, pilot)
+        assert "launch.go" in bar(app)
         seen.update(command=form.command, run=form.checked.run, text=form.copied("text"))
 
     play(space, script, screen="runs")

@@ -209,7 +209,7 @@ def test_a_recipe_that_is_measured_already_is_named_and_asks_first(bench, space,
     assert (recipe.same_seed(rows, 0) is not None) == asks
 
     async def script(app, pilot):
-        await settled(app, pilot)
+        await until(app, pilot, lambda: "to beat" in text_of(app))
         assert ("measured already as 2026-01-20-test#r1" in text_of(app)) == asks
         await press(app, pilot, "r")
         await until(app, pilot, lambda: isinstance(app.screen, Confirm))

@@ -106,6 +106,15 @@ def line(row: Row, *, first: bool) -> Table:
     return table
 
 
+def content(advice: Advice, how: str) -> str:
+    """Return the whole advice as `text`, `markdown` or `csv`."""
+    if how == "text":
+        from merginguriel.text.advice import render
+
+        return plain(render(advice, every=True))
+    return markdown(advice) if how == "markdown" else table(advice)
+
+
 def markdown(advice: Advice) -> str:
     """Return the answer as Markdown, for an issue or a note."""
     from merginguriel.text.advice import lay_out

@@ -285,6 +285,10 @@ class MuScreen(Screen[None]):
         """Leave the key of the search field to a field that has the focus."""
         return action != "find" or not self.in_field()
 
+    def refuses(self, action: str) -> bool:
+        """Return True if the action would only show why it is impossible now: its key works, and the key bar omits it."""
+        return False
+
     def key_of(self, name: str) -> str:
         """Return the key of the binding with this id, as shown; empty if it is not active."""
         return key_of(self, name)
@@ -310,8 +314,7 @@ class MuScreen(Screen[None]):
     def list_options(self, list_id: str, options: Iterable[Option], highlighted: int | None = None) -> None:
         """Replace the options of a list, and highlight one."""
         widget = self.query_one(f"#{list_id}", OptionList)
-        widget.clear_options()
-        widget.add_options(options)
+        widget.set_options(options)
         if highlighted is not None:
             widget.highlighted = highlighted
 

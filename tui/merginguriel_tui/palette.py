@@ -15,6 +15,7 @@ from merginguriel.workspace import Workspace
 from .base import Client
 
 MOST = 1000  # newest runs and entries each
+FAR = 0.8  # factor of the score of a target that nothing is known of
 BATCH = 200  # names between two pauses, so that typing never waits
 
 
@@ -24,6 +25,7 @@ class PaletteItem(NamedTuple):
     name: str
     help: str
     leads: tuple[str, ...]
+    near: bool = True  # False for a target without results, models and sentences
 
 
 def places(space: Workspace) -> list[PaletteItem]:
@@ -31,10 +33,15 @@ def places(space: Workspace) -> list[PaletteItem]:
     from merginguriel import locales
     from merginguriel.knowledge.base import load_readable
     from merginguriel.runs import run_index
+    from merginguriel.study import capabilities
 
-    knowledge = load_readable(space)
+    knowledge, context = load_readable(space), str(space.settings["context"])
+    near = {row.target for row in knowledge.rows if row.context == context}
+    near |= {*capabilities.trained(space, context), *(capabilities.scorable(context) or ())}
     found = [
-        PaletteItem(f"{item.tag} {item.name}", "target: ask for advice", ("advise", item.tag))
+        PaletteItem(
+            f"{item.tag} {item.name}", "target: ask for advice", ("advise", item.tag), item.tag in near
+        )
         for item in locales.table().values()
     ]
     for row in run_index.listed(space, MOST)[0]:
@@ -76,7 +83,12 @@ class Places(Provider):
             if number % BATCH == 0:
                 await asyncio.sleep(0)
             if (score := matcher.match(place.name)) > 0:
-                yield Hit(score, matcher.highlight(place.name), self.going(place), help=place.help)
+                yield Hit(
+                    score * (1 if place.near else FAR),
+                    matcher.highlight(place.name),
+                    self.going(place),
+                    help=place.help,
+                )
 
     def going(self, place: PaletteItem) -> partial[None]:
         """Return the call that goes to a place."""

@@ -13,7 +13,6 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from merginguriel import locales
 from merginguriel.errors import MuError, UsageError
 from merginguriel.text.tables import plain
 from merginguriel_tui.advice_view import Scale
@@ -23,16 +22,14 @@ from merginguriel_tui.widgets.choice import ChoiceLine
 from merginguriel_tui.widgets.whatif import MODES, WhatIf, numbers_of
 
 from . import advise_data, recipe
-from .advise_data import SHOWN, Find, Targets, command, read, target_options, targets, valid_question
+from .advise_data import SHOWN, Answered, Find, Targets, command, target_options, valid_question
 
 if TYPE_CHECKING:
     from merginguriel.decision.advice_types import Advice
     from merginguriel.knowledge.base import Knowledge
-    from merginguriel.knowledge.parse.rows import ResultRow
     from merginguriel.loop.advice_cache import Adviser
     from merginguriel.text.advice import Row
 
-DEFAULT_SEED = 0  # of a run whose configuration names none
 WAIT = 0.15  # seconds after the last key in a field
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-small"), (60, "-narrow"), (120, "-wide")]
 
@@ -74,6 +71,7 @@ class AdviseScreen(MuScreen):
         super().__init__()
         self.adviser: Adviser | None = None
         self.advice: Advice | None = None
+        self.trained: frozenset[str] = frozenset()  # locales with a model in the context of the advice
         self.target: str | None = None
         self.about: str | None = None  # context of the request, until it is set
         self.pending_search = ""  # target submitted before the knowledge was loaded
@@ -121,9 +119,8 @@ class AdviseScreen(MuScreen):
             self.about = what[1]
         if self.knowledge is None or self.landed != self.mu.landed:
             self.asking, self.landed = True, self.mu.landed
-            self.load(
-                lambda: read(self.mu.space), self._knowledge_read, otherwise=self._read_failed, group="ask"
-            )
+            read = partial(advise_data.read, self.mu.space)
+            self.load(read, self._knowledge_read, otherwise=self._read_failed, group="ask")
         else:
             self._set_context()
             self._load_advice()
@@ -191,13 +188,8 @@ class AdviseScreen(MuScreen):
             return  # a number is not complete
         self.asking = True
 
-        def work() -> tuple[Advice, ResultRow | None, str | None]:
-            tag = locales.get(target, prefer=[place for _, place in self.counts]).tag
-            answer = adviser.answer(tag, **options)
-            row = recipe.same_seed(recipe.measured(adviser.knowledge, answer.advice), DEFAULT_SEED)
-            return answer.advice, row, answer.note
-
-        self.load(work, self._show_advice, group="ask", otherwise=self._advice_failed)
+        asked = partial(advise_data.answered, adviser, target, options, [place for _, place in self.counts])
+        self.load(asked, self._show_advice, group="ask", otherwise=self._advice_failed)
 
     def _advice_failed(self, error: MuError) -> None:
         self.mu.show_error(error)
@@ -206,11 +198,11 @@ class AdviseScreen(MuScreen):
         if self.target is None:
             self._load_advice()
 
-    def _show_advice(self, result: tuple[Advice, ResultRow | None, str | None]) -> None:
+    def _show_advice(self, result: Answered) -> None:
         from merginguriel.text.advice import Row
         from merginguriel_tui import advice_view as view
 
-        self.advice, row, note = result
+        self.advice, row, note, self.trained = result
         self.target = self.advice.target
         values = self.what_if.given()
         changed = {name: value for name, value in values.items() if value != self.open[name]}
@@ -230,6 +222,7 @@ class AdviseScreen(MuScreen):
             view.card(self.advice, advise_data.first_action(self.advice, row, self.key_of))
         )
         after, self.asking, self.after = self.after, False, None
+        self.refresh_bindings()
         if after:
             after()
 
@@ -241,7 +234,7 @@ class AdviseScreen(MuScreen):
         self.load(self._search_targets(text), self._show_targets, group="find")
 
     def _search_targets(self, text: str) -> Callable[[], list[tuple[str, str, int]]]:
-        return partial(targets, self.mu.space, self.what_if.given()["context"], text, self.counts)
+        return partial(advise_data.targets, self.mu.space, self.what_if.given()["context"], text, self.counts)
 
     def _search_and_ask(self, text: str) -> None:
         """Look up the typed target and load its advice: the list may be older than the text, or not yet loaded."""
@@ -317,6 +310,12 @@ class AdviseScreen(MuScreen):
 
     # Keys
 
+    def refuses(self, action: str) -> bool:
+        """Offer what can be done with the advice that is shown."""
+        return action in advise_data.ACTIONS and (
+            self.advice is None or advise_data.refuses(self.advice, action, self.trained)
+        )
+
     def action_mode(self) -> None:
         """Switch between ExcTar and IncTar."""
         self.query_one("#mode", ChoiceLine).action_step(1)
@@ -388,14 +387,6 @@ class AdviseScreen(MuScreen):
 
     def content(self, how: str) -> str:
         """Return the advice as text, Markdown or CSV."""
-        if self.advice is None:
-            return ""
         from merginguriel_tui import advice_view as view
 
-        if how == "markdown":
-            return view.markdown(self.advice)
-        if how == "csv":
-            return view.table(self.advice)
-        from merginguriel.text.advice import render
-
-        return plain(render(self.advice, every=True))
+        return view.content(self.advice, how) if self.advice else ""

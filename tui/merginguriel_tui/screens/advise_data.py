@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Known = tuple[Adviser, list[str], list[str], dict[tuple[str, str], int]]
 
+DEFAULT_SEED = 0  # of a run whose configuration names none
 SHOWN = 200  # targets in the list; what is typed narrows it
 
 
@@ -53,6 +54,18 @@ def command(target: str, changed: Mapping[str, str]) -> str:
     return " ".join(["mu advise", f"--target {target}", *flags, "--all"])
 
 
+class Answered(NamedTuple):
+    """An advice, the row that measured its recipe, a remark, and the locales with a model in its context."""
+
+    advice: Advice
+    row: ResultRow | None
+    note: str | None
+    trained: frozenset[str]
+
+
+ACTIONS = ("run", "save", "pilot", "evidence", "next")  # that need an advice, and more of it than a verdict
+
+
 def read(space: Workspace) -> Known:
     """Load the knowledge, the contexts and methods to choose from, and (context, target) → measured merges."""
     from merginguriel import threads
@@ -70,6 +83,18 @@ def read(space: Workspace) -> Known:
         if row.mode != "-" and is_merge(row.method):
             counts[row.context, row.target] = counts.get((row.context, row.target), 0) + 1
     return adviser, contexts, methods, counts
+
+
+def answered(adviser: Adviser, target: str, options: Mapping[str, Any], prefer: Sequence[str]) -> Answered:
+    """Ask for the advice on a target; `prefer` names locales that an ambiguous one may mean."""
+    from merginguriel.study import capabilities
+
+    from . import recipe
+
+    answer = adviser.answer(locales.get(target, prefer=prefer).tag, **options)
+    row = recipe.same_seed(recipe.measured(adviser.knowledge, answer.advice), DEFAULT_SEED)
+    trained = capabilities.trained(adviser.space, answer.advice.context)
+    return Answered(answer.advice, row, answer.note, trained)
 
 
 def targets(
@@ -121,6 +146,19 @@ def target_line(tag: str, name: str, count: int) -> Text:
     if count:
         text.append(f" {count}", "dim")
     return text
+
+
+def refuses(advice: Advice, action: str, trained: frozenset[str]) -> bool:
+    """Return True if one of ACTIONS is impossible for this advice with the models that are `trained`."""
+    from merginguriel.study import capabilities
+
+    if action in ("run", "save"):
+        recipe = advice.recipe
+        chosen = capabilities.has_sources(recipe, advice.target, advice.mode, trained)
+        return not (recipe.runnable and recipe.passes == 1 and chosen)
+    if action == "next":
+        return not any(step.command for step in advice.next)
+    return not (advice.pilot.arms if action == "pilot" else advice.rows)
 
 
 def first_action(advice: Advice, row: ResultRow | None, key: Callable[[str], str]) -> str:

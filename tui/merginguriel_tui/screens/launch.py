@@ -292,6 +292,11 @@ class LaunchScreen(MuScreen):
             exists = result.state in ("finished", "running")
             text.append(f"\n{self.key_of('launch.go')} {'shows' if exists else 'launches'} it", "dim")
         self.query_one("#planned", Static).update(text)
+        self.refresh_bindings()
+
+    def refuses(self, action: str) -> bool:
+        """Launch and save only what is planned without an error."""
+        return action in ("launch", "save") and not (self.checked and self.checked.config)
 
     def shown(self, done: str) -> tuple[str, Config] | None:
         """Return the planned run and its configuration; None if the form has changed since."""

@@ -151,16 +151,21 @@ class PilotScreen(MuScreen):
             text.append(f"Choose a target: {self.key_of('pilot.choose')}.", "bold")
         self.text = text
         self.query_one("#planned", Static).update(text)
+        self.refresh_bindings()
 
     def ready(self) -> list[PlannedPilot]:
         """Return the pilots that can be launched."""
         plans = [self.plans.get(target) for target in self.chosen]
         return [plan[0] for plan in plans if isinstance(plan, tuple)]
 
+    def refuses(self, action: str) -> bool:
+        """Launch only where every chosen target has a plan."""
+        return action == "launch" and not 0 < len(self.chosen) == len(self.ready())
+
     def action_launch(self) -> None:
         """Launch the pilots, and show the first."""
         ready, space = self.ready(), self.mu.space
-        if len(ready) < len(self.chosen) or not ready:
+        if self.refuses("launch"):
             self.notify("Not every chosen target has a plan that can run.", severity="warning", markup=False)
             return
 

@@ -51,7 +51,7 @@ class KeyBar(Widget):
         actions = set()
         for item in active.values():
             binding = item.binding
-            if not binding.show or binding.action in actions:
+            if not binding.show or binding.action in actions or self.refused(item):
                 continue
             actions.add(binding.action)
             key = self.app.get_key_display(binding)
@@ -60,6 +60,12 @@ class KeyBar(Widget):
                 result.append((at, end, item, key))
                 at = end
         return sorted(result, key=lambda entry: entry[0])
+
+    @staticmethod
+    def refused(item: ActiveBinding) -> bool:
+        """Return True for an action of a screen that is impossible now."""
+        refuses = getattr(item.node, "refuses", None)
+        return refuses is not None and refuses(item.binding.action)
 
     def render(self) -> Text:
         """Draw the line."""
