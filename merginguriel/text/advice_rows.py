@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -80,7 +81,7 @@ def sections(a: Advice, every: bool) -> list[list[Row]]:
         [Row("unknown", text) for text in a.unknowns],
         _evidence(a, every),
         _claims(a.rules),
-        [_alternative(item, find(a.metric).unit) for item in a.alternatives],
+        _alternatives(a),
         _next(a),
     ]
 
@@ -270,9 +271,19 @@ def _claims(claims: Sequence[AppliedClaim]) -> list[Row]:
     ]
 
 
-def _alternative(item: PredictedArm | MeasuredArm, unit: Unit) -> Row:
+def _alternatives(a: Advice) -> list[Row]:
+    """Format the other arms; those that differ by their parameters alone, with these."""
+    names = Counter(item.arm.short for item in a.alternatives)
+    return [
+        _alternative(
+            item, item.arm.label if names[item.arm.short] > 1 else item.arm.short, find(a.metric).unit
+        )
+        for item in a.alternatives
+    ]
+
+
+def _alternative(item: PredictedArm | MeasuredArm, name: str, unit: Unit) -> Row:
     """Format another arm with its prediction, or a measured arm of the other mode."""
-    arm = item.arm
     if isinstance(item, MeasuredArm):
         link = RowLink("log", item.ref)
         if item.gain_pp is None or item.se_pp is None or item.baseline is None:
@@ -280,17 +291,17 @@ def _alternative(item: PredictedArm | MeasuredArm, unit: Unit) -> Row:
         else:
             kind = (item.baseline_kind or "").replace("_", " ")
             text = (
-                f"with {item.needs}: {item.mode} {arm.short}, {unit.show(item.value)} against "
+                f"with {item.needs}: {item.mode} {name}, {unit.show(item.value)} against "
                 f"{unit.show(item.baseline)} ({kind}), {pp(item.gain_pp, 2, unit.points)} ± {item.se_pp:.2f}"
             )
     else:
-        link = RowLink("ask", arm.method)
+        link = RowLink("ask", item.arm.method)
         remarks = [
             *([] if item.measured_here else ["not measured here"]),
             *([] if item.runnable else ["not in this program"]),
             *([f"used {item.saw} of the target"] if item.saw in ("unlabelled text", "labels") else []),
         ]
-        text = f"{arm.short}: {pp(item.mean_pp, unit=unit.points)}, P(gain > 0) {item.p_positive:.2f}"
+        text = f"{name}: {pp(item.mean_pp, unit=unit.points)}, P(gain > 0) {item.p_positive:.2f}"
         text += f" ({', '.join(remarks)})" if remarks else ""
     return Row("or", text, link=link, hang=True)
 

@@ -19,7 +19,8 @@ def row_cells(row: ResultRow) -> list[str]:
         "" if row.difference_pp is None else f"{row.difference_pp:+.2f} {row.points}".replace("-", "−")
     )
     over = f"over {format_value(row, row.baseline)} {row.baseline_kind}" if row.baseline is not None else ""
-    label = " ".join(str(x) for x in (row.method, row.similarity, row.k) if x)
+    chosen = row.sources if row.method == "single" else (row.similarity, row.k)
+    label = " ".join(str(x) for x in (row.method, *chosen) if x)
     status = {"current": "", SUPERSEDED: "superseded, not counted"}.get(row.status, row.status)
     return [row.ref, row.target, row.mode, label, format_value(row, row.value), over, difference, status]
 

@@ -375,7 +375,13 @@ def test_the_palette_finds_locales_entries_runs_and_skills(bench):
         return str(listed.get_option_at_index(0).prompt) if listed.option_count else ""
 
     async def script(app, pilot):
-        found = {"fi-F": "advise", "Danish": "advise", "A test": "log", "merge-nb": "runs", "a-skill": "skills"}
+        found = {
+            "fi-F": "advise",
+            "Danish": "advise",
+            "A test": "log",
+            "merge-nb": "runs",
+            "a-skill": "skills",
+        }
         for typed, mode in found.items():
             await settled(app, pilot)
             await press(app, pilot, "ctrl+p")
