@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -249,6 +250,17 @@ def mu(capsys: pytest.CaptureFixture[str]):
         return Said(code, told.out, told.err)
 
     return call
+
+
+def git(root: Path, *words: str) -> str:
+    """Run `git` in `root` as somebody, with no settings of the machine; return what it prints."""
+    who = ("user.name=A", "user.email=a@example.org", "commit.gpgsign=false", "init.defaultBranch=main")
+    command = ["git", *(word for setting in who for word in ("-c", setting)), *words]
+    alone = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    alone |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    done = subprocess.run(command, cwd=root, env=alone, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
 
 
 @pytest.fixture

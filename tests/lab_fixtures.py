@@ -9,6 +9,8 @@ import multiprocessing
 import os
 import re
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -233,6 +235,32 @@ def trained(tmp_path, made, sentences, encoder, capsys):
     """A workspace of its own with three trained models."""
     shutil.copytree(made, tmp_path / "space")
     return Lab(tmp_path / "space", sentences, encoder, capsys)
+
+
+@pytest.fixture
+def small_disk(trained, tmp_path):
+    """The workspace on a disk of its own with 200 kB left."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    used = sum(path.stat().st_size + 4096 for path in trained.space.rglob("*"))
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={used + 200_000}", "tmpfs", str(disk)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("no right to mount a small disk")
+    try:
+        trained.space = Path(shutil.copytree(trained.space, disk / "space"))
+        yield trained
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def small_files(size):
+    """No file may grow beyond `size` bytes: writing fails as it does on a full disk, with EFBIG."""
+    import resource
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def elsewhere(lab, gain=0.03):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import shutil
 import signal
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
-from lab_fixtures import FAST
+from lab_fixtures import FAST, small_files
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,12 +21,6 @@ pytestmark = [
 
 MERGE = ("merge", "--method", "ties", "--source", "de-DE", "--source", "en-US", "--target", "sv-SE")
 LONG = ("--epochs", "3000", *FAST[2:])
-
-
-def small_files(size):
-    """No file may grow beyond `size` bytes: writing fails as it does on a full disk, with EFBIG."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def stop_at(event, ending, number):
@@ -98,33 +90,15 @@ def files_of(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.fixture
-def full_disk(trained, tmp_path):
-    """The workspace on a disk of its own with 20 kB left."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    used = sum(path.stat().st_size + 4096 for path in trained.space.rglob("*"))
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={used + 60_000}", "tmpfs", str(disk)], capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("no right to mount a small disk")
-    try:
-        trained.space = Path(shutil.copytree(trained.space, disk / "space"))
-        yield trained
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def test_a_full_disk_is_told_as_one(full_disk):
-    shutil.rmtree(full_disk.root / "de-DE")
-    free = shutil.disk_usage(full_disk.space).free
-    (full_disk.space / "filler").write_bytes(bytes(free - 40_000))
-    ran = full_disk.mu("train", "--locale", "de-DE", *FAST)
+def test_a_full_disk_is_told_as_one(small_disk):
+    shutil.rmtree(small_disk.root / "de-DE")
+    free = shutil.disk_usage(small_disk.space).free
+    (small_disk.space / "filler").write_bytes(bytes(free - 40_000))
+    ran = small_disk.mu("train", "--locale", "de-DE", *FAST)
     assert ran.code == 1 and "no space left" in ran.err and "Free some space" in ran.err
-    ran = full_disk.mu("merge", "--method", "average", "--source", "en-US", "--source", "sv-SE")
+    ran = small_disk.mu("merge", "--method", "average", "--source", "en-US", "--source", "sv-SE")
     assert ran.code == 1 and "are free" in ran.err and "Free some space" in ran.err
-    assert full_disk.litter() == []
+    assert small_disk.litter() == []
 
 
 def test_a_workspace_that_may_not_be_written_is_named(trained):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
-from conftest import HEAD, row
+from conftest import HEAD, git, row
 
 from merginguriel.knowledge.claims.grading import grade
 from merginguriel.knowledge.lint import runner
@@ -36,12 +34,6 @@ The first of K models was dropped.
 
 - {item}
 """
-
-
-def git(root, *arguments) -> str:
-    who = ["-c", "user.name=A", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
-    told = subprocess.run(["git", *who, *arguments], cwd=root, check=True, capture_output=True, text=True)
-    return told.stdout.strip()
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from conftest import SKILL, row
+from conftest import SKILL, git, row
 
 from merginguriel.knowledge.lint import runner
 from merginguriel.knowledge.parse import file_stamps
@@ -33,7 +32,6 @@ def settled(bench, monkeypatch):
         path.read_text() + f"\n## Figure\n\n![A figure]({ENTRY}.png)\n\n## Data\n\n- results/matrix.csv\n"
     )
     git(bench.root, "init", "-q")
-    git(bench.root, "add", ".")
     commit(bench.root)
     # Files count as settled at once, so that the answer is cached.
     monkeypatch.setattr(runner, "is_settled", lambda one: file_stamps.is_settled(one, time.time() + 60))
@@ -42,12 +40,9 @@ def settled(bench, monkeypatch):
     return bench
 
 
-def git(root: Path, *words: str) -> None:
-    subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True)
-
-
 def commit(root: Path) -> None:
-    git(root, "-c", "user.name=A", "-c", "user.email=a@b.c", "commit", "-qm", "State")
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "State")
 
 
 def lint(bench) -> list[str]:
@@ -100,7 +95,6 @@ def test_a_commit_is_seen_at_once(settled):
     assert any("changed in meaning" in one for one in lint(settled))
 
     path.write_text(path.read_text().replace('version: "1.0.0"', 'version: "1.1.0"'))
-    git(settled.root, "add", ".")
     commit(settled.root)
 
     assert lint(settled) == []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import shutil
 import subprocess
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import conftest
 import pytest
 from conftest import REPOSITORY, row
 
@@ -36,20 +37,7 @@ def git(bench):
     """`git …` in the bench, which is a repository with everything committed."""
     if not shutil.which("git"):
         pytest.skip("there is no git")
-    alone = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("GIT_")},
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_SYSTEM": os.devnull,
-    }
-
-    def call(*words):
-        who = ("-c", "user.name=T", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main")
-        told = subprocess.run(
-            ["git", *who, *words], cwd=bench.root, env=alone, capture_output=True, text=True
-        )
-        assert told.returncode == 0, told.stdout + told.stderr
-        return told.stdout
-
+    call = partial(conftest.git, bench.root)
     call("init", "-q")
     bench.entry(row())
     call("add", "-A")

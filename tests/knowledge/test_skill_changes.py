@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 
 import pytest
-from conftest import SKILL, Bench, row
+from conftest import SKILL, Bench, git, row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,20 +35,6 @@ def claim(
     more: str = "",
 ) -> str:
     return CLAIM.format(id=id, ref=ref, target=target, text=text) + more
-
-
-def git(root: Path, *arguments: str) -> None:
-    who = [
-        "-c",
-        "user.name=A",
-        "-c",
-        "user.email=a@b",
-        "-c",
-        "commit.gpgsign=false",
-        "-c",
-        "init.defaultBranch=main",
-    ]
-    subprocess.run(["git", *who, *arguments], cwd=root, check=True, capture_output=True)
 
 
 def commit(bench: Bench, subject: str = "a change") -> None:
@@ -334,9 +319,7 @@ def test_against_a_branch_a_committed_change_is_found_until_the_version_is_raise
 
 
 def test_a_change_that_was_committed_without_a_raise_is_found_however_many_commits_ago(mu, past, monkeypatch):
-    was = subprocess.run(["git", "rev-parse", "HEAD"], cwd=past.root, capture_output=True, text=True).stdout[
-        :12
-    ]
+    was = git(past.root, "rev-parse", "HEAD")[:12]
     past.skill(text=WITH_CONFIGURATION.replace("k: 3", "k: 5"), claims=claim())
     commit(past)
     [found] = versions(mu, past)

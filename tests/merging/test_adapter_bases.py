@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import peft
 import pytest
+import tiny_models
 import torch
 import transformers
 from safetensors.torch import load_file
-from tiny_models import SHAPE
+from tiny_models import SHAPE, recipe, whole, with_words
 
 from merginguriel.errors import CheckpointError, IncompatibleError, MuWarning, UsageError
 from merginguriel.merging.engine import merge, merge_tensors
-from merginguriel.merging.recipe import Recipe, Source
 
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {"r": 2, "lora_alpha": 8, "target_modules": ["query", "value"]},
@@ -30,29 +29,11 @@ def base(folder: Path, seed: int, kind: Any = transformers.BertModel, **changes:
     torch.manual_seed(seed)
     model = kind(transformers.BertConfig(**{**SHAPE, "num_hidden_layers": 2, **changes}))
     model.save_pretrained(folder)
-    (folder / "vocab.txt").write_text("\n".join(f"w{i}" for i in range(40)), encoding="utf-8")
-    return folder
+    return with_words(folder)
 
 
-def adapter(of: Path, folder: Path, seed: int, name: str | None = None, **settings: Any) -> Path:
-    """A classifier's adapter as peft saves it, its head included; what merge_and_unload gives is beside it."""
-    torch.manual_seed(seed)
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(of, num_labels=3)
-    settings = {"task_type": "SEQ_CLS", **KINDS["plain"], **settings}
-    wrapped = peft.get_peft_model(model, peft.LoraConfig(**settings))
-    with torch.no_grad():
-        for parameter in wrapped.parameters():
-            if parameter.requires_grad:
-                parameter.add_(torch.randn_like(parameter) * 0.1)
-    wrapped.save_pretrained(folder)
-    wrapped.merge_and_unload().save_pretrained(whole(folder))
-    if name is not None:
-        rename(folder, name)
-    return folder
-
-
-def whole(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}-whole")
+def adapter(of: Path, folder: Path, seed: int, **settings: Any) -> Path:
+    return tiny_models.adapter(of, folder, seed, **{**KINDS["plain"], **settings})
 
 
 def rename(folder: Path, name: str, revision: str | None = None) -> Path:
@@ -60,10 +41,6 @@ def rename(folder: Path, name: str, revision: str | None = None) -> Path:
     config |= {"base_model_name_or_path": name, "revision": revision}
     (folder / "adapter_config.json").write_text(json.dumps(config))
     return folder
-
-
-def recipe(method: str, *folders: Path, base: Path | None = None, **rest: Any) -> Recipe:
-    return Recipe(method, tuple(Source(f.name, f) for f in folders), base=base, **rest)
 
 
 def logits(model: transformers.PreTrainedModel) -> torch.Tensor:
@@ -173,7 +150,7 @@ def test_another_base_than_the_adapter_names_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_base_that_is_not_available_must_be_given(tmp_path: Path) -> None:
-    one = adapter(base(tmp_path / "bare", 0), tmp_path / "a", 1, name="org/not-here")
+    one = rename(adapter(base(tmp_path / "bare", 0), tmp_path / "a", 1), "org/not-here")
     with pytest.raises(UsageError, match="org/not-here, which is not available here") as caught:
         merge_tensors(recipe("linear", one))
     assert "--pretrained" in (caught.value.hint or "")

@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import peft
 import pytest
 import torch
 import transformers
+from one_tensor import apply
 from safetensors.torch import load_file
-from tiny_models import LABELS, SHAPE, with_words
+from tiny_models import LABELS, adapter, bert, recipe, whole, with_words
 
 from merginguriel.errors import CheckpointError
 from merginguriel.merging import registry
-from merginguriel.merging.engine import merge, merge_arrays, merge_tensors
+from merginguriel.merging.engine import merge, merge_tensors
 from merginguriel.merging.recipe import Recipe, Source
 
-NAMED = {"id2label": dict(enumerate(LABELS)), "label2id": {label: i for i, label in enumerate(LABELS)}}
 TARGETS = ["query", "value", "dense"]
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {"r": 2, "lora_alpha": 8, "target_modules": TARGETS},
@@ -35,42 +34,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def small_bert(folder: Path) -> Path:
-    torch.manual_seed(0)
-    config = transformers.BertConfig(**{**SHAPE, **NAMED, "num_hidden_layers": 2})
-    transformers.BertForSequenceClassification(config).save_pretrained(folder)
-    return with_words(folder)
-
-
-def adapter(base: Path, folder: Path, seed: int, auto: Any = None, **settings: Any) -> Path:
-    """An adapter with random factors, saved by peft; beside it in `whole` what merge_and_unload makes of it."""
-    auto = auto or transformers.AutoModelForSequenceClassification
-    settings = {"task_type": "SEQ_CLS", **settings}
-    model = peft.get_peft_model(auto.from_pretrained(base), peft.LoraConfig(**settings))
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(torch.randn_like(parameter) * 0.1)
-    model.save_pretrained(folder)
-    model.merge_and_unload().save_pretrained(whole(folder))
-    with_words(whole(folder))
-    return folder
-
-
-def whole(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}-whole")
-
-
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_bert(tmp_path_factory.mktemp("base") / "base")
+    return bert(tmp_path_factory.mktemp("base") / "base", 0, num_hidden_layers=2)
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_an_adapter_is_what_peft_merges(base: Path, tmp_path: Path, kind: str) -> None:
     one = adapter(base, tmp_path / "a", 1, **SETTINGS[kind])
-    merged = merge_tensors(Recipe("linear", (Source("a", one),), base=base))
+    merged = merge_tensors(recipe("linear", one, base=base))
     expected = load_file(whole(one) / "model.safetensors")
     assert merged.keys() == expected.keys()
     changed = 0
@@ -93,7 +65,7 @@ def test_adapters_merge_as_their_whole_models_do(base: Path, tmp_path: Path, met
         narrow, output_loading_info=True
     )
     assert not any(info.values())
-    assert model.config.id2label == NAMED["id2label"]
+    assert model.config.id2label == dict(enumerate(LABELS))
     written = (narrow / "recipe.yaml").read_text()
     assert "adapter_model.safetensors" in written and "adapter_config.json" in written
 
@@ -108,7 +80,7 @@ def test_weights_that_are_stored_turned_round_are_found_out(tmp_path: Path) -> N
         tmp_path / "base", tmp_path / "a", 1, transformers.AutoModelForCausalLM, r=2, task_type="CAUSAL_LM",
         target_modules=["c_attn", "c_proj"], fan_in_fan_out=True,
     )  # fmt: skip
-    merged = merge_tensors(Recipe("linear", (Source("a", one),), base=tmp_path / "base"))
+    merged = merge_tensors(recipe("linear", one, base=tmp_path / "base"))
     for name, tensor in load_file(whole(one) / "model.safetensors").items():
         np.testing.assert_allclose(merged[name], tensor.numpy(), atol=1e-6, err_msg=name)
 
@@ -153,7 +125,7 @@ def test_what_is_not_base_plus_a_product_is_refused(
     config = json.loads((one / "adapter_config.json").read_text())
     (one / "adapter_config.json").write_text(json.dumps({**config, **change}))
     with pytest.raises(CheckpointError, match=re.escape(fault)):
-        merge_tensors(Recipe("linear", (Source("a", one),), base=base))
+        merge_tensors(recipe("linear", one, base=base))
 
 
 def test_an_adapter_without_weights_or_cut_off_is_named(base: Path, tmp_path: Path) -> None:
@@ -168,14 +140,6 @@ def test_an_adapter_without_weights_or_cut_off_is_named(base: Path, tmp_path: Pa
 
 
 # --- KnOTS ---
-
-
-def arrays(
-    name: str, base: np.ndarray, deltas: np.ndarray, weights: list[float], **params: Any
-) -> np.ndarray:
-    sources = {f"s{i}": {"w": base + delta} for i, delta in enumerate(deltas)}
-    listed = tuple(Source(source, Path(), weight) for source, weight in zip(sources, weights, strict=True))
-    return merge_arrays(Recipe(name, listed, params, base=Path()), sources, {"w": base})["w"]
 
 
 @pytest.fixture
@@ -203,13 +167,13 @@ def test_knots_is_ties_on_the_singular_vectors_that_torch_finds(task_vectors: np
     elected = (share * stacked).sum(0).sign()
     agree = (stacked.sign() == elected) & (stacked != 0)
     expected = (share * stacked * agree).sum(0) / (share * agree).sum(0).clamp(min=1e-12)
-    merged = arrays("knots_ties", base, task_vectors, weights, density=density)
+    merged = apply("knots_ties", base, base + task_vectors, weights, density=density)
     np.testing.assert_allclose(merged, base + (left[:, kept] @ expected).numpy(), atol=1e-4)
 
 
 def test_knots_of_one_task_vector_at_density_one_is_that_model(task_vectors: np.ndarray) -> None:
     base = np.zeros((12, 9), np.float32)
-    merged = arrays("knots_ties", base, task_vectors[:1], [1.0], density=1.0)
+    merged = apply("knots_ties", base, task_vectors[:1], [1.0], density=1.0)
     np.testing.assert_allclose(merged, task_vectors[0], atol=1e-5)
 
 

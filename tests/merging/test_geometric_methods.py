@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import one_tensor
 import pytest
 import torch
 from hypothesis import given, settings
@@ -35,20 +37,7 @@ def models(shape: tuple[int, ...], count: int, seed: int) -> tuple[np.ndarray, n
     return base.astype(np.float32), tensors.astype(np.float32), weights / weights.sum()
 
 
-def apply(
-    name: str,
-    base: np.ndarray,
-    tensors: np.ndarray,
-    weights: np.ndarray | None = None,
-    *,
-    tensor: str = "dense.weight",
-    **params: registry.Value,
-) -> np.ndarray:
-    """One tensor, merged by the engine as it would be in a model."""
-    shares = np.ones(len(tensors)) if weights is None else weights
-    sources = {f"s{i}": {tensor: value} for i, value in enumerate(tensors)}
-    listed = tuple(Source(f"s{i}", Path(), float(share)) for i, share in enumerate(shares))
-    return merge_arrays(Recipe(name, listed, params, base=Path()), sources, {tensor: base})[tensor]
+apply = partial(one_tensor.apply, tensor="dense.weight")
 
 
 def close(one: np.ndarray, two: np.ndarray, tolerance: float = 2e-5) -> None:

@@ -10,11 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from one_tensor import apply, some_weights
 
 from merginguriel.errors import UsageError
 from merginguriel.merging import methods, registry
-from merginguriel.merging.engine import merge_arrays
-from merginguriel.merging.recipe import Recipe, Source
 from merginguriel.merging.registry import Param
 
 FLOATS = st.floats(-10, 10, width=32)
@@ -22,19 +21,6 @@ METHODS = {name: chosen for name, chosen in registry.all_methods().items() if no
 STACKS = hnp.arrays(
     np.float32, st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 6)), elements=FLOATS
 )
-
-
-def apply(
-    name: str, base: np.ndarray, tensors: np.ndarray, weights: np.ndarray, **params: registry.Value
-) -> np.ndarray:
-    """One tensor called `w`, merged by the engine as it would be in a model."""
-    sources = {f"s{i}": {"w": tensor} for i, tensor in enumerate(tensors)}
-    listed = tuple(Source(f"s{i}", Path(), float(weight)) for i, weight in enumerate(weights))
-    return merge_arrays(Recipe(name, listed, params, base=Path()), sources, {"w": base})["w"]
-
-
-def some_weights(count: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(0.1, 1, count).astype(np.float32)
 
 
 def test_the_four_methods_are_found_without_being_named_anywhere() -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 import transformers
 from safetensors.numpy import load_file, save_file
+from tiny_models import recipe
 
 from merginguriel.errors import CheckpointError, IncompatibleError, MuWarning
 from merginguriel.evaluation import embedding, sentence_pairs
@@ -96,10 +97,6 @@ def by_hand(folder: Path, template: Path, tensors: Any) -> Path:
 
 def vectors(folder: Path) -> np.ndarray:
     return st.SentenceTransformer(str(folder)).encode(SENTENCES)
-
-
-def recipe(method: str, *folders: Path, base: Path | None = None, **rest: Any) -> Recipe:
-    return Recipe(method, tuple(Source(f.name, f) for f in folders), base=base, **rest)
 
 
 def slerp(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import one_tensor
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from one_tensor import some_weights
 from scipy import stats
 
 from merginguriel.errors import UsageError
@@ -42,25 +45,11 @@ RANDOM = ["dare_linear", "dare_ties", "della", "della_linear"]
 SHAPE = (12, 40)
 
 
-def apply(
-    name: str,
-    base: np.ndarray,
-    tensors: np.ndarray,
-    weights: np.ndarray | None = None,
-    *,
-    seed: int = 0,
-    threads: int | None = None,
-    order: list[int] | None = None,
-    **params: Value,
-) -> np.ndarray:
-    """One tensor called `w`, merged by the engine; the target is the first source. DELLA's own default scale is 1.1."""
-    params = {"scale": 1.0, **params} if name.startswith("della") else params
-    weights = np.ones(len(tensors)) if weights is None else weights
-    indices = order or list(range(len(tensors)))
-    sources = {f"s{i}": {"w": tensors[i]} for i in indices}
-    listed = tuple(Source(f"s{i}", Path(), float(weights[i])) for i in indices)
-    recipe = Recipe(name, listed, params, base=Path(), target="s0", seed=seed)
-    return merge_arrays(recipe, sources, {"w": base}, threads=threads)["w"]
+def apply(name: str, *given: Any, **params: Any) -> np.ndarray:
+    """Merge one tensor; DELLA's own default scale is 1.1."""
+    return one_tensor.apply(
+        name, *given, **({"scale": 1.0, **params} if name.startswith("della") else params)
+    )
 
 
 def example(count: int = 3, seed: int = 0, shape: tuple[int, ...] = SHAPE) -> tuple[np.ndarray, np.ndarray]:
@@ -72,11 +61,6 @@ def example(count: int = 3, seed: int = 0, shape: tuple[int, ...] = SHAPE) -> tu
 def mean_of(name: str, count: int) -> dict[str, Value]:
     """The factor with which a method that adds a sum adds the mean of `count` task vectors."""
     return {"alpha": 1 / count} if name in ON_THE_SUM else {}
-
-
-def some_weights(count: int, seed: int = 0) -> np.ndarray:
-    weights = np.random.default_rng(seed).uniform(0.1, 1, count)
-    return weights / weights.sum()
 
 
 def close(ours: np.ndarray, expected: torch.Tensor) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 import transformers
 from safetensors.numpy import load_file
+from tiny_models import recipe
 
 from merginguriel.errors import CheckpointError, IncompatibleError, MuWarning, UsageError
 from merginguriel.merging.engine import merge, merge_tensors
@@ -65,10 +66,6 @@ def vocabulary_tensors(folder: Path) -> dict[str, np.ndarray]:
         for name, array in load_file(folder / "model.safetensors").items()
         if array.shape[0] == size and "position" not in name
     }
-
-
-def recipe(method: str, *folders: Path, base: Path | None = None, **rest: Any) -> Recipe:
-    return Recipe(method, tuple(Source(f.name, f) for f in folders), base=base, **rest)
 
 
 def check_by_token(out: Path, folders: list[Path], expected: Any) -> dict[str, int]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.numpy import save_file
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
+
+from merginguriel.merging.recipe import Recipe, Source
 
 LABELS = ("weather", "music", "light")
 SHAPE = {
@@ -27,6 +30,33 @@ def bert(folder: Path, seed: int, labels: tuple[str, ...] = LABELS, **changes: o
     table = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
     BertForSequenceClassification(BertConfig(**{**SHAPE, **table, **changes})).save_pretrained(folder)
     return with_words(folder)
+
+
+def recipe(method: str, *folders: Path, base: Path | None = None, **rest: Any) -> Recipe:
+    """The recipe over folders, each called by its name."""
+    return Recipe(method, tuple(Source(f.name, f) for f in folders), base=base, **rest)
+
+
+def adapter(base: Path, folder: Path, seed: int, auto: Any = None, **settings: Any) -> Path:
+    """An adapter with random factors, saved by peft; beside it in `whole` what merge_and_unload makes of it."""
+    import peft
+
+    torch.manual_seed(seed)
+    model = (auto or AutoModelForSequenceClassification).from_pretrained(base, num_labels=len(LABELS))
+    wrapped = peft.get_peft_model(model, peft.LoraConfig(**{"task_type": "SEQ_CLS", **settings}))
+    with torch.no_grad():
+        for parameter in wrapped.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    wrapped.save_pretrained(folder)
+    wrapped.merge_and_unload().save_pretrained(whole(folder))
+    with_words(whole(folder))
+    return folder
+
+
+def whole(folder: Path) -> Path:
+    """The folder of what an adapter gives with its base."""
+    return folder.with_name(f"{folder.name}-whole")
 
 
 def with_words(folder: Path) -> Path:

@@ -47,7 +47,7 @@ def steps(run):
     return [event["text"] for event in run_store.events(run) if event["event"] == "step"]
 
 
-def until(true, seconds=90.0):
+def until(true, seconds=120.0):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come"

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import yaml
 from lab_fixtures import Lab
-
-TRAINING = {"epochs": 8, "learning_rate": 3e-3, "head_learning_rate": 1e-2, "batch_size": 8, "bf16": False}
-
+from run_files import QUICK as TRAINING
 
 MERGE = {"target": "sv-SE", "sources": ["de-DE", "en-US"], "method": "average"}
 # Runs of this kind find their models trained: half a second each, because they need no torch.

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-import resource
 import shutil
 import signal
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import pytest
+from lab_fixtures import small_files
 from run_files import config_file, made_run, names, only_run, space_of, steps, until
 
 from merginguriel.config import run_config as configs
@@ -71,12 +69,6 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(lab, tmp_
     assert again.data == ran.data
 
 
-def small_files(size):
-    """No file may grow beyond `size` bytes: writing fails as it does on a full disk, with EFBIG."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
 @pytest.mark.parametrize("size", [400, 1300, 2500, 5000])
 def test_a_disk_that_takes_no_more_is_told_and_the_run_goes_on_later(trained, size):
     path = config_file(trained, training=None)
@@ -94,26 +86,16 @@ def lines_of(run):
     return (run.folder / "events.jsonl").read_text().splitlines()
 
 
-def test_a_full_disk_is_told_as_one_and_looking_at_runs_goes_on(trained, tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    used = sum(path.stat().st_size + 4096 for path in trained.space.rglob("*"))
-    words = ["mount", "-t", "tmpfs", "-o", f"size={used + 200_000}", "tmpfs", str(disk)]
-    if subprocess.run(words, capture_output=True).returncode:
-        pytest.skip("no right to mount a small disk")
-    try:
-        trained.space = Path(shutil.copytree(trained.space, disk / "space"))
-        run = made_run(trained, training=None)
-        filler = trained.space / "filler"
-        filler.write_bytes(bytes(shutil.disk_usage(disk).free))
-        ran = trained.mu("run", trained.space / "run.yaml", "--workspace", trained.space)
-        assert ran.code == 1 and "no space left" in ran.err and "Free some space" in ran.err
-        listed = trained.mu("runs", "list", "--workspace", trained.space, "--json")
-        assert listed.code == 0 and listed.data[0]["state"] in ("failed", "dead", "queued")
-        filler.unlink()
-        assert worker.execute(run) == "finished"
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
+def test_a_full_disk_is_told_as_one_and_looking_at_runs_goes_on(small_disk):
+    run = made_run(small_disk, training=None)
+    filler = small_disk.space / "filler"
+    filler.write_bytes(bytes(shutil.disk_usage(small_disk.space).free))
+    ran = small_disk.mu("run", small_disk.space / "run.yaml", "--workspace", small_disk.space)
+    assert ran.code == 1 and "no space left" in ran.err and "Free some space" in ran.err
+    listed = small_disk.mu("runs", "list", "--workspace", small_disk.space, "--json")
+    assert listed.code == 0 and listed.data[0]["state"] in ("failed", "dead", "queued")
+    filler.unlink()
+    assert worker.execute(run) == "finished"
 
 
 def test_of_two_that_start_one_run_one_does_it_and_the_other_says_who(trained):

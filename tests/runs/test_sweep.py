@@ -13,6 +13,7 @@ import time
 
 import pytest
 from conftest import REPOSITORY
+from run_files import until
 from sweep_lab import QUICK, events, write_sweep
 
 from merginguriel import files, workspace
@@ -40,13 +41,6 @@ def workers(lab):
     held = [one for one in run_store.listed(workspace.find(explicit=lab.space)) if run_store.held(one)]
     said = [(one.folder / "lock").read_text().split() for one in held]
     return [int(words[0]) for words in said if words]
-
-
-def until(true, seconds=120):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def reported(lab):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-import time
 
 import pytest
+from run_files import until
 from sweep_lab import QUICK, events, write_sweep
 
 from merginguriel import workspace
@@ -13,13 +13,6 @@ from merginguriel.errors import UnavailableError, UsageError
 from merginguriel.runs import executors, run_store, sweep
 
 NEEDED = "the extra is not installed: pip install 'merginguriel[ray]'"
-
-
-def until(true, seconds=120):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

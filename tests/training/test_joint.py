@@ -11,6 +11,7 @@ import yaml
 
 sys.path.append(str(Path(__file__).parents[1] / "runs"))
 
+from lab_fixtures import FAST
 from run_files import config_file, only_run
 
 from merginguriel.study import joint
@@ -18,18 +19,6 @@ from merginguriel.study.study import Study
 from merginguriel.workspace import find
 
 pytestmark = [pytest.mark.slow, pytest.mark.lab]
-
-FAST = (
-    "--epochs",
-    "8",
-    "--learning-rate",
-    "3e-3",
-    "--head-learning-rate",
-    "1e-2",
-    "--batch-size",
-    "8",
-    "--no-bf16",
-)
 
 
 def study_of(lab):
