@@ -21,17 +21,26 @@ if TYPE_CHECKING:
 
 __all__ = ["columns", "plain", "true_minus"]
 
+Command = Callable[..., Any]
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+workspace_option = click.option(
+    "--workspace",
+    "workspace_path",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The workspace to use, instead of the nearest one upwards from here.",
+)
 
 
-def workspace_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the option --workspace."""
-    return click.option(
-        "--workspace",
-        "workspace_path",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="The workspace to use, instead of the nearest one upwards from here.",
-    )(command)
+def stacked(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return a decorator that adds these options to a command, in this order."""
+
+    def around(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return around
 
 
 class LocaleType(click.ParamType):

@@ -14,7 +14,7 @@ from merginguriel.similarity.choice import Options
 from merginguriel.text.differences import p_number
 from merginguriel.text.numbers import interval, signed
 
-from .common import LOCALE, columns, emit, json_option, say
+from .common import LOCALE, columns, emit, json_option, say, stacked
 from .lab import metric_option
 from .progress import ProgressLine
 from .similarity import choosing_options
@@ -54,20 +54,18 @@ def ensemble() -> None:
     """
 
 
-def common_options(command: Any) -> Any:
-    """Add what both subcommands take."""
-    command = choosing_options(similarity="REAL", mode="ExcTar")(metric_option(command))
-    for option in reversed(
-        (
-            click.option("--target", "targets", type=LOCALE, multiple=True, required=True, help="Repeat."),
-            click.option("--method", "methods", type=click.Choice(METHODS), multiple=True,
-                         help="Repeat. Default: all."),
-            click.option("--source", "sources", type=LOCALE, multiple=True,
-                         help="A model of the ensemble; repeat. Default: the best --k by --similarity."),
-        )
-    ):  # fmt: skip
-        command = option(command)
-    return json_option(study_options(seed="Of the models.")(command))
+# What both subcommands take.
+common_options = stacked(
+    json_option,
+    study_options(seed="Of the models."),
+    click.option("--target", "targets", type=LOCALE, multiple=True, required=True, help="Repeat."),
+    click.option("--method", "methods", type=click.Choice(METHODS), multiple=True,
+                 help="Repeat. Default: all."),
+    click.option("--source", "sources", type=LOCALE, multiple=True,
+                 help="A model of the ensemble; repeat. Default: the best --k by --similarity."),
+    choosing_options(similarity="REAL", mode="ExcTar"),
+    metric_option,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

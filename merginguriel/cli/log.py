@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,19 @@ import click
 from merginguriel.errors import UsageError
 from merginguriel.text.evidence import row_cells, without_items
 
-from .common import DATE, LOCALE, columns, emit, json_option, known, plain, say, space, workspace_option
+from .common import (
+    DATE,
+    LOCALE,
+    columns,
+    emit,
+    json_option,
+    known,
+    plain,
+    say,
+    space,
+    stacked,
+    workspace_option,
+)
 from .log_add import add_entry, list_drafts
 from .log_import import import_entries
 from .log_plans import show_calibration, show_plans, show_tried
@@ -26,29 +37,21 @@ def log() -> None:
     """Read and write the experiment log: one file per entry, never edited once landed."""
 
 
-log.add_command(log_search)
-log.add_command(add_entry)
-log.add_command(import_entries)
-log.add_command(list_drafts)
-log.add_command(show_plans)
-log.add_command(show_calibration)
-log.add_command(show_tried)
+for command in (log_search, add_entry, import_entries, list_drafts, show_plans, show_calibration, show_tried):
+    log.add_command(command)
 
 
-def filters(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that select entries; the command receives them as `chosen`."""
-    for option in reversed((
-        click.option("--type", "kind", type=click.Choice(TYPES)),
-        click.option("--target", type=LOCALE, help="Entries with a row or an expectation for this locale."),
-        click.option("--method", help="Entries with a row or an expectation of this method."),
-        click.option("--since", type=DATE, help="Entries of this day or later."),
-        click.option("--until", type=DATE, help="Entries of this day or earlier."),
-        click.option("--claim", metavar="ID", help="Entries that this claim names as evidence."),
-        click.option("--tag", help="Entries with this tag."),
-        click.option("--text", help="Entries with these words, in any case."),
-    )):  # fmt: skip
-        command = option(command)
-    return command
+# Options that select entries.
+filters = stacked(
+    click.option("--type", "kind", type=click.Choice(TYPES)),
+    click.option("--target", type=LOCALE, help="Entries with a row or an expectation for this locale."),
+    click.option("--method", help="Entries with a row or an expectation of this method."),
+    click.option("--since", type=DATE, help="Entries of this day or later."),
+    click.option("--until", type=DATE, help="Entries of this day or earlier."),
+    click.option("--claim", metavar="ID", help="Entries that this claim names as evidence."),
+    click.option("--tag", help="Entries with this tag."),
+    click.option("--text", help="Entries with these words, in any case."),
+)
 
 
 @log.command("list")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -217,21 +216,12 @@ def _from_flags(where: Workspace, given: dict[str, Any], dry_run: bool) -> tuple
     if not (given["title"] and given["kind"] and given["summary"]):
         raise UsageError("an entry needs --title, --type and --summary.")
     answered = dict.fromkeys([*entry_text.full_ids(where, given["answers"]), *begun.answers.split(", ")])
-    in_table, usual = bool(given["rows"] or given["expected"]), str(where.settings["context"])
-    draft = draft_text.Draft(
-        title=given["title"],
-        type=given["kind"],
-        date=given["day"] or date.today().isoformat(),
-        summary=given["summary"],
-        context=given["context"] or (usual if in_table else ""),
-        metric=entry_text.usual_metric(where, given["context"] or usual) if given["rows"] else "",
-        n=str(given["n"] or ""),
+    draft = replace(
+        entry_text.draft_of(where, given, _sections(where, given, begun.sections)),
         supersedes=", ".join(entry_text.full_ids(where, given["supersedes"])),
         links=", ".join(entry_text.full_ids(where, given["links"])),
         answers=", ".join(filter(None, answered)),
-        tags=given["tags"] or "",
         origin=begun.origin,
-        sections=tuple(_sections(where, given, begun.sections)),
     )
     if not (measured or given["figure"]):
         return draft_text.render(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from merginguriel.errors import UsageError
+from merginguriel.files import bytes_of
 from merginguriel.similarity import registry
 from merginguriel.similarity.choice import Options
 
@@ -30,8 +31,6 @@ class Size(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return a size such as `2GB` in bytes."""
-        from merginguriel.merging.recipe import bytes_of
-
         try:
             return value if isinstance(value, int) else bytes_of(value)
         except ValueError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from .common import (
     plain,
     say,
     space,
+    stacked,
     terminal_width,
     true_minus,
     workspace_option,
@@ -44,9 +44,11 @@ def runs() -> None:
     """List, show, watch, steer, compare and export the runs of the workspace, one folder each in runs/."""
 
 
-def one_run(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the argument RUN: an id, or its beginning or end."""
-    return click.argument("name", metavar="RUN")(json_option(workspace_option(command)))
+# RUN is an id, or its beginning or end.
+one_run = stacked(click.argument("name", metavar="RUN"), json_option, workspace_option)
+many_runs = stacked(
+    click.argument("names", metavar="RUN…", nargs=-1, required=True), json_option, workspace_option
+)
 
 
 def find(workspace_path: Path | None, name: str) -> Run:
@@ -231,13 +233,6 @@ def steer(what: str, names: tuple[str, ...], as_json: bool, workspace_path: Path
             click.echo(f"{run.id}  " + (f"asked to {what}" if results[-1]["asked"] else results[-1]["state"]))
     if as_json:
         emit(results)
-
-
-def many_runs(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the argument RUN…: ids, or their beginnings or ends."""
-    return click.argument("names", metavar="RUN…", nargs=-1, required=True)(
-        json_option(workspace_option(command))
-    )
 
 
 @runs.command(short_help="End runs; they can be resumed.")

@@ -15,14 +15,12 @@ from merginguriel.files import write_text
 from merginguriel.similarity import registry
 from merginguriel.similarity.choice import Options
 
-from .common import LOCALE, columns, emit, json_option, say
+from .common import LOCALE, Command, columns, emit, json_option, say, stacked
 from .study import study_options
 
 if TYPE_CHECKING:
     from merginguriel.similarity.registry import Inputs
     from merginguriel.study.study import Study
-
-Command = Callable[..., Any]
 
 
 def preparing_options(command: Command) -> Command:
@@ -40,22 +38,18 @@ def preparing_options(command: Command) -> Command:
         sets = tuple(name.strip() for name in (features or "").split(",") if name.strip())
         return command(prepare=Options(sets, nearest, sinkhorn, steps, table), **given)
 
-    for option in reversed(
-        (
-            click.option("--features", metavar="SETS",
-                         help="URIEL's sets, with commas: syntax,phonology,inventory,family,geography"),
-            click.option("--nearest", type=click.IntRange(min=1), metavar="N",
-                         help="Keep the N nearest sources of each target and set the others to 0, before anything else."),
-            click.option("--sinkhorn", is_flag=True,
-                         help="Balance the similarity matrix (Sinkhorn): sources that are similar to every target lose weight."),
-            click.option("--steps", type=click.IntRange(min=1), default=100, show_default=True,
-                         help="Maximum rounds of --sinkhorn; it ends when row and column sums are exact to one in a million."),
-            click.option("--table", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-                         help="Read the similarity from this CSV, dense or sparse, as --matrix of mu similarity writes it."),
-        )
-    ):  # fmt: skip
-        made = option(made)
-    return made
+    return stacked(
+        click.option("--features", metavar="SETS",
+                     help="URIEL's sets, with commas: syntax,phonology,inventory,family,geography"),
+        click.option("--nearest", type=click.IntRange(min=1), metavar="N",
+                     help="Keep the N nearest sources of each target and set the others to 0, before anything else."),
+        click.option("--sinkhorn", is_flag=True,
+                     help="Balance the similarity matrix (Sinkhorn): sources that are similar to every target lose weight."),
+        click.option("--steps", type=click.IntRange(min=1), default=100, show_default=True,
+                     help="Maximum rounds of --sinkhorn; it ends when row and column sums are exact to one in a million."),
+        click.option("--table", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+                     help="Read the similarity from this CSV, dense or sparse, as --matrix of mu similarity writes it."),
+    )(made)  # fmt: skip
 
 
 def choosing_options(
@@ -65,24 +59,16 @@ def choosing_options(
 
     products: whether --similarity may be a product, such as REAL×cosine
     """
-
-    def around(command: Command) -> Command:
-        command = preparing_options(command)
-        for option in reversed(
-            (
-                click.option("--mode", type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False), default=mode,
-                             show_default=mode is not None,
-                             help="IncTar: the target's own model is one of the sources; ExcTar: it is not."),
-                click.option("--similarity", type=click.Choice(registry.names(products=products)),
-                             default=similarity, show_default=similarity is not None,
-                             help="Similarity that chooses the sources, and weights them if the method uses weights: see mu similarity."),
-                click.option("--k", type=click.IntRange(min=1), help="Number of sources to choose. Default: 5."),
-            )
-        ):  # fmt: skip
-            command = option(command)
-        return command
-
-    return around
+    return stacked(
+        click.option("--mode", type=click.Choice(["ExcTar", "IncTar"], case_sensitive=False), default=mode,
+                     show_default=mode is not None,
+                     help="IncTar: the target's own model is one of the sources; ExcTar: it is not."),
+        click.option("--similarity", type=click.Choice(registry.names(products=products)),
+                     default=similarity, show_default=similarity is not None,
+                     help="Similarity that chooses the sources, and weights them if the method uses weights: see mu similarity."),
+        click.option("--k", type=click.IntRange(min=1), help="Number of sources to choose. Default: 5."),
+        preparing_options,
+    )  # fmt: skip
 
 
 @click.command(short_help="Rank source languages for a target by URIEL and by REAL.")

@@ -12,40 +12,31 @@ import click
 from merginguriel.errors import UsageError
 from merginguriel.models import folder_kinds, remote_code
 
-from .common import say, space, workspace_option
+from .common import Command, say, space, stacked, workspace_option
 
 if TYPE_CHECKING:
     from merginguriel.study.study import Study
     from merginguriel.tasks.registry import TaskData
 
-Command = Callable[..., Any]
 FEW = 30  # test items below which hardly any difference can be seen
 FLAGS = ("task", "base", "folder", "options", "workspace_path")  # names of the parameters below
 
 
-def study_flags(command: Command) -> Command:
-    """Add --task, --base, --data, --option and --workspace, passed on unchanged for `make_study`."""
-    for option in reversed(
-        (
-            click.option(
-                "--task", help="Task that models are trained and scored on. Default: `context` in mu.toml."
-            ),
-            click.option(
-                "--base", help="Base model: e5-small, a folder, or a name on the hub. Default: as for --task."
-            ),
-            click.option(
-                "--data",
-                "folder",
-                type=click.Path(path_type=Path, exists=True),
-                help="Folder of your own data, under a new --task NAME (see mu tasks add), or of a copy of massive.",
-            ),
-            click.option(
-                "--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the task."
-            ),
-        )
-    ):
-        command = option(command)
-    return workspace_option(command)
+# Passed on unchanged for `make_study`.
+study_flags = stacked(
+    workspace_option,
+    click.option("--task", help="Task that models are trained and scored on. Default: `context` in mu.toml."),
+    click.option(
+        "--base", help="Base model: e5-small, a folder, or a name on the hub. Default: as for --task."
+    ),
+    click.option(
+        "--data",
+        "folder",
+        type=click.Path(path_type=Path, exists=True),
+        help="Folder of your own data, under a new --task NAME (see mu tasks add), or of a copy of massive.",
+    ),
+    click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the task."),
+)
 
 
 def study_options(*, seed: str | None = None) -> Callable[[Command], Command]:
