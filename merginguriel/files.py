@@ -7,6 +7,7 @@ import csv
 import errno
 import io
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +28,7 @@ MENDS = {
     errno.EEXIST: "A part of that path is a file, not a folder.",
     errno.ENOTDIR: "A part of that path is a file, not a folder.",
 }
+SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt]?)b?", re.IGNORECASE)
 
 
 class BeingWritten(MuError):
@@ -226,3 +228,11 @@ def os_error(error: OSError, path: Path) -> MuError:
         where=str(path),
         hint=MENDS.get(error.errno or 0),
     )
+
+
+def bytes_of(text: str) -> int:
+    """Return the bytes of `2GB` or `500 MB`, in powers of ten. Raises ValueError with the form that is expected."""
+    found = SIZE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError("a size such as 2GB or 500MB")
+    return int(float(found[1]) * 1000 ** " KMGT".index(found[2].upper() or " "))

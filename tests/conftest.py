@@ -130,6 +130,31 @@ def row(
     return f"| {target} | {mode} | {method} | {similarity} | {k} | {value:.4f} | {kind} | {baseline:.4f} |"
 
 
+def head(*columns: str) -> str:
+    """The head of a table of results with more columns."""
+    more = "".join(f" {name} |" for name in columns)
+    return HEAD.replace("baseline |\n", f"baseline |{more}\n").replace(
+        "|---|\n", f"|---|{'---|' * len(columns)}\n"
+    )
+
+
+def claim(
+    name: str = "a-claim", predicate: str = "beats", *, scope: str = "{target: sw-KE}", over: str = "best_single_source",
+    prefer: str = "", evidence: str = "2026-01-20-test-00000001", text: str = "It is so.", since: str = "2026-01-20",
+    more: str = "",
+) -> str:  # fmt: skip
+    """A claim of claims.yaml; `evidence`: ids with commas."""
+    better = f"  prefer: {prefer}\n" if prefer else ""
+    return (
+        f'- id: {name}\n  text: "{text}"\n  scope: {scope}\n  predicate: {predicate}\n{better}  over: {over}\n'
+        f'  evidence: [{evidence}]\n  since: "{since}"\n{more}'
+    )
+
+
+# Flags of `mu log add` that make an entry.
+OBSERVATION = ("--title", "T", "--type", "Observation", "--summary", "S.")
+
+
 def of_other_rules(problems: Iterable[str]) -> list[str]:
     """Leave out what the rule on citations says of tests' own texts and of the frozen skills, which cite nothing."""
     return [

@@ -7,7 +7,6 @@ their defaults, and weights have the sum 1. Equal recipes give equal bytes.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import fsum, isfinite
@@ -17,6 +16,7 @@ from typing import Any, ClassVar
 import yaml
 
 from merginguriel.errors import MuError, UsageError
+from merginguriel.files import bytes_of
 from merginguriel.similarity import choice
 from merginguriel.similarity import registry as similarities
 from merginguriel.validation import Location, did_you_mean, mu_error
@@ -30,7 +30,6 @@ EMBEDDINGS = ("merge", "base", "used")
 TRIMS = ("tensor", "model")
 VOCABS = ("common", "base", "union")
 EXCLUDED = ("auto", "base", "mean", "best")
-SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt]?)b?", re.IGNORECASE)
 STRICT = {"extra": "forbid"}  # for pydantic: an unknown key is an error
 DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
@@ -396,11 +395,3 @@ def from_folder(found: Any, folder: Path) -> Any:
     if isinstance(found, Recipe):
         paths["sources"] = tuple(from_folder(source, folder) for source in found.sources)
     return replace(found, **paths)
-
-
-def bytes_of(text: str) -> int:
-    """Return the bytes of `2GB` or `500 MB`, in powers of ten. Raises ValueError with the form that is expected."""
-    found = SIZE.fullmatch(text.strip())
-    if found is None:
-        raise ValueError("a size such as 2GB or 500MB")
-    return int(float(found[1]) * 1000 ** " KMGT".index(found[2].upper() or " "))

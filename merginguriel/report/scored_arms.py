@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
+from merginguriel.config.dotted import leaves
 from merginguriel.errors import MuError, UsageError
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.row_parser import read_csv
@@ -301,7 +302,11 @@ def _items(folder: Path, notes: list[str]) -> ItemStatistics:
 
 def _extras(path: Path) -> dict[str, str]:
     """Return the settings of a resolved configuration that have no column in rows, as dotted keys."""
-    return {k: v for k, v in _flat(_yaml(path)).items() if k.partition(".")[0] not in NOT_SETTINGS}
+    return {
+        key: " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for key, value, _ in leaves(_yaml(path))
+        if key.partition(".")[0] not in NOT_SETTINGS and value not in (None, {})
+    }
 
 
 def _yaml(path: Path) -> dict[str, Any]:
@@ -311,18 +316,6 @@ def _yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise MuError(f"not YAML: {error}", where=str(path)) from error
     return found if isinstance(found, dict) else {}
-
-
-def _flat(table: Mapping[Any, object], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
-    for key, value in table.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list):
-            found[f"{prefix}{key}"] = " ".join(map(str, value))
-        elif value is not None:
-            found[f"{prefix}{key}"] = str(value)
-    return found
 
 
 def _result(path: Path) -> dict[str, Any]:

@@ -150,11 +150,7 @@ class Ray:
     def __call__(self, todo: Sequence[Run], report: Report) -> None:
         """Carry out the runs, as many at a time as the nodes have room for."""
         with connected(self.address) as ray:
-            self.refuse_what_never_starts(ray)
-            # One task per process, so that memory and GPU are free when a run ends.
-            task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=self.retries, max_calls=1)(
-                execute_on_node
-            )
+            task = self.task(ray, execute_on_node)
             pending = {task.remote(str(run.folder.resolve())): run for run in todo}
             try:
                 while pending:
@@ -174,10 +170,7 @@ class Ray:
             MuError: The error of a job, or its node was lost too often. The nodes must see the workspace at the same path.
         """
         with connected(self.address) as ray:
-            self.refuse_what_never_starts(ray)
-            task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=self.retries, max_calls=1)(
-                nxn_workers.carry_out
-            )
+            task = self.task(ray, nxn_workers.carry_out)
             pending = [task.remote(job) for job in jobs]
             try:
                 while pending:
@@ -191,8 +184,12 @@ class Ray:
                 for one in pending:
                     ray.cancel(one, force=False)
 
-    def refuse_what_never_starts(self, ray: Any) -> None:
-        """Raise UsageError if no node has the resources of a run; Ray would wait for one without end."""
+    def task(self, ray: Any, function: Callable[..., Any]) -> Any:
+        """Return a function as a task; one per process, so that memory and GPU are free when a run ends.
+
+        Raises:
+            UsageError: No node has the resources of a run; Ray would wait for one without end.
+        """
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         if not any(n.get("CPU", 0) >= self.cpus and n.get("GPU", 0) >= self.gpus for n in nodes):
             most = {kind: max((n.get(kind, 0) for n in nodes), default=0) for kind in ("CPU", "GPU")}
@@ -201,6 +198,8 @@ class Ray:
                 f"the largest have {most['CPU']:g} and {most['GPU']:g}.",
                 hint="Ask for less with --cpus and --gpus; with 0.5 GPUs two runs share one.",
             )
+        options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_retries": self.retries, "max_calls": 1}
+        return ray.remote(**options)(function)
 
 
 def task_error(ray: Any, done: Any) -> str | None:

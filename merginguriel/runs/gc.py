@@ -14,7 +14,7 @@ from merginguriel.errors import MuError
 from merginguriel.workspace import Workspace
 
 from . import run_store
-from .run_store import ENDED, WAITING, Run
+from .run_store import Run
 
 HALF = ("partial", "removed")  # suffixes of what a killed program leaves
 
@@ -70,7 +70,7 @@ def remove(waste: Waste) -> bool:
                 shutil.rmtree(waste.path, ignore_errors=True)
         else:
             with run_store.claimed(run):
-                if at_rest(run) != waste.why:
+                if run_store.at_rest(run_store.events(run)) != waste.why:
                     return False
                 gone = files.beside(waste.path, "removed")
                 waste.path.rename(gone)
@@ -78,9 +78,3 @@ def remove(waste: Waste) -> bool:
     except (BlockingIOError, FileNotFoundError, MuError):
         return False
     return True
-
-
-def at_rest(run: Run) -> str:
-    """Return the state of a run whose lock this process holds."""
-    last = run_store.last_event(run_store.events(run))["event"]
-    return last if last in ENDED else "queued" if last in WAITING else "dead"

@@ -183,11 +183,11 @@ def take(connection: sqlite3.Connection, run: Run, stamp: tuple[int, int]) -> No
         seconds += float(event.get("seconds") or 0)
         row["error"] = event.get("error") if event["event"] in ENDED else row["error"]
         row["peak_memory_mb"] = event.get("peak_memory_mb") or row["peak_memory_mb"]
-    states = [e["event"] for e in events if e["event"] not in ("metric", "note", "step")]
+    last = run_store.last_event(events)["event"]
     row |= {
-        "last": states[-1] if states else "created",
+        "last": last,
         # The process that wrote the last event may still hold the lock.
-        "state": states[-1] if states and states[-1] in ENDED else run_store.state_of(run, events),
+        "state": last if last in ENDED else run_store.state_of(run, events),
         "changed": next(
             (e.get("time") for e in reversed(events) if e["event"] != "note"), None
         ),  # a tag ends nothing

@@ -114,11 +114,8 @@ class Watch:
 
     def take(self, line: str) -> None:
         """Add one line of events.jsonl; a half-written line is skipped."""
-        try:
-            event = json.loads(line)
-        except ValueError:
-            return  # a line that a killed writer left half
-        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        event = run_store.event_of(line)
+        if event is None:
             return
         at = seconds(event.get("time"))
         if event["event"] == "metric":

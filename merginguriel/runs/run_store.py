@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import re
 import socket
 import sys
@@ -25,22 +24,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from merginguriel import files, workspace
 from merginguriel.config import run_config as configs
 from merginguriel.config.schema import Config
 from merginguriel.errors import MuError, UsageError
 from merginguriel.text import suggest
-from merginguriel.version import code
 from merginguriel.workspace import Workspace
 
-from . import resolve
+from . import provenance, resolve
 
 STATES = ("queued", "running", "paused", "finished", "failed", "cancelled", "dead")
 ENDED = ("finished", "failed", "cancelled", "paused")  # events after which no process executes the run
 WAITING = ("created", "reopened", "resumed")  # events after which a process may start
-PACKAGES = ("torch", "transformers", "datasets", "numpy", "safetensors", "peft", "accelerate")
 PATIENCE = 60.0  # seconds that a lock is waited for which no executing process holds
 SILENT = 60.0  # seconds without a heartbeat after which a run counts as dead where there are no locks
 
@@ -84,7 +79,7 @@ def create(space: Workspace, config: Config) -> Run:
         try:
             with files.new_folder(run.folder) as folder:
                 files.write_text(folder / "config.yaml", configs.dump(config))
-                files.write_text(folder / "provenance.yaml", provenance(config))
+                files.write_text(folder / "provenance.yaml", provenance.text(config))
                 (folder / "lock").touch()
                 table = configs.as_table(config)
                 Events(folder).add("created", config=table, digest=configs.digest(config))
@@ -143,11 +138,14 @@ def state(run: Run) -> str:
 
 def state_of(run: Run, found: list[dict[str, Any]]) -> str:
     """Return the state of a run whose events are read already."""
-    last = last_event(found)["event"]
-    if last == "finished":
+    if last_event(found)["event"] == "finished":
         return "finished"  # its process may still be ending
-    if held(run):
-        return "running"
+    return "running" if held(run) else at_rest(found)
+
+
+def at_rest(found: list[dict[str, Any]]) -> str:
+    """Return the state of a run that no process executes."""
+    last = last_event(found)["event"]
     return last if last in ENDED else "queued" if last in WAITING else "dead"
 
 
@@ -303,19 +301,20 @@ def now() -> str:
 
 def events(run: Run) -> list[dict[str, Any]]:
     """Return all events, oldest first. A half-written line is skipped."""
-    found = []
     try:
         lines = (run.folder / "events.jsonl").read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
-    for line in lines:
-        try:
-            event = json.loads(line) if line else None
-        except ValueError:
-            continue
-        if isinstance(event, dict) and isinstance(event.get("event"), str):
-            found.append(event)
-    return found
+    return [event for line in lines if (event := event_of(line))]
+
+
+def event_of(line: str | bytes) -> dict[str, Any] | None:
+    """Return the event of a line of events.jsonl; None for one that a killed writer left half."""
+    try:
+        event = json.loads(line) if line else None
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
 
 
 def result(run: Run) -> dict[str, Any]:
@@ -362,41 +361,3 @@ def outdated(run: Run) -> str | None:
         if predictions.fingerprint(model) != before:
             return f"the model of {name}"
     return None
-
-
-def provenance(config: Config) -> str:
-    """Return code version, packages, machine and command of a run as YAML."""
-    import importlib.metadata  # slow to import, and only this needs it
-
-    versions = {}
-    for package in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    memory = None
-    with contextlib.suppress(ValueError, OSError, AttributeError):
-        memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
-    table = {
-        "time": now(),
-        "code": code(),
-        "python": platform.python_version(),
-        "packages": versions,
-        "seed": config.seed,
-        "machine": {
-            "host": platform.node(),
-            "system": platform.platform(),
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "memory_gb": memory,
-        },
-        "command": list(sys.argv),
-    }
-    return yaml.safe_dump(table, sort_keys=False, allow_unicode=True)
-
-
-def processor() -> str:
-    """Return the name of the processor."""
-    with contextlib.suppress(OSError, ValueError):
-        found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-        if found:
-            return found[1]
-    return platform.processor()

@@ -106,11 +106,8 @@ def with_baseline(
     row: ResultRow, kind: str | None, value: float | None, found: Comparison | None
 ) -> ResultRow:
     """Return the row with a baseline, and with wins, losses and standard error of the comparison where there is one."""
-    if found is None:
-        return replace(row, baseline_kind=kind, baseline=value, wins=None, losses=None, se_pp=None)
-    return replace(
-        row, baseline_kind=kind, baseline=value, wins=found.wins, losses=found.losses, se_pp=found.se
-    )
+    wins, losses, se = (found.wins, found.losses, found.se) if found else (None, None, None)
+    return replace(row, baseline_kind=kind, baseline=value, wins=wins, losses=losses, se_pp=se)
 
 
 def seen_words(model: Path, target: str) -> str | None:

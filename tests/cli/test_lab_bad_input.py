@@ -68,36 +68,21 @@ def test_errors_are_json_too(lab):
 # --- the user's own data ---
 
 
-def test_a_missing_column_is_named_with_file_and_line(own):
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("text,label", "text,intent", ["de-DE.csv:2", "missing column 'label'", "text, intent, split"]),
+        (",train\n", ",trian\n", ["de-DE.csv:2", "'trian' is not a split", "train, dev or test"]),
+        (None, "", ["de-DE.csv", "empty", "columns"]),
+        (None, "text,label,split\n", ["no train sentences", "de-DE", "mine"]),
+    ],
+    ids=["a missing column", "an unknown split", "an empty file", "no rows"],
+)
+def test_what_is_wrong_in_a_file_of_sentences_is_named_with_its_line(own, old, new, words):
     path = own.sentences / "de-DE.csv"
-    path.write_text(
-        path.read_text(encoding="utf-8").replace("text,label", "text,intent", 1), encoding="utf-8"
-    )
-    result(
-        own.mu("train", "--locale", "de-DE"),
-        1,
-        "de-DE.csv:2",
-        "missing column 'label'",
-        "text, intent, split",
-    )
-
-
-def test_an_empty_file_is_named(own):
-    (own.sentences / "de-DE.csv").write_text("", encoding="utf-8")
-    result(own.mu("train", "--locale", "de-DE"), 1, "de-DE.csv", "empty", "columns")
-
-
-def test_a_file_without_rows_is_named(own):
-    (own.sentences / "de-DE.csv").write_text("text,label,split\n", encoding="utf-8")
-    result(own.mu("train", "--locale", "de-DE"), 1, "de-DE", "no train sentences", str(own.sentences))
-
-
-def test_an_unknown_split_is_named_with_file_and_line(own):
-    path = own.sentences / "en-US.csv"
-    path.write_text(path.read_text(encoding="utf-8").replace(",train\n", ",trian\n", 1), encoding="utf-8")
-    result(
-        own.mu("train", "--locale", "en-US"), 1, "en-US.csv:2", "'trian' is not a split", "train, dev or test"
-    )
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(whole.replace(old, new, 1) if old else new, encoding="utf-8")
+    result(own.mu("train", "--locale", "de-DE"), 1, *words)
 
 
 def test_a_task_option_that_is_unknown_or_malformed_is_named(lab):

@@ -6,7 +6,7 @@ import hashlib
 import json
 
 import pytest
-from conftest import row
+from conftest import OBSERVATION, row
 
 E1, E2 = "2026-01-20-test-00000001", "2026-01-21-other-00000002"
 TEXT = """\
@@ -83,19 +83,13 @@ def test_supersedes_takes_several_ids_with_commas_or_repeated(mu, bench, given):
     bench.entry(row())
     bench.entry(row(), entry=E2)
     flags = [word for ids in given for word in ("--supersedes", ids)]
-    result = mu(
-        "log", "add", "--title", "T", "--type", "Observation", "--summary", "S.", *flags, "--json",
-        "--workspace", bench.root,
-    )  # fmt: skip
+    result = mu("log", "add", *OBSERVATION, *flags, "--json", "--workspace", bench.root)
     assert result.code == 0 and result.json["supersedes"] == [E1, E2]
 
 
 def test_one_unknown_id_among_several_is_named(mu, bench):
     bench.entry(row())
-    result = mu(
-        "log", "add", "--title", "T", "--type", "Observation", "--summary", "S.", "--supersedes", f"{E1},2025-x",
-        "--workspace", bench.root,
-    )  # fmt: skip
+    result = mu("log", "add", *OBSERVATION, "--supersedes", f"{E1},2025-x", "--workspace", bench.root)
     assert result.code == 2 and "'2025-x'" in result.err and E1 not in result.err.splitlines()[0]
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import row
+from conftest import OBSERVATION, row
 
 E1 = "2026-01-20-test-00000001"
 GIVEN = {
@@ -36,18 +36,7 @@ def test_a_refused_entry_is_listed_mended_and_lands_from_its_draft(log, bench, e
 
 def test_what_was_edited_lands_only_once_it_is_confirmed(log, bench, editor):
     editor("F.", "F, and more.")
-    words = (
-        "add",
-        "--title",
-        "T",
-        "--type",
-        "Observation",
-        "--summary",
-        "S.",
-        "--section",
-        "Findings: F.",
-        "--edit",
-    )
+    words = ("add", *OBSERVATION, "--section", "Findings: F.", "--edit")
     result = log(*words)
     assert result.code == 1 and "+F, and more." in result.err and "--yes" in result.err
     (draft,) = log("drafts", "--json").json

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from conftest import HEAD, KNOWLEDGE, REPOSITORY, row
+from conftest import KNOWLEDGE, OBSERVATION, REPOSITORY, head, row
 
 HEAVY = (
     "torch",
@@ -116,27 +116,27 @@ def test_an_empty_skills_folder_exits_3(mu, bench):
     assert mu("advise", "--target", "sw-KE", "--json", "--workspace", bench.root).json["exit_code"] == 3
 
 
-def test_broken_yaml_is_named_with_file_and_line(mu, bench):
-    path = bench.skill()
-    path.write_text(path.read_text().replace('version: "1.0.0"', 'version: "1.0.0'))
-    result = mu("advise", "--target", "sw-KE", "--workspace", bench.root)
-    assert result.code == 4 and "1 problem: mu lint" in result.err
-    result = mu("lint", "--workspace", bench.root)
-    assert result.code == 1 and "SKILL.md:" in result.out and "not valid YAML" in result.out
-
-
 def test_a_fresh_workspace_is_told_of_no_changes_that_only_the_shipped_log_suggests(mu, tmp_path):
     assert mu("init", tmp_path / "new").code == 0
     result = mu("lint", "--workspace", tmp_path / "new")
     assert "changes to the skills" not in result.err
 
 
-def test_a_broken_log_is_named_with_file_and_line(mu, bench):
-    path = bench.entry(row("sw-KE").replace("0.4800", "48.00"))
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('version: "1.0.0"', 'version: "1.0.0', ["SKILL.md:", "not valid YAML"]),
+        ("0.4800", "48.00", ["00000001.md:15", "fraction or percent?"]),
+    ],
+    ids=["a skill", "the log"],
+)
+def test_what_is_broken_is_named_with_file_and_line(mu, bench, old, new, words):
+    path = bench.skill() if "version" in old else bench.entry(row("sw-KE"))
+    path.write_text(path.read_text().replace(old, new))
     result = mu("advise", "--target", "sw-KE", "--workspace", bench.root)
     assert result.code == 4 and "1 problem: mu lint" in result.err
     result = mu("lint", "--workspace", bench.root)
-    assert result.code == 1 and f"{path.name}:15" in result.out and "fraction or percent?" in result.out
+    assert result.code == 1 and all(word in result.out for word in words)
 
 
 def test_an_empty_log_is_unknown_and_no_error(mu, bench):
@@ -201,19 +201,7 @@ def test_a_refused_entry_is_kept_and_breaks_nothing(mu, bench, tmp_path):
 
 
 def test_a_dry_run_writes_nothing(mu, bench):
-    result = mu(
-        "log",
-        "add",
-        "--title",
-        "T",
-        "--type",
-        "Observation",
-        "--summary",
-        "S.",
-        "--dry-run",
-        "--workspace",
-        bench.root,
-    )
+    result = mu("log", "add", *OBSERVATION, "--dry-run", "--workspace", bench.root)
     assert result.code == 0 and 'title: "T"' in result.out
     assert list((bench.root / "experiment_log").iterdir()) == []
 
@@ -222,14 +210,11 @@ def test_a_dry_run_writes_nothing(mu, bench):
     ("arguments", "words"),
     [
         (["--title", "T"], "needs --title, --type and --summary"),
-        (["--title", "T", "--type", "Plan", "--summary", "S.", "--row", "target"], "column=value"),
-        (["--title", "T", "--type", "Plan", "--summary", "S.", "--row", "target='x"], "--row cannot be read"),
-        (["--title", "T", "--type", "Plan", "--summary", "S.", "--section", "x"], "--section must be"),
-        (
-            ["--title", "T", "--type", "Plan", "--summary", "S.", "--supersedes", "2020"],
-            "no entry id starts",
-        ),
-        (["--title", "T", "--type", "Plan", "--summary", "S.", "--date", "today"], "is not a date"),
+        ([*OBSERVATION, "--row", "target"], "column=value"),
+        ([*OBSERVATION, "--row", "target='x"], "--row cannot be read"),
+        ([*OBSERVATION, "--section", "x"], "--section must be"),
+        ([*OBSERVATION, "--supersedes", "2020"], "no entry id starts"),
+        ([*OBSERVATION, "--date", "today"], "is not a date"),
         (["no-such-file.md"], "no such file"),
     ],
 )
@@ -321,7 +306,7 @@ def test_lint_exits_1_and_names_file_and_line(mu, bench):
 
 
 def test_a_terminal_escape_in_a_file_is_shown_and_not_obeyed(mu, bench):
-    table = HEAD.replace("baseline |\n", "baseline | note |\n").replace("|---|\n", "|---|---|\n")
+    table = head("note")
     bench.entry(
         title="a\\x1b]0;pwned\\x07\\x1b[2Jb",
         table=table + row("sw-KE", 0.60, 0.50) + " \x1b[31mred |\n\n## Findings\n\n\x1b[2J\x9b2J\n",

@@ -7,7 +7,7 @@ import re
 
 import jsonschema
 import pytest
-from conftest import HEAD, row
+from conftest import HEAD, head, row
 
 from merginguriel.decision.advice import Question, advise
 from merginguriel.decision.advice_types import schema
@@ -150,7 +150,7 @@ def test_a_clear_gain_says_merge_and_a_clear_loss_says_no(bench):
 
 
 def test_a_certain_gain_too_small_to_be_worth_it_says_no(bench):
-    table = HEAD.replace("baseline |\n", "baseline | wins | losses |\n").replace("|---|\n", "|---|---|---|\n")
+    table = head("wins", "losses")
     bench.entry(table=table + row("sw-KE", 0.5030, 0.5000) + " 300 | 0 |", n=100_000)
     told = ask(bench)
     assert told.gain.p_positive > 0.99 and told.verdict == "no-merge"
@@ -181,7 +181,7 @@ def test_more_items_make_the_interval_narrower(bench):
 def test_pairing_makes_the_interval_narrower_and_the_test_exact(bench):
     bench.entry(row("sw-KE", 0.52, 0.50), n=1000)
     bare = ask(bench)
-    table = HEAD.replace("baseline |\n", "baseline | wins | losses |\n").replace("|---|\n", "|---|---|---|\n")
+    table = head("wins", "losses")
     bench.entry(table=table + row("sw-KE", 0.52, 0.50) + " 50 | 30 |", n=1000)
     paired = ask(bench)
     assert paired.gain.ci90_pp[0] > bare.gain.ci90_pp[0]
@@ -216,7 +216,7 @@ def test_a_row_recorded_twice_counts_once(bench):
 
 @pytest.mark.parametrize("state", ["contested", "invalidated"])
 def test_doubtful_rows_are_shown_and_not_counted(bench, state):
-    table = HEAD.replace("baseline |\n", "baseline | status |\n").replace("|---|\n", "|---|---|\n")
+    table = head("status")
     bench.entry(table=table + row("sw-KE", 0.90, 0.50) + f" {state} |")
     told = ask(bench)
     assert told.verdict == "unknown" and told.evidence == ()

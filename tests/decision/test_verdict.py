@@ -8,7 +8,7 @@ from math import sqrt
 
 import jsonschema
 import pytest
-from conftest import HEAD, row
+from conftest import HEAD, head, row
 
 from merginguriel import stats
 from merginguriel.decision.advice import Lab, Question, advise
@@ -25,10 +25,8 @@ LAB = Lab(
     frozenset({"REAL"}),
 )
 SCHEMA = schema()
-PAIRED = HEAD.replace("baseline |\n", "baseline | wins | losses |\n").replace("|---|\n", "|---|---|---|\n")
-WITH_SE = HEAD.replace("baseline |\n", "baseline | wins | losses | se |\n").replace(
-    "|---|\n", "|---|---|---|---|\n"
-)
+PAIRED = head("wins", "losses")
+WITH_SE = head("wins", "losses", "se")
 FORBIDS = """\
 - id: no-dare
   text: "Do not drop."
@@ -137,9 +135,7 @@ def test_a_method_that_the_program_lacks_is_tagged_and_has_a_way_on(study):
 
 
 def test_next_gives_a_method_only_parameters_that_it_has(bench):
-    table = HEAD.replace("baseline |\n", "baseline | params | sources |\n").replace(
-        "|---|\n", "|---|---|---|\n"
-    )
+    table = head("params", "sources")
     ties = row("sw-KE", 0.60, 0.50, method="ties", k=2)
     bench.entry(table=table + ties + " density=0.2 selection=sinkhorn | en-US sq-AL |")
     merge = ask(bench, lab=LAB).next[-1].command
@@ -274,7 +270,7 @@ def test_a_minus_is_a_minus_everywhere(study, target):
 
 @pytest.mark.parametrize("state", ["contested", "invalidated"])
 def test_a_row_that_is_not_counted_says_in_whole_words_why(bench, state):
-    table = HEAD.replace("baseline |\n", "baseline | status |\n").replace("|---|\n", "|---|---|\n")
+    table = head("status")
     bench.entry(table=table + row("sw-KE", 0.90, 0.50) + f" {state} |")
     assert f"{state}, not counted" in render(ask(bench), every=True)
 
@@ -375,8 +371,8 @@ def test_the_best_of_several_arms_needs_items_that_did_not_choose_it(bench):
         and "it was not confirmed on other items" in told.why
         and told.gain.p_positive > 0.95
     )
-    head = HEAD.replace("baseline |\n", "baseline | run |\n").replace("|---|\n", "|---|---|\n")
-    confirmed = head + "\n".join(
+    top = head("run")
+    confirmed = top + "\n".join(
         f"{one} {run} |" for one, run in zip(several, ("pilot-sw-KE-1", "-"), strict=True)
     )
     bench.entry(table=confirmed)

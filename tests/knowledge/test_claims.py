@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import conftest
 import pytest
-from conftest import HEAD, row
+from conftest import head, row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,13 +23,9 @@ E2 = "2026-01-21-test-00000002"
 
 
 def claim(
-    predicate: str = "beats", *, scope: str = "{method: similarity}", evidence: str = E1, more: str = "",
-    over: str = "best_single_source", text: str = "It is so.", name: str = "a-claim", since: str = "2026-01-20",
-) -> str:  # fmt: skip
-    return (
-        f'- id: {name}\n  text: "{text}"\n  scope: {scope}\n  predicate: {predicate}\n  over: {over}\n'
-        f'  evidence: [{evidence}]\n  since: "{since}"\n{more}'
-    )
+    predicate: str = "beats", *, name: str = "a-claim", scope: str = "{method: similarity}", **more: str
+) -> str:
+    return conftest.claim(name, predicate, scope=scope, **more)
 
 
 def status(bench, text: str) -> str:
@@ -73,15 +70,13 @@ def test_worse_on_all_three_is_not_borne_out_by_a_row_that_is_better(bench):
         *(row(t, v, 0.5, method="neuromerging") for t, v in (("sw-KE", 0.4549), ("cy-GB", 0.4008))),
         *(row(t, v, 0.5, method="ties") for t, v in (("sw-KE", 0.4297), ("cy-GB", 0.4008))),
     )
-    text = claim("prefers", scope="{mode: ExcTar}", over="{method: neuromerging}").replace(
-        "  evidence", "  prefer: {method: ties}\n  evidence"
-    )
+    text = claim("prefers", scope="{mode: ExcTar}", over="{method: neuromerging}", prefer="{method: ties}")
     assert status(bench, text) == "contested"
 
 
 @pytest.mark.parametrize("state", ["contested", "invalidated"])
 def test_a_claim_on_doubtful_rows_is_contested(bench, state):
-    table = HEAD.replace("baseline |\n", "baseline | status |\n").replace("|---|\n", "|---|---|\n")
+    table = head("status")
     bench.entry(table=table + row(value=0.6, baseline=0.5) + f" {state} |")
     assert status(bench, claim()) == "contested"
 
@@ -105,7 +100,7 @@ def test_a_superseded_row_leaves_the_estimate_of_a_claim(bench):
 
 def test_a_correction_with_the_same_value_and_a_standard_error_is_the_row_that_counts(bench):
     bench.entry(row(value=0.6, baseline=0.5))
-    table = HEAD.replace("baseline |\n", "baseline | se |\n").replace("|---|\n", "|---|---|\n")
+    table = head("se")
     more = f'supersedes: "{E1}"\n'
     bench.entry(table=table + row(value=0.6, baseline=0.5) + " 6.00 pp |", entry=E2, more=more)
     bench.skill(claims=claim(evidence=f"{E1}, {E2}"))
@@ -116,7 +111,7 @@ def test_a_correction_with_the_same_value_and_a_standard_error_is_the_row_that_c
 
 
 def test_what_was_contested_before_it_was_superseded_stays_contested(bench):
-    table = HEAD.replace("baseline |\n", "baseline | status |\n").replace("|---|\n", "|---|---|\n")
+    table = head("status")
     bench.entry(table=table + row() + " contested |")
     bench.entry(entry=E2, table="", more=f'supersedes: "{E1}"\n')
     assert bench.load().by_row[f"{E1}#r1"].status == "contested"
@@ -203,9 +198,7 @@ SCORES = """\
         (claim(scope="{method: tuned}", over="pretrained_base"), "under noise", 1.71),
         (claim("fails", scope="{method: tuned}", over="pretrained_base"), "contested", 1.71),
         (
-            claim("prefers", scope="{context: a/b}", over="{method: other}").replace(
-                "  evidence", "  prefer: {method: tuned}\n  evidence"
-            ),
+            claim("prefers", scope="{context: a/b}", over="{method: other}", prefer="{method: tuned}"),
             "under noise",
             6.64,
         ),

@@ -5,22 +5,17 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from conftest import SKILL, row
+from conftest import SKILL, claim, row
 
 from merginguriel.knowledge.lint.runner import problems
 
 LATE = (date.today() + timedelta(days=40)).isoformat()
-CLAIM = """\
-- id: a-claim
-  text: "Merging scored 2.00 pp above the best single source for Swahili: 48.00% against 46.00%."
-  scope: {target: sw-KE, mode: ExcTar, method: similarity, similarity: REAL, k: "5"}
-  predicate: beats
-  over: best_single_source
-  value: 2.00
-  unit: pp
-  evidence: [2026-01-20-test-00000001#r1]
-  since: "2026-01-20"
-"""
+CLAIM = claim(
+    text="Merging scored 2.00 pp above the best single source for Swahili: 48.00% against 46.00%.",
+    scope='{target: sw-KE, mode: ExcTar, method: similarity, similarity: REAL, k: "5"}',
+    evidence="2026-01-20-test-00000001#r1",
+    more="  value: 2.00\n  unit: pp\n",
+)
 
 
 @pytest.fixture

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from conftest import HEAD, git, row
+from conftest import claim, git, head, row
 
 from merginguriel.knowledge.claims.grading import grade
 from merginguriel.knowledge.lint import runner
 
 E1 = "2026-01-10-first-00000001"
 E3 = "2026-01-30-third-00000003"
-CODED = HEAD.replace("baseline |\n", "baseline | code |\n").replace("|---|\n", "|---|---|\n")
-CLAIM = f"""\
-- id: a-claim
-  text: "It gains."
-  scope: {{context: massive/xlm-roberta-base, target: sw-KE, method: similarity}}
-  predicate: beats
-  over: best_single_source
-  evidence: ["{E1}#r3"]
-  since: "2026-01-10"
-"""
+CODED = head("code")
+CLAIM = claim(
+    scope="{context: massive/xlm-roberta-base, target: sw-KE, method: similarity}",
+    evidence=f"{E1}#r3",
+    text="It gains.",
+    since="2026-01-10",
+)
 MARK = """\
 ---
 title: "The first of K models was dropped"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from conftest import HEAD, row
+from conftest import head, row
 from scipy import stats as reference
 
 from merginguriel.knowledge.claims.grading import grade
 
 E1 = "2026-01-10-first-00000001"
 E2 = "2026-01-20-second-00000002"
-MADE = HEAD.replace("baseline |\n", "baseline | params | n |\n").replace("|---|\n", "|---|---|---|\n")
+MADE = head("params", "n")
 CLAIM = """\
 - id: a-claim
   text: "It is so."

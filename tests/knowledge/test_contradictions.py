@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from conftest import SKILL, of_other_rules, row
+from conftest import SKILL, claim, of_other_rules, row
 
 from merginguriel.knowledge.claims.contradictions import effects_without_gain
 from merginguriel.knowledge.lint import runner
@@ -14,17 +14,6 @@ from merginguriel.knowledge.parse.rows import ResultRow
 
 E1 = "2026-01-20-test-00000001"
 E2 = "2026-01-21-test-00000002"
-
-
-def claim(
-    name: str, predicate: str = "beats", *, scope: str = "{target: sw-KE}", over: str = "best_single_source",
-    prefer: str = "", evidence: str = E1, text: str = "It is so.", more: str = "",
-) -> str:  # fmt: skip
-    better = f"  prefer: {prefer}\n" if prefer else ""
-    return (
-        f'- id: {name}\n  text: "{text}"\n  scope: {scope}\n  predicate: {predicate}\n{better}  over: {over}\n'
-        f'  evidence: [{evidence}]\n  since: "2026-01-20"\n{more}'
-    )
 
 
 def told(bench, *claims: str) -> list[str]:

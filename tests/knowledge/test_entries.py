@@ -205,11 +205,21 @@ def test_a_refused_text_keeps_the_files_it_names(tmp_path):
     data = b"context,metric,target,mode,method,value\na/b,accuracy,sw-KE,ExcTar,ties,0.5\n"
     (tmp_path / "rows.csv").write_bytes(data)
     source = text(body=f"## Results\n\nrows: rows.csv sha256:{hashlib.sha256(data).hexdigest()}\n")
-    for wrong in (source.replace('"Plan"', '"Idea"'), source + "\nIt lost by 5%.\n"):
+    other = source.replace(hashlib.sha256(data).hexdigest(), "0" * 64)
+    for wrong in (source.replace('"Plan"', '"Idea"'), source + "\nIt lost by 5%.\n", other):
         with pytest.raises(KnowledgeError):
             append.add_text(tmp_path / "log", wrong, beside=tmp_path)
         assert (tmp_path / "log" / ".draft" / "rows.csv").read_bytes() == data
         assert list((tmp_path / "log").glob("2026/*")) == []
+
+
+def test_a_row_file_beside_the_text_is_copied_into_the_log(tmp_path):
+    data = b"context,metric,target,mode,method,sources,value\na/b,accuracy,sw-KE,-,single,sq-AL,0.4670\n"
+    (tmp_path / "matrix.csv").write_bytes(data)
+    body = f"## Results\n\nrows: matrix.csv sha256:{hashlib.sha256(data).hexdigest()}\n"
+    entry = append.add_text(tmp_path / "log", text(body=body), beside=tmp_path)
+    assert [row.value for row in entry.rows] == [0.467]
+    assert entry.files == (tmp_path / "log" / "2026" / "matrix.csv",)
 
 
 def test_the_same_entry_twice_is_refused_by_name(tmp_path):

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
-from conftest import HEAD, SKILL, row
+from conftest import HEAD, SKILL, claim, head, row
 
 from merginguriel.files import sha256
 from merginguriel.knowledge.lint import runner
-from merginguriel.knowledge.parse.rows import COLUMNS, row_cells
+from merginguriel.knowledge.log.draft_text import rows_csv
 
 E1 = "2026-01-20-test-00000001"
 E2 = "2026-01-21-test-00000002"
-CLAIM = f"""\
-- id: a-claim
-  text: "It is so."
-  scope: {{context: massive/xlm-roberta-base, target: sw-KE}}
-  predicate: beats
-  over: best_single_source
-  evidence: [{E1}]
-  since: "2026-01-20"
-"""
+CLAIM = claim(scope="{context: massive/xlm-roberta-base, target: sw-KE}")
 
 
 def made(bench, *, run: str = "merge-sw-KE-1", value: float = 0.6) -> None:
     """An entry with a row of a run, the claim that cites it, the sentence that cites the claim, and the run itself."""
-    head = HEAD.replace("baseline |\n", "baseline | run |\n").replace("|---|\n", "|---|---|\n")
-    bench.entry(table=f"{head}{row('sw-KE', value, 0.5)} {run} |")
+    top = head("run")
+    bench.entry(table=f"{top}{row('sw-KE', value, 0.5)} {run} |")
     bench.skill(text=SKILL.format(name="a-skill").replace("Text.", "It pays [a-claim]."), claims=CLAIM)
 
 
@@ -45,11 +36,7 @@ def run_of(bench, value: float = 0.6, *, finished: bool = True) -> None:
     )
     if not finished:
         return
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerow({**row_cells(known.rows[0]), "value": f"{value:.4f}"})
-    (folder / "rows.csv").write_text(text.getvalue())
+    (folder / "rows.csv").write_text(rows_csv([replace(known.rows[0], value=value)]))
     (folder / "result.json").write_text(json.dumps({"run": "merge-sw-KE-1", "data": "d1f2"}))
 
 

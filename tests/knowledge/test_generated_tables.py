@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from conftest import SKILL, row
+from conftest import SKILL, claim, row
 
 BLOCK = "<!-- mu:rows target=sw-KE mode=ExcTar -->\n<!-- mu:end -->"
-CLAIMS = """\
-- id: gains-sw-ke
-  text: "The merge scores 8.00 pp above the best single source for Swahili."
-  scope: {context: massive/xlm-roberta-base, target: sw-KE}
-  predicate: beats
-  over: best_single_source
-  evidence:
-    - 2026-01-20-test-00000001#r1
-  since: "2026-01-20"
-"""
+CLAIMS = claim(
+    "gains-sw-ke",
+    scope="{context: massive/xlm-roberta-base, target: sw-KE}",
+    evidence="2026-01-20-test-00000001#r1",
+    text="The merge scores 8.00 pp above the best single source for Swahili.",
+)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from conftest import HEAD, row
+from conftest import HEAD, claim, head, row
 
 from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge.claims import row_status
@@ -17,18 +17,12 @@ E1 = "2026-01-10-first-00000001"
 E2 = "2026-01-20-second-00000002"
 E3 = "2026-01-30-third-00000003"
 E4 = "2026-02-10-fourth-00000004"
-CLAIM = f"""\
-- id: a-claim
-  text: "It is so."
-  scope: {{context: massive/xlm-roberta-base, target: sw-KE, method: similarity}}
-  predicate: beats
-  over: best_single_source
-  evidence: [{E1}]
-  since: "2026-01-10"
-"""
-MADE = HEAD.replace("baseline |\n", "baseline | measured | code | run |\n").replace(
-    "|---|\n", "|---|---|---|---|\n"
+CLAIM = claim(
+    scope="{context: massive/xlm-roberta-base, target: sw-KE, method: similarity}",
+    evidence=E1,
+    since="2026-01-10",
 )
+MADE = head("measured", "code", "run")
 
 
 def says(heading: str, *items: str, reason: str = "The first of K models was dropped.") -> str:
@@ -160,7 +154,7 @@ def test_a_mark_falls_with_an_entry_that_is_superseded(bench):
 
 
 def test_invalidated_outweighs_contested_and_a_written_status_stays(bench):
-    table = HEAD.replace("baseline |\n", "baseline | status |\n").replace("|---|\n", "|---|---|\n")
+    table = head("status")
     rows = [row("sw-KE") + " contested |", row("cy-GB") + " invalidated |", row("vi-VN") + " - |"]
     bench.entry(table=table + "\n".join(rows), entry=E1)
     bench.entry(says("Contests", f"entries={E1}"), entry=E2)

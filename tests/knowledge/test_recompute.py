@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import HEAD, of_other_rules, row
+from conftest import head, of_other_rules, row
 from test_contradictions import RESEARCH
 
 from merginguriel.knowledge.claims import recompute
@@ -20,9 +20,9 @@ CLAIM = f'- id: a-claim\n  text: "It is so."\n  scope: {{target: sw-KE}}\n  pred
 
 def told(bench, summary: str, *, refs: str = E1, status: str = "-") -> list[str]:
     """What lint says of a summary whose skill rests on sw-KE 48.32% against 46.70%, and cy-GB 41.66% against 44.45%."""
-    head = HEAD.replace("baseline |\n", "baseline | status |\n").replace("|---|\n", "|---|---|\n")
+    top = head("status")
     rows = [f"{row('sw-KE', 0.4832, 0.4670)} {status} |", f"{row('cy-GB', 0.4166, 0.4445)} - |"]
-    bench.entry(table=head + "\n".join(rows))
+    bench.entry(table=top + "\n".join(rows))
     bench.entry(row("fi-FI", 0.6, 0.5), entry=E2)
     text = RESEARCH.format(name="a-skill", practice="Do it.", config="mode: ExcTar")
     text = text.replace("## Results Summary\n\nNone.", f"## Results Summary\n\n{summary}")

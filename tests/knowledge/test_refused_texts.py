@@ -6,7 +6,7 @@ import json
 import os
 
 import pytest
-from conftest import row
+from conftest import claim, row
 
 from merginguriel.knowledge.lint.runner import problems
 from merginguriel.knowledge.log import drafts
@@ -155,15 +155,9 @@ def found(bench):
     return [problem.what for problem in problems(bench.load_space())]
 
 
-CLAIM = """\
-- id: merges-win
-  text: Merges beat the best source for sw-KE.
-  scope: {target: sw-KE, method: similarity}
-  predicate: beats
-  over: best_single_source
-  evidence: [2026-01-20-test-00000001#r1]
-  since: "2026-01-20"
-"""
+CLAIM = claim(
+    "merges-win", scope="{target: sw-KE, method: similarity}", evidence="2026-01-20-test-00000001#r1"
+)
 
 
 def test_lint_finds_a_claim_that_cites_only_corrected_rows(bench):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import row
+from conftest import claim, row
 
 CORRECTION = "2026-02-01-correction-00000002"
 RELABELS = """\
@@ -32,19 +32,14 @@ def test_a_relabelled_row_has_the_corrected_label_and_remembers_the_written_one(
 
 
 def test_a_claim_about_the_old_label_no_longer_finds_its_row(bench):
-    claim = """\
-- id: gains
-  text: "REAL sources score 2.00 pp above the best single source for Swahili."
-  scope: {context: massive/xlm-roberta-base, target: sw-KE, similarity: %s}
-  predicate: beats
-  over: best_single_source
-  evidence:
-    - 2026-01-20-test-00000001#r1
-  since: "2026-01-20"
-"""
-    bench.skill(claims=claim % "REAL")
+    gains = claim(
+        "gains",
+        scope="{context: massive/xlm-roberta-base, target: sw-KE, similarity: %s}",
+        text="REAL sources score 2.00 pp above the best single source for Swahili.",
+    )
+    bench.skill(claims=gains % "REAL")
     assert "no cited row compares" in corrected(bench).standings["gains"].reason
-    bench.skill(claims=claim % "REAL-row")
+    bench.skill(claims=gains % "REAL-row")
     assert corrected(bench).standings["gains"].status == "under noise"
 
 

@@ -6,6 +6,7 @@ import multiprocessing
 import shutil
 import sqlite3
 
+import conftest
 import pytest
 from conftest import row
 from hypothesis import example, given
@@ -17,23 +18,10 @@ from merginguriel.knowledge.search import index
 from merginguriel.knowledge.search.query import search, terms
 from merginguriel.workspace import find
 
-CLAIM = """\
-- id: {id}
-  text: "{text}"
-  scope:
-    context: massive/xlm-roberta-base
-    target: {target}
-    method: {method}
-  predicate: beats
-  over: best_single_source
-  evidence:
-    - {evidence}
-  since: "2026-01-20"
-{more}"""
 
-
-def claim(id, text, *, target="sw-KE", method="ties", evidence="2026-01-20-test-00000001", more=""):
-    return CLAIM.format(id=id, text=text, target=target, method=method, evidence=evidence, more=more)
+def claim(id, text, **more):
+    scope = "{context: massive/xlm-roberta-base, target: sw-KE, method: ties}"
+    return conftest.claim(id, text=text, scope=scope, **more)
 
 
 def names(found):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
+import conftest
 import pytest
 from conftest import SKILL, Bench, git, row
 from hypothesis import given
@@ -12,16 +13,6 @@ from hypothesis import strategies as st
 from merginguriel.knowledge.skills.diff import raised, section_texts, settings_changes
 
 OLD, NEW = "2026-01-20-test-00000001", "2026-02-20-again-00000002"
-CLAIM = """\
-- id: {id}
-  text: "{text}"
-  scope: {{context: massive/xlm-roberta-base, target: {target}, mode: ExcTar, method: similarity}}
-  predicate: beats
-  over: best_single_source
-  evidence:
-    - {ref}
-  since: "2026-01-20"
-"""
 WITH_CONFIGURATION = SKILL.format(name="a-skill").replace(
     "## References", "## Configuration\n\n```yaml\nk: 3\nsimilarity: REAL\n```\n\n## References"
 )
@@ -34,7 +25,8 @@ def claim(
     text: str = "It gains.",
     more: str = "",
 ) -> str:
-    return CLAIM.format(id=id, ref=ref, target=target, text=text) + more
+    scope = f"{{context: massive/xlm-roberta-base, target: {target}, mode: ExcTar, method: similarity}}"
+    return conftest.claim(id, scope=scope, evidence=ref, text=text, more=more)
 
 
 def commit(bench: Bench, subject: str = "a change") -> None:
@@ -72,7 +64,7 @@ def test_a_skill_that_did_not_change_has_no_difference(mu, past):
 
 def test_a_claim_that_new_rows_bear_out_is_strengthened_and_the_row_is_named(mu, past):
     past.entry(row(value=0.54, baseline=0.46), n=30000, entry=NEW)
-    past.skill(text=WITH_CONFIGURATION, claims=claim().replace("  since", f"    - {NEW}#r1\n  since"))
+    past.skill(text=WITH_CONFIGURATION, claims=claim(ref=f"{OLD}#r1, {NEW}#r1"))
     found = changes(mu, past)
     assert list(found) == [("strengthened", "swahili-gains")]
     (change,) = found.values()

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from merginguriel.errors import KnowledgeError
 from merginguriel.knowledge.log.append import check_text
-from merginguriel.knowledge.parse.skills import Skill, read_skill, skill_paths
+from merginguriel.knowledge.parse.skills import Skill, read_skill
 
 SKILLS = KNOWLEDGE / "skills"
-SHIPPED = skill_paths(SKILLS)
 GOOD = SKILL.format(name="a-skill")
 
 
@@ -31,13 +30,6 @@ def read(path: Path) -> Skill | KnowledgeError:
         return read_skill(path.parent)
     except KnowledgeError as error:
         return error
-
-
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
-def test_every_shipped_skill_is_valid_for_us_and_for_the_reference(path):
-    assert skills_ref.validate(path.parent) == []
-    skill = read_skill(path.parent)
-    assert skills_ref.read_properties(path.parent).description == skill.description
 
 
 def test_a_good_skill_is_read_as_the_reference_reads_it(tmp_path):

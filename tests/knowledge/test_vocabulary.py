@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from conftest import row
+from conftest import OBSERVATION, row
 
 from merginguriel.knowledge.lint.runner import problems
 
@@ -220,16 +220,14 @@ def test_filters_that_match_nothing_say_so_and_what_may_be_meant(add, bench, mu)
 
 @pytest.mark.parametrize("flag", ["--row", "--expect"])
 def test_a_cell_that_no_column_has_is_named(bench, mu, flag):
-    words = (
-        "--title",
-        "T",
-        "--type",
-        "Plan",
-        "--summary",
-        "S.",
+    told = mu(
+        "log",
+        "add",
+        *OBSERVATION,
         flag,
         "targt=sw-KE method=ties low_pp=1 value=1",
+        "--workspace",
+        bench.root,
     )
-    told = mu("log", "add", *words, "--workspace", bench.root)
     assert told.code == 2 and f"{flag} has an unknown column 'targt'" in told.err
     assert "Did you mean target?" in told.err

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel.errors import MuError, UsageError
+from merginguriel.files import bytes_of
 from merginguriel.merging.recipe import (
     Recipe,
     Source,
-    bytes_of,
     check,
     dump_recipe,
     load_recipe,

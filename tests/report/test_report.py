@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -14,7 +12,8 @@ import pytest
 from merginguriel import stats
 from merginguriel.errors import MuError, UsageError
 from merginguriel.evaluation import across_targets, significance
-from merginguriel.knowledge.parse.rows import COLUMNS, ResultRow, row_cells
+from merginguriel.knowledge.log.draft_text import rows_csv
+from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.report import comparisons, contrasts, pages, scored_arms
 from merginguriel.report.report import build, origins_words
 from merginguriel.study import item_file
@@ -33,11 +32,7 @@ def against(row, baseline, kind="best_single_source", **more):
 def run_folder(space, name, rows, *, config=None, result=None, items=None):
     folder = space / "runs" / name
     folder.mkdir(parents=True)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row_cells(row) for row in rows)
-    (folder / "rows.csv").write_text(text.getvalue(), encoding="utf-8")
+    (folder / "rows.csv").write_text(rows_csv(rows), encoding="utf-8")
     if config:
         (folder / "config.yaml").write_text(config)
     if result:

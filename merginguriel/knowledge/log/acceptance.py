@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from merginguriel.errors import KnowledgeError, MuError, UsageError
 from merginguriel.knowledge.base import Knowledge, load_readable
@@ -28,6 +29,26 @@ EXPECTED = """\
 | target | mode | method | similarity | k | over | low | high |
 |---|---|---|---|---|---|---|---|
 | sw-KE | ExcTar | ties | REAL | 5 | best_single_source | -1 pp | +2 pp |"""
+
+
+class Checks(TypedDict, total=False):
+    """Further arguments of `check`, which `preview` and `accept` pass on.
+
+    Attributes:
+        anyway: Accept a plan that repeats what was tried or states nothing that can be scored, a name that
+            resembles a known one, and a mark that takes back many rows or claims.
+        knowledge: Knowledge of this workspace, if the caller has read it.
+        program: Merging methods of the program, each with its parameters: names that are known although no row has
+            them.
+        verdicts: Counts the verdicts that the entry changes, where it takes rows back.
+        ordered: Whether an expectation is the pilot that the advice asks for, which no earlier attempt forbids.
+    """
+
+    anyway: bool
+    knowledge: Knowledge
+    program: known_names.Program
+    verdicts: takes_back.Verdicts
+    ordered: Ordered
 
 
 @dataclass(frozen=True)
@@ -87,13 +108,9 @@ def preview(
     text: str,
     *,
     file: Path | None = None,
-    anyway: bool = False,
-    knowledge: Knowledge | None = None,
-    program: known_names.Program | None = None,
     repository: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
-    verdicts: takes_back.Verdicts | None = None,
-    ordered: Ordered | None = None,
+    **more: Unpack[Checks],
 ) -> tuple[Entry, str]:
     """Return the entry that `accept` would make of a text, and its Markdown; write nothing.
 
@@ -103,10 +120,7 @@ def preview(
     with source.locating(file):
         markdown = commits.resolved(source.markdown, space.root, repository, tell)
         entry = append.check_text(space.log, markdown, file)
-        found = check(
-            space, entry, anyway=anyway, knowledge=knowledge, program=program, tell=tell, verdicts=verdicts,
-            ordered=ordered,
-        )  # fmt: skip
+        found = check(space, entry, tell=tell, **more)
         if found.rows:
             tell(found.text())
     return entry, markdown
@@ -118,13 +132,10 @@ def accept(
     *,
     beside: Path | None = None,
     draft: Path | None = None,
-    anyway: bool = False,
-    program: known_names.Program | None = None,
     repository: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
-    verdicts: takes_back.Verdicts | None = None,
-    ordered: Ordered | None = None,
     report: Callable[[takes_back.TakenBack], None] | None = None,
+    **more: Unpack[Checks],
 ) -> Entry:
     """Check an entry's text against itself and the log, and write it into the log; keep a refused text as a draft.
 
@@ -133,15 +144,10 @@ def accept(
         text: The entry, in Markdown or as JSON of the form that `mu schema entry` prints.
         beside: Folder of the row files and figures that the text names.
         draft: The draft that the text was read from; a refused text is kept there again.
-        anyway: Accept a plan that repeats what was tried or states nothing that can be scored, a name that
-            resembles a known one, and a mark that takes back many rows or claims.
-        program: Merging methods of the program, each with its parameters: names that are known although no row has
-            them.
         repository: Where ranges of commits that the entry invalidates are looked up; see `commits.resolved`.
         tell: Called with a line for each new name, each such range, and what the entry takes back.
-        verdicts: Counts the verdicts that the entry changes, where it takes rows back.
-        ordered: Whether an expectation is the pilot that the advice asks for, which no earlier attempt forbids.
         report: Called with what the entry took back once it is in the log.
+        more: As of `check`.
 
     Returns:
         The entry as read back from the log.
@@ -163,15 +169,7 @@ def accept(
             markdown = commits.resolved(markdown, space.root, repository, tell)
             entry = _checked(space, markdown, beside, invalid_is_error=source.keys is not None)
             if entry is not None:
-                found = check(
-                    space,
-                    entry,
-                    anyway=anyway,
-                    program=program,
-                    tell=tell,
-                    verdicts=verdicts,
-                    ordered=ordered,
-                )
+                found = check(space, entry, tell=tell, **more)
     except MuError as error:
         attached = append.row_files(markdown, beside)
         if source.keys is None:
@@ -201,15 +199,7 @@ def _checked(space: Workspace, text: str, beside: Path | None, *, invalid_is_err
 
 
 def check(
-    space: Workspace,
-    entry: Entry,
-    *,
-    anyway: bool = False,
-    knowledge: Knowledge | None = None,
-    program: known_names.Program | None = None,
-    tell: Callable[[str], None] = lambda text: None,
-    verdicts: takes_back.Verdicts | None = None,
-    ordered: Ordered | None = None,
+    space: Workspace, entry: Entry, *, tell: Callable[[str], None] = lambda text: None, **more: Unpack[Checks]
 ) -> takes_back.TakenBack:
     """Return what an entry takes back; raise KnowledgeError if it does not fit the log.
 
@@ -219,14 +209,10 @@ def check(
     Args:
         space: Workspace of the log.
         entry: Parsed entry that is not in the log yet.
-        anyway: Accept a plan that repeats what was tried or has no expectation, and a name that resembles a known one.
-        knowledge: Knowledge of this workspace, if the caller has read it.
-        program: Merging methods of the program, each with its parameters; None: only names of the log are known.
         tell: Called with a line for each new name.
-        verdicts: Counts the verdicts that the entry changes, where it takes rows back.
-        ordered: Whether an expectation is the pilot that the advice asks for, which no earlier attempt forbids.
+        more: Further arguments, each optional.
     """
-    plan = entry.type == "Plan"
+    plan, anyway, ordered = entry.type == "Plan", more.get("anyway", False), more.get("ordered")
     append.check_head(entry)
     if is_future(entry.date):
         raise KnowledgeError(f"the date {entry.date} is in the future.", where=str(entry.path))
@@ -240,8 +226,8 @@ def check(
             hint=f"Add to it, before anything is measured:\n{EXPECTED}\n"
             "or, if nothing will be measured: --anyway",
         )
-    knowledge = knowledge or load_readable(space)
-    new = known_names.unknown(knowledge, program or {}, entry)
+    knowledge = more.get("knowledge") or load_readable(space)
+    new = known_names.unknown(knowledge, more.get("program", {}), entry)
     for item in new:
         if item.near and not anyway:
             raise KnowledgeError(
@@ -257,7 +243,7 @@ def check(
             result = prior_attempts.tried_by_plan(knowledge, other)
         if result:
             raise prior_attempts.TriedAlready(result, where=str(entry.path))
-    found = takes_back.taken_back(knowledge, entry, verdicts)
+    found = takes_back.taken_back(knowledge, entry, more.get("verdicts"))
     takes_back.check(knowledge, entry, found, anyway=anyway)
     for item in new:
         tell(f"{item.what}: it is new in this log.")

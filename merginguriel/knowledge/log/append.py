@@ -63,10 +63,20 @@ def staged(
 def _withdraw(path: Path, attached: Sequence[Path]) -> None:
     """Remove files beside an entry that was not written; an entry that was written keeps them."""
     if attached and not path.exists():
-        others = [other.read_bytes() for other in path.parent.glob("[!.]*.md") if other.is_file()]
-        for file in attached:
-            if not any(file.name.encode() in other for other in others):
-                file.unlink(missing_ok=True)
+        _remove_unnamed(attached, path.parent)
+
+
+def _remove_unnamed(attached: Sequence[Path], folder: Path, but: Path | None = None) -> None:
+    """Remove the files that no text in `folder` names, but for the text in the file `but`."""
+    for file in attached:
+        if not [path for path in _naming(file, folder) if but is None or not path.samefile(but)]:
+            file.unlink(missing_ok=True)
+
+
+def _naming(file: Path, folder: Path) -> list[Path]:
+    """Return the entries or drafts in `folder` whose text names a file."""
+    texts = [path for path in sorted(folder.glob("[!.]*.md")) if path.is_file()]
+    return [path for path in texts if file.name.encode() in path.read_bytes()]
 
 
 def add_text(log: Path, text: str, *, beside: Path | None = None, draft: Path | None = None) -> Entry:
@@ -116,14 +126,7 @@ def add_text(log: Path, text: str, *, beside: Path | None = None, draft: Path | 
             refuse(log, text, error, names, draft)  # the log cannot be written
         raise
     if beside is not None and beside.resolve() == (log / ".draft").resolve():
-        others = [
-            item.read_bytes()
-            for item in beside.glob("[!.]*.md")
-            if item.is_file() and (draft is None or not item.samefile(draft))
-        ]
-        for file in names:
-            if not any(file.name.encode() in other for other in others):
-                file.unlink(missing_ok=True)
+        _remove_unnamed(names, beside, draft)
     return entry
 
 
@@ -139,12 +142,8 @@ def _written(path: Path, data: bytes) -> bool:
 
 
 def _id_in_use(path: Path) -> KnowledgeError:
-    owners = [
-        item.stem
-        for item in sorted(path.parent.glob("[!.]*.md"))
-        if item.is_file() and path.name.encode() in item.read_bytes()
-    ]
-    owner = f"of {owners[0]}" if owners else "that no entry names, left by a writer that was killed"
+    owners = _naming(path, path.parent)
+    owner = f"of {owners[0].stem}" if owners else "that no entry names, left by a writer that was killed"
     hint = "Give the file another name, here and where the text names it."
     return KnowledgeError(
         f"{path} already exists with other content: a file {owner}.",

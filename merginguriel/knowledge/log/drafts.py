@@ -63,7 +63,7 @@ def _describe(knowledge: Knowledge, path: Path, program: Program | None) -> Save
     try:
         text = read_text(path)
         title = _title(text)
-        acceptance.preview(knowledge.space, text, file=path, knowledge=knowledge, program=program)
+        acceptance.preview(knowledge.space, text, file=path, knowledge=knowledge, program=program or {})
     except MuError as error:
         problem, hint = error.what, error.hint or ""
     saved = datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", timespec="minutes")

@@ -178,8 +178,13 @@ def draft_text(where: Workspace, given: dict[str, Any]) -> str:
             lines.append(f"- [{verb} {ref.strip()}] {' '.join(why.split())}")
     if lines:
         sections.append(("Open questions", "\n".join(lines)))
+    return render(draft_of(where, given, sections), raw_table=rows)
+
+
+def draft_of(where: Workspace, given: dict[str, Any], sections: Sequence[tuple[str, str]]) -> Draft:
+    """Return the draft that flags make, with ids of other entries as they were written."""
     usual = str(where.settings["context"])
-    draft = Draft(
+    return Draft(
         title=given["title"] or "",
         type=given["kind"] or "",
         date=given["day"] or date.today().isoformat(),
@@ -193,7 +198,6 @@ def draft_text(where: Workspace, given: dict[str, Any]) -> str:
         tags=given["tags"] or "",
         sections=tuple(sections),
     )
-    return render(draft, raw_table=rows)
 
 
 def usual_metric(where: Workspace, context: str) -> str:

@@ -42,37 +42,30 @@ class Scoped(Protocol):
     @property
     def context(self) -> str:
         """Return the context."""
-        ...
 
     @property
     def target(self) -> str:
         """Return the target locale."""
-        ...
 
     @property
     def mode(self) -> str:
         """Return the mode."""
-        ...
 
     @property
     def method(self) -> str:
         """Return the merging method."""
-        ...
 
     @property
     def similarity(self) -> str | None:
         """Return the similarity, if any."""
-        ...
 
     @property
     def k(self) -> int | None:
         """Return the number of sources, if any."""
-        ...
 
     @property
     def params(self) -> tuple[tuple[str, str], ...]:
         """Return the parameters as (name, value) pairs."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -97,21 +90,13 @@ class Claim:
 
     def as_dict(self) -> dict[str, object]:
         """Return the claim as JSON-ready data."""
-        return {
-            "id": self.id,
-            "skill": self.skill,
-            "text": self.text,
-            "predicate": self.predicate,
-            "scope": {key: list(values) for key, values in self.scope.items()},
-            "over": self.over or {key: list(values) for key, values in self.over_scope.items()} or None,
-            "prefer": {key: list(values) for key, values in self.prefer.items()} or None,
-            "condition": dict(self.condition) or None,
-            "value": self.value,
-            "unit": self.unit,
-            "evidence": list(self.evidence),
-            "since": self.since,
-            "superseded_by": self.superseded_by,
-        }
+        scope, over, prefer = (
+            {key: list(values) for key, values in one.items()}
+            for one in (self.scope, self.over_scope, self.prefer)
+        )
+        own = {name: value for name, value in vars(self).items() if name not in ("over_scope", "where")}
+        own |= {"scope": scope, "over": self.over or over or None, "prefer": prefer or None}
+        return own | {"condition": dict(self.condition) or None, "evidence": list(self.evidence)}
 
 
 def parse_claims(text: str, path: Path, skill: str) -> tuple[Claim, ...]:

@@ -42,12 +42,7 @@ class Trouble:
 
     def as_dict(self) -> dict[str, object]:
         """Return the trouble as JSON-ready data."""
-        return {
-            "patterns": [str(pattern) for pattern in self.patterns],
-            "symptom": self.symptom,
-            "cause": self.cause,
-            "solution": self.solution,
-        }
+        return {**vars(self), "patterns": [str(pattern) for pattern in self.patterns]}
 
 
 def parse(sections: Sequence[Section], path: Path) -> Trouble:

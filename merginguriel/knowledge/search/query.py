@@ -63,11 +63,7 @@ class Hit:
 
     def as_dict(self) -> dict[str, object]:
         """Return the hit as JSON-ready data."""
-        return {
-            "kind": self.kind, "name": self.name, "title": self.title, "type": self.type, "date": self.date,
-            "status": self.status, "reason": self.reason, "path": self.path, "snippet": self.snippet,
-            "marks": [list(pair) for pair in self.marks], "score": round(self.score, 4), "solution": self.solution,
-        }  # fmt: skip
+        return {**vars(self), "marks": [list(pair) for pair in self.marks], "score": round(self.score, 4)}
 
 
 def search(

@@ -30,13 +30,7 @@ class SkillVersion:
 
     def as_dict(self) -> dict[str, object]:
         """Return the state as JSON-ready data."""
-        return {
-            "commit": self.commit,
-            "date": self.date,
-            "subject": self.subject,
-            "version": self.version,
-            "changes": list(self.changes),
-        }
+        return {**vars(self), "changes": list(self.changes)}
 
 
 def history(space: Workspace, name: str) -> list[SkillVersion]:

@@ -12,9 +12,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
-from itertools import combinations
 from pathlib import Path
 
 from merginguriel import __version__, cache, files, stats, workspace
@@ -24,25 +23,19 @@ from merginguriel.knowledge.claims.claim_status import standing
 from merginguriel.knowledge.claims.pooling import Pool, differences, pooled
 from merginguriel.knowledge.parse.claims import Claim, Scope
 from merginguriel.knowledge.parse.file_stamps import stamp
-from merginguriel.knowledge.parse.rows import MEASURES, ResultRow
+from merginguriel.knowledge.parse.rows import MEASURES
 from merginguriel.knowledge.parse.skills import Skill
 from merginguriel.knowledge.parse.yaml_lines import read_text
 from merginguriel.text.suggest import suggest
 from merginguriel.workspace import Workspace
 
-from . import restate
+from . import candidates, restate
 from .catalogue import freshness
 from .generated_tables import refresh
 from .restate import Edit
 
-GOALS = ("best_single_source", "best_zero_shot", "target_alone")
 FEWEST = 3  # targets of a comparison that is proposed
 REJECTED = "rejected.jsonl"  # in skills/: a line for each rejected proposal
-_NAMES = {
-    "best_single_source": "the best single source",
-    "best_zero_shot": "the best model of another locale",
-    "target_alone": "the target's own model",
-}
 
 
 @dataclass(frozen=True)
@@ -99,7 +92,8 @@ def _keys(space: Workspace) -> set[str]:
     """Return a key of each proposal for a workspace, from the cache where its knowledge has not changed."""
     knowledge = load(space)
     gone = hashlib.sha256(repr(sorted(_rejected(space))).encode()).hexdigest()[:16]
-    key = f"{__version__} {stamp(Path(__file__).stat())} {knowledge.hash} {gone}"
+    program = [stamp(Path(file).stat()) for file in (__file__, candidates.__file__)]
+    key = f"{__version__} {program} {knowledge.hash} {gone}"
     place = cache.of_folder("proposals", space.root, ".json")
     try:
         known = json.loads(cache.read(place) or b"{}")
@@ -204,7 +198,7 @@ def _comparisons(knowledge: Knowledge, day: str) -> Iterator[Proposal]:
     for context in sorted({row.context for row in rows}):
         ours = [row for row in rows if row.context == context]
         families: dict[tuple[str | None, ...], list[tuple[Claim, Pool, set[str]]]] = {}
-        for claim in _candidates(ours, day):
+        for claim in candidates.candidates(ours, day):
             result = differences(claim, ours)
             pool = pooled(result) if result else None
             if pool and pool.targets >= FEWEST and pool.p is not None:
@@ -213,46 +207,14 @@ def _comparisons(knowledge: Knowledge, day: str) -> Iterator[Proposal]:
         for tested in families.values():
             adjusted = stats.holm([pool.p or 0.0 for _, pool, _ in tested])
             for (candidate, pool, used), p in zip(tested, adjusted, strict=True):
-                claim = _directed(candidate, pool, _refs(knowledge, used))
+                claim = candidates.directed(candidate, pool, _refs(knowledge, used))
                 skill = _home(claim, knowledge)
-                if p >= 0.05 or skill is None or any(_states(other, claim) for other in active):
+                if p >= 0.05 or skill is None or any(candidates.states(other, claim) for other in active):
                     continue
                 if standing(claim, [r for r in ours if r.ref in used], ours, {}).status == "supported":
                     what = f"{claim.text} No claim states it ({len(used)} rows)."
                     edits = [Edit("claims.yaml", "", _yaml(claim))]
                     yield _proposal(claim.id, "comparison", skill, what, edits, used)
-
-
-def _candidates(rows: Sequence[ResultRow], day: str) -> Iterator[Claim]:
-    """Yield claims that the rows of one context could support: gains over a baseline, and pairs of choices."""
-    groups: dict[tuple[str, str, str | None], set[str]] = {}
-    kinds: dict[tuple[str, str, str | None], set[str]] = {}
-    for row in rows:
-        key = (row.mode, row.method, row.similarity)
-        groups.setdefault(key, set()).add(row.target)
-        if row.baseline_kind in GOALS:
-            kinds.setdefault(key, set()).add(row.baseline_kind)
-    context = rows[0].context
-    for (mode, method, similarity), named in sorted(kinds.items(), key=str):
-        scope: dict[str, tuple[str, ...]] = {"context": (context,), "mode": (mode,), "method": (method,)}
-        scope |= {"similarity": (similarity,)} if similarity else {}
-        for kind in sorted(named):
-            yield _claim(day, scope, over=kind)
-    for mode in sorted({key[0] for key in groups}):
-        here = {key[1:]: targets for key, targets in groups.items() if key[0] == mode}
-        scope = {"context": (context,), "mode": (mode,)}
-        for method in sorted({m for m, _ in here}):
-            for pair in combinations(sorted(s for m, s in here if m == method and s), 2):
-                yield _claim(day, {**scope, "method": (method,)}, "similarity", pair)
-        for similarity in sorted({s for _, s in here if s}):
-            for pair in combinations(sorted(m for m, s in here if s == similarity), 2):
-                yield _claim(day, {**scope, "similarity": (similarity,)}, "method", pair)
-
-
-def _claim(day: str, scope: Scope, key: str = "", pair: Sequence[str] = (), over: str = "") -> Claim:
-    first, second = ({key: (value,)} for value in pair) if pair else ({}, {})
-    predicate = "prefers" if pair else "beats"
-    return Claim("", "", "", predicate, scope, over or None, second, first, {}, None, "pp", (), day, None, "")
 
 
 def _refs(knowledge: Knowledge, used: Iterable[str]) -> tuple[str, ...]:
@@ -267,45 +229,6 @@ def _refs(knowledge: Knowledge, used: Iterable[str]) -> tuple[str, ...]:
         for name in order
         for ref in ([name] if whole[name] else sorted(rows[name], key=lambda r: (len(r), r)))
     )
-
-
-def _directed(claim: Claim, pool: Pool, refs: tuple[str, ...]) -> Claim:
-    """Return the candidate with the direction of its difference, id, text, value and evidence."""
-    size, below = abs(pool.mean), pool.mean < 0
-    scope = {key: " ".join(values) for key, values in claim.scope.items()}
-    head = f"{scope['context']}, {scope['mode']}"
-    if claim.predicate == "prefers":
-        better, worse = (claim.over_scope, claim.prefer) if below else (claim.prefer, claim.over_scope)
-        (key,) = better
-        shared = scope.get("method") or f"sources by {scope.get('similarity')}"
-        text = f"In {head} with {shared}, {key} {better[key][0]} scores {size:.1f} pp above {worse[key][0]}: mean over {pool.targets} targets."
-        words = [better[key][0], "over", worse[key][0], shared]
-        claim = replace(claim, prefer=better, over_scope=worse)
-    else:
-        recipe = " ".join(filter(None, [scope["method"], scope.get("similarity")]))
-        side = "below" if below else "above"
-        text = f"In {head}, {recipe} scores {size:.1f} pp {side} {_NAMES[claim.over or '']}: mean over {pool.targets} targets."
-        words = [recipe, side, claim.over or ""]
-        claim = replace(claim, predicate="fails" if below else "beats")
-    name = re.sub(r"[^a-z0-9]+", "-", " ".join([*words, scope["context"], scope["mode"]]).lower()).strip("-")
-    return replace(
-        claim,
-        id=name,
-        text=text,
-        value=round(-size if below and not claim.prefer else size, 2),
-        evidence=refs,
-    )
-
-
-def _states(claim: Claim, wanted: Claim) -> bool:
-    """Return whether a claim says the same as a candidate, about at least its rows."""
-    predicate = "fails" if claim.predicate == "forbids" else claim.predicate
-    if (predicate, claim.over, claim.prefer, claim.over_scope) != (
-        wanted.predicate, wanted.over, wanted.prefer, wanted.over_scope,
-    ):  # fmt: skip
-        return False
-    scope = {key: set(values) for key, values in claim.scope.items() if key != "params"}
-    return all(values & set(wanted.scope.get(key, ())) for key, values in scope.items())
 
 
 def _home(claim: Claim, knowledge: Knowledge) -> Skill | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 
 from merginguriel.knowledge.base import Knowledge
@@ -16,53 +17,68 @@ def check(knowledge: Knowledge) -> list[Problem]:
     return _drift(knowledge) + _best_sources(knowledge) + _mislabelled(knowledge)
 
 
-def _drift(knowledge: Knowledge) -> list[Problem]:
-    seen: dict[tuple[str, str, str, int | None, int | None], dict[float, ResultRow]] = {}
+def _rounds(
+    knowledge: Knowledge, scored: Callable[[ResultRow], float | None]
+) -> Iterator[dict[float, ResultRow]]:
+    """Yield value → first row of each model whose values on one test set are further apart than an item and a half.
+
+    Args:
+        scored: Accuracy of the model in a row; None for a row without it. Rows of runs are left out.
+    """
+    seen: dict[tuple[object, ...], dict[float, ResultRow]] = {}
     for row in sorted(knowledge.rows, key=lambda row: (row.day, row.ref)):
-        if row.status != "current" or row.metric in MEASURES or row.run:
-            continue
-        own = row.value if row.method == "single" and row.sources == (row.target,) else None
-        own = row.baseline if row.baseline_kind == "target_alone" else own
-        if own is not None:
-            seen.setdefault((row.context, row.target, row.metric, row.n, row.seed), {}).setdefault(
-                round(own, 6), row
-            )
+        counts = row.status == "current" and row.metric not in MEASURES and not row.run
+        if counts and (value := scored(row)) is not None:
+            key = (row.context, row.target, row.metric, row.n, row.seed)
+            seen.setdefault(key, {}).setdefault(round(value, 6), row)
+    for values in seen.values():
+        n = next(iter(values.values())).n
+        if max(values) - min(values) > 1.5 / (n or 10**6):
+            yield values
+
+
+def _listed(values: dict[float, ResultRow]) -> tuple[str, str]:
+    """Return `3 accuracies, 1.20 pp apart`, and each with its row."""
+    each = ", ".join(f"{100 * value:.2f}% ({row.ref})" for value, row in values.items())
+    return f"{len(values)} accuracies, {100 * (max(values) - min(values)):.2f} pp apart", each
+
+
+def _drift(knowledge: Knowledge) -> list[Problem]:
+    def own(row: ResultRow) -> float | None:
+        if row.baseline_kind == "target_alone":
+            return row.baseline
+        return row.value if row.method == "single" and row.sources == (row.target,) else None
+
     result = []
-    for (_, target, _, n, _), values in seen.items():
-        low, high = min(values), max(values)
-        if high - low > 1.5 / (n or 10**6):
-            values_text = ", ".join(f"{100 * value:.2f}% ({row.ref})" for value, row in values.items())
-            result.append(
-                Problem(
-                    values[high].where,
-                    f"{target}'s own model has {len(values)} accuracies, {100 * (high - low):.2f} pp apart, and no run "
-                    f"says which round each is of: {values_text}.",
-                    "Let one entry contest the other rounds (## Contests), or name the runs: a merge and its baseline "
-                    "are scored in one round.",
-                )
+    for values in _rounds(knowledge, own):
+        last = values[max(values)]
+        many, each = _listed(values)
+        result.append(
+            Problem(
+                last.where,
+                f"{last.target}'s own model has {many}, and no run says which round each is of: {each}.",
+                "Let one entry contest the other rounds (## Contests), or name the runs: a merge and its baseline "
+                "are scored in one round.",
             )
+        )
     return result
 
 
 def _best_sources(knowledge: Knowledge) -> list[Problem]:
     """Report a best single source that has another accuracy in another entry, where no run states its round."""
-    seen: dict[tuple[object, ...], dict[float, ResultRow]] = {}
-    for row in sorted(knowledge.rows, key=lambda row: (row.day, row.ref)):
-        if row.status != "current" or row.baseline is None or not row.n or row.run:
-            continue
-        if row.baseline_kind == "best_single_source" and row.metric not in MEASURES:
-            key = (row.context, row.target, row.metric, row.n, row.seed)
-            seen.setdefault(key, {}).setdefault(round(row.baseline, 6), row)
+
+    def best(row: ResultRow) -> float | None:
+        return row.baseline if row.n and row.baseline_kind == "best_single_source" else None
+
     found = []
-    for (_, target, _, n, _), values in seen.items():
-        low, high = min(values), max(values)
-        if high - low > 1.5 / int(str(n)) and len({_entry(row) for row in values.values()}) > 1:
-            listed = ", ".join(f"{100 * value:.2f}% ({row.ref})" for value, row in values.items())
+    for values in _rounds(knowledge, best):
+        if len({_entry(row) for row in values.values()}) > 1:
+            last = values[max(values)]
+            many, each = _listed(values)
             found.append(
                 Problem(
-                    values[high].where,
-                    f"the best single source of {target} has {len(values)} accuracies, {100 * (high - low):.2f} pp apart: "
-                    f"{listed}.",
+                    last.where,
+                    f"the best single source of {last.target} has {many}: {each}.",
                     "Name the runs, or let one entry contest the rows of the other round (## Contests).",
                 )
             )
