@@ -75,11 +75,13 @@ def again_skills(screen):
     screen.query_one(TabbedContent).active = "text"
     if screen.name_ != PLACES["skills"].what[0]:
         screen.open(PLACES["skills"].what[0])
+    screen.query_one("#page").link = -1
     screen.query_one("#skills").focus()
 
 
 def again_log(screen):
     if screen.filter() or screen.only:
+        screen.here = ""
         screen.action_clear()
     screen.table.cursor = 0
     screen.table.focus()
@@ -87,6 +89,8 @@ def again_log(screen):
 
 def again_runs(screen):
     screen.table.marked, screen.table.cursor, screen.busy = set(), 0, False
+    while screen.archived:
+        screen.action_restore()
     screen.query_one("#find", Input).value = ""
     if screen.order != "newest":
         screen.order = "newest"

@@ -127,7 +127,7 @@ SHARED = {
 }  # fmt: skip
 # What opens or leads elsewhere from anywhere: pressed on one screen.
 ONCE = {
-    "palette": becomes(lambda app: type(app.screen).__name__, "CommandPalette"),
+    "palette": becomes(lambda app: type(app.screen).__name__, "Palette"),
     "Focus Next": Row(lambda app: app.focused, lambda before, after: before is not after),
     "Focus Previous": Row(lambda app: app.focused, lambda before, after: before is not after),
     "Copy selected text": Row(
@@ -314,7 +314,7 @@ ROWS: dict[str, dict[str, Row]] = {
         "runs.mark": becomes(lambda app: len(app.screen.table.marked), 1),
         "runs.compare": becomes(lambda app: app.current_mode, "compare", ("space", "space")),
         "runs.archive": differs(lambda app: app.screen.table.count, on_finished),
-        "runs.undo": differs(lambda app: app.screen.table.count),
+        "runs.undo": differs(lambda app: app.screen.table.count, ("a",)),
         "runs.tags": opens(LabelScreen), "runs.columns": opens(ColumnsScreen),
         "runs.order": becomes(lambda app: app.screen.order, "best"), "runs.cancel": opens(Confirm, on_waiting),
         "runs.pause": Row(states, lambda b, a: a == (b[0] - 1, b[1] + 1), on_waiting),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
 from conftest import copy_knowledge
@@ -66,6 +67,30 @@ def text_of(app) -> str:
 def bar(app) -> set[str | None]:
     """Ids of the keys that the bar at the bottom shows."""
     return {item.binding.id for _, _, item, _ in app.screen.query_one(KeyBar).shown()}
+
+
+def offered(app) -> dict[str | None, str]:
+    """Id → key of what the bar at the bottom shows if it is wide enough."""
+    active = app.screen.active_bindings.items() if app.screen.query(KeyBar) else ()
+    return {
+        item.binding.id: key
+        for key, item in active
+        if item.binding.show and item.enabled and not item.binding.system and not KeyBar.refused(item)
+    }
+
+
+def state(app) -> tuple[object, ...]:
+    """What a key may change, but for notes and for ages, which change by themselves."""
+    text = re.sub(r"\d+[smhd]\b", "", text_of(app))
+    return type(app.screen), app.focused, getattr(app.focused, "link", None), app.clipboard, text
+
+
+async def acted(app, pilot, before) -> bool:
+    """Whether the key that was pressed did more than to show why it does nothing; clears the notes."""
+    told = any(note.severity == "information" for note in app._notifications)
+    app.clear_notifications()
+    await settled(app, pilot)
+    return told or state(app) != before
 
 
 def notes(app) -> str:

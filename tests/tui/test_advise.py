@@ -56,6 +56,8 @@ def test_the_bar_has_the_keys_that_the_answer_allows(space, target, pilot):
         shown = bar(app)
         assert ("advise.pilot" in shown) == pilot and "advise.explain" in shown
         assert "advise.run" not in shown and "advise.save" not in shown  # no models here
+        card = text_of(app)
+        assert "r runs" not in card and (pilot or "p tries" not in card)
         await press(app, pilot_, "p")
         await until(app, pilot_, lambda: target in app.screen.plans)
         assert "pilot.go" not in bar(app) and "pilot.choose" in bar(app)
@@ -135,6 +137,9 @@ def test_the_arrows_lead_from_the_search_into_the_list_and_escape_out_of_the_fie
         first = app.screen.listed[0]
         await press(app, pilot, "j", "k", "enter")
         assert app.screen.advice.target == first
+        assert app.screen.query_one("#find", Input).value == "nor"
+        await press(app, pilot, "escape")
+        assert not app.screen.query_one("#find", Input).value
         await press(app, pilot, "slash", "escape")
         assert app.focused.id == "targets"
         await press(app, pilot, "G")

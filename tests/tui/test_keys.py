@@ -10,12 +10,15 @@ import sys
 import pytest
 from keyplaces import PLACES, RESET, prepare, whole
 from keyrows import ONCE, ROWS, SHARED
-from looking import SIZES, press, settled, shipped_copy, text_of
+from looking import SIZES, acted, offered, press, settled, shipped_copy, state, text_of
 from merginguriel_tui import dialogs, registry
 from merginguriel_tui.registry import SCREENS
+from merginguriel_tui.widgets.keybar import KeyBar
 from pilot import play
 from run_screens import finished, until, waiting
 from textual.binding import Binding
+
+from merginguriel import workspace
 
 NAMES = ("da-DK", "de-DE", "fi-FI", "nb-NO", "ru-RU", "sv-SE")
 WHAT = {"advise": ("fi-FI",), "skills": ("source-selection-cross-lingual",)}
@@ -91,7 +94,11 @@ def test_every_key_that_the_help_shows_does_what_it_says(made, screen, size, mon
     space, runs = made
     wrong, pressed = [], set()
 
-    async def one(app, pilot, name, row, key, said):
+    async def shown_if_it_acts(app, pilot, name, ident, before, shown):
+        if shown != await acted(app, pilot, before):
+            wrong.append(f"{name}: the bar shows {ident} is {shown}, and the key does otherwise")
+
+    async def one(app, pilot, name, row, key, said, shows=False):
         place = PLACES[name]
         await begin(app, pilot, place)
         if row is None:
@@ -99,17 +106,29 @@ def test_every_key_that_the_help_shows_does_what_it_says(made, screen, size, mon
             see, right = whole, lambda before, after: before != after
         else:
             see, right, first = row
+            shows = shows and bool(app.screen.query(KeyBar))
+            if (
+                shows and first and said != "runs.resume"
+            ):  # without what makes it act, too; resuming begins a run
+                before, shown = state(app), said in offered(app)
+                await press(app, pilot, key)
+                await shown_if_it_acts(app, pilot, name, said, before, shown)
+                await begin(app, pilot, place)
             await press(app, pilot, *first) if isinstance(first, tuple) else first(app)
         await pilot.pause(0.01)
-        before = see(app)
+        before, whole_before, shown = see(app), state(app), said in offered(app)
         await press(app, pilot, key)
         for _ in range(1200):  # a minute; a key takes milliseconds
             if right(before, after := see(app)):
+                if shows and row is not None:
+                    await shown_if_it_acts(app, pilot, name, said, whole_before, shown)
                 return
             await pilot.pause(0.05)
         wrong.append(f"{name}: {key} ({said}): {before!r} → {after!r}")
 
     async def script(app, pilot):
+        app.action_go(screen, *(WHAT.get(screen, ()) or (runs if screen == "compare" else ())))
+        await settled(app, pilot)
         for name, place in PLACES.items():
             if place.screen != screen:
                 continue
@@ -135,20 +154,44 @@ def test_every_key_that_the_help_shows_does_what_it_says(made, screen, size, mon
                 KNOWN.add((type(node).__name__, said))
                 pressed.add((name, said))
                 if said != "quit":
-                    await one(app, pilot, name, row, key, said)
+                    await one(app, pilot, name, row, key, said, binding.show)
             missing = ROWS[name].keys() - {said for at, said in pressed if at == name}
             wrong.extend(f"{name}: the help does not show {said}" for said in sorted(missing))
         if screen == "compare":
             await one(app, pilot, "compare", ONCE["quit"], "q" if size == SIZES[0] else "ctrl+q", "quit")
 
-    play(
-        space,
-        script,
-        size=size,
-        screen=screen,
-        what=WHAT.get(screen, ()) or (runs if screen == "compare" else ()),
-    )
+    play(space, script, size=size, screen="home")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.slow
+def test_in_an_empty_workspace_the_bar_shows_only_keys_that_act(tmp_path):
+    workspace.seed(tmp_path, empty=True)
+    idle = []
+
+    async def script(app, pilot):
+        async def to(name):
+            while len(app.screen_stack) > 1:
+                app.pop_screen()
+                await pilot.pause(0.01)
+            app.action_go(name)
+            await settled(app, pilot)
+            app.clear_notifications()
+            app.set_focus(None)
+            await settled(app, pilot)
+
+        for name in SCREENS:
+            await to(name)
+            for ident, key in offered(app).items():
+                before = state(app)
+                await press(app, pilot, key)
+                if await acted(app, pilot, before):
+                    await to(name)
+                else:
+                    idle.append(f"{name}: {key} ({ident})")
+
+    play(workspace.find(explicit=tmp_path), script)
+    assert not idle
 
 
 @pytest.mark.slow
@@ -167,6 +210,18 @@ def test_the_help_shows_all_of_it_and_scrolls_by_key(made):
                 assert said in seen and name in seen
 
     play(made[0], script, screen="matrix")
+
+
+def test_digits_lead_on_from_the_search_field_that_asks_for_a_target(bench):
+    async def script(app, pilot):
+        await press(app, pilot, "1")
+        assert app.focused.id == "find"
+        await press(app, pilot, "4")
+        assert app.current_mode == "runs"
+        await press(app, pilot, "1", *"es4")
+        assert app.focused.value == "es4"
+
+    play(bench.load_space(), script, screen="home")
 
 
 def test_every_binding_of_ours_has_words_and_an_id():

@@ -85,6 +85,9 @@ def test_the_sentences_on_which_the_best_merges_for_danish_differ(space):
         await until(app, pilot, lambda: app.screen.lines)
         await press(app, pilot, *keys)
         await until(app, pilot, lambda: getattr(app.screen, "flips", None))
-        assert len(app.screen.flips.items) == 20 and [name[:11] for name in app.screen.names] == ["merge-da-DK"] * 2
+        assert (
+            len(app.screen.flips.items) == 20
+            and [name[:11] for name in app.screen.names] == ["merge-da-DK"] * 2
+        )
 
     play(space, script, size=(120, 40), screen="home")

@@ -7,6 +7,7 @@ import os
 import pytest
 from conftest import row
 from looking import notes, press, settled, text_of
+from merginguriel_tui import editor
 from merginguriel_tui.problems import ProblemsScreen
 from pilot import play
 
@@ -54,7 +55,7 @@ def test_a_problem_opens_in_the_editor_at_its_line(broken, monkeypatch):
     async def script(app, pilot):
         await settled(app, pilot)
         opened = []
-        monkeypatch.setattr(app, "edit", lambda path, line=1: opened.append((path.name, line)))
+        monkeypatch.setattr(editor, "edit", lambda app, path, line=1: opened.append((path.name, line)))
         await press(app, pilot, "!")
         await press(app, pilot, "down", "e")
         assert opened == [("SKILL.md", 4)]

@@ -240,7 +240,7 @@ def test_columns_are_filtered_by_name_and_a_gain_has_the_interval_of_its_run(spa
         await press(app, pilot, "slash", "escape")
         assert app.screen.table.count == 5 and app.screen.text == ""
 
-    play(space, script, size=(160, 50), screen="runs")
+    play(space, script, size=(120, 40), screen="runs")  # with the preview beside the list
     found = mu("runs", "list", "--find", "method:ties state:queued", "--json", "--workspace", space.root).json
     assert [row["state"] for row in found] == ["queued"]
 
@@ -310,7 +310,8 @@ def test_an_archived_run_is_found_by_the_commands_and_the_log(space, mu):
     assert asked.code == 2 and "it is archived" in asked.err
 
 
-def test_the_chosen_columns_are_shown_and_remembered(space):
+@pytest.mark.parametrize("size", SIZES)
+def test_the_chosen_columns_are_shown_before_the_usual_ones_and_remembered(space, size):
     async def script(app, pilot):
         await settled(app, pilot)
         assert "method" not in shown(app).splitlines()[2]
@@ -325,8 +326,8 @@ def test_the_chosen_columns_are_shown_and_remembered(space):
         await settled(app, pilot)
         assert "target" in shown(app).splitlines()[2]
 
-    play(space, script, size=(160, 50), screen="runs")
-    play(space, later, size=(160, 50), screen="runs")
+    play(space, script, size=size, screen="runs")
+    play(space, later, size=size, screen="runs")
 
 
 def test_an_order_by_target_has_a_heading_for_each_and_the_cursor_passes_over_it(space):

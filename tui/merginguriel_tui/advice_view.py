@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -81,11 +82,11 @@ def scale(gain: Gain, least: float, width: int) -> Text:
     return text
 
 
-def rows(advice: Advice) -> list[Row]:
-    """Return the reasons for the verdict and the next steps, in reading order."""
-    from merginguriel.text.advice import lay_out
+def rows(advice: Advice, note: str | None) -> list[Row]:
+    """Return the note, the reasons for the verdict and the next steps, in reading order."""
+    from merginguriel.text.advice import Row, lay_out
 
-    return lay_out(advice).rows
+    return [*([Row("note", note)] if note else []), *lay_out(advice).rows]
 
 
 def statement(row: Row) -> str:
@@ -94,16 +95,19 @@ def statement(row: Row) -> str:
     return "  ".join(part for part in (row.figures.strip(), command, row.text, row.ref) if part)
 
 
-def line(row: Row, *, first: bool) -> Table:
-    """Return a row of the list: the label at the first row of a group, the statement right of it."""
-    table = Table.grid(padding=(0, 1, 0, 0), expand=True)
-    table.add_column(width=8, no_wrap=True)
-    table.add_column(ratio=1)
-    table.add_row(
-        Text(row.label if first else "", "bold" if row.label in ("for", "against") else "dim"),
-        Text(plain(statement(row)) + (OPENS if row.link else "")),
-    )
-    return table
+def lines(rows: Sequence[Row]) -> Iterator[Table]:
+    """Yield the rows of the list: the label at the first row of a group, the statement right of it."""
+    before = ""
+    for row in rows:
+        label, before = "" if row.label == before else row.label, row.label
+        table = Table.grid(padding=(0, 1, 0, 0), expand=True)
+        table.add_column(width=8, no_wrap=True)
+        table.add_column(ratio=1)
+        table.add_row(
+            Text(label, "bold" if label in ("for", "against") else "dim"),
+            Text(plain(statement(row)) + (OPENS if row.link else "")),
+        )
+        yield table
 
 
 def content(advice: Advice, how: str) -> str:

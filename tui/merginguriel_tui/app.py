@@ -147,6 +147,12 @@ class MuApp(Client):
                 )
         yield from super().get_system_commands(screen)
 
+    def action_command_palette(self) -> None:
+        """Show the palette."""
+        from .palette import Palette
+
+        self.push_screen(Palette(id="--command-palette"))
+
     def action_keys(self) -> None:
         """Show the help on keys."""
         from .dialogs import HelpScreen
@@ -200,11 +206,13 @@ class MuApp(Client):
             self.notify("No problems.", markup=False)
 
     def _edit_problem(self, place: tuple[Path, int] | None) -> None:
+        from .editor import edit
+
         if place is None:
             return
         try:
             workspace.writable(self.space)
-            self.edit(place[0], place[1])
+            edit(self, *place)
         except MuError as error:
             self.show_error(error)
             return

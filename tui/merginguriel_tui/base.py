@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from rich.text import Text
 from textual import events
-from textual.app import App, ComposeResult, SuspendNotSupported
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.reactive import reactive
@@ -21,7 +20,7 @@ from textual.widgets.option_list import Option
 from textual.worker import get_current_worker
 
 from merginguriel import workspace
-from merginguriel.errors import USER_ERRORS, MuError, UsageError, as_mu_error
+from merginguriel.errors import USER_ERRORS, MuError, as_mu_error
 from merginguriel.files import csv_text
 from merginguriel.text.tables import columns, plain
 from merginguriel.workspace import Workspace
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (120, "-wide")]  # columns → class of a screen
-TAKES_LINE = {
-    *["vi", "vim", "nvim", "view", "nano", "pico", "emacs", "emacsclient", "micro", "kak", "joe", "mg", "ne"]
-}  # editors that take +LINE
 
 
 class Client(App[None]):
@@ -67,6 +63,10 @@ class Client(App[None]):
         if what and isinstance(screen, MuScreen) and (current or screen.is_mounted):
             screen.open_what()
 
+    async def action_focus(self, widget_id: str) -> None:
+        """Focus a widget of this screen; Textual's own action finds only those of the screen that was shown first."""
+        self.screen.query(f"#{widget_id}").focus()
+
     def anywhere(self, command: str) -> str:
         """Return the command with the options that it needs in the folder where `mu-tui` was started."""
         return command + self.elsewhere if command.startswith("mu ") else command
@@ -85,38 +85,6 @@ class Client(App[None]):
             text = f"{count} in the files of this workspace; press {key} for the list.\n{first}"
             self.notify(text, severity="warning", markup=False)
         self.noted = found
-
-    def edit(self, path: Path, line: int = 1) -> None:
-        """Open a file in $VISUAL or $EDITOR, at a line if the editor is a known one, and wait until it ends.
-
-        Raises:
-            UsageError: No editor is set, it cannot be started, it failed, or the terminal cannot be suspended.
-        """
-        import subprocess
-
-        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-        if not editor or not editor.strip():
-            raise UsageError("no editor is set.", hint="Set $EDITOR before starting mu-tui.")
-        try:
-            words = shlex.split(editor)
-            at_line = [f"+{line}"] if line > 1 and Path(words[0]).name in TAKES_LINE else []
-            words += [*at_line, str(path)]
-        except ValueError as error:
-            raise UsageError(
-                f"$EDITOR cannot be parsed: {editor!r}: {str(error).lower()}.",
-                hint="Close every quote, then start mu-tui again.",
-            ) from error
-        try:
-            with self.suspend():
-                code = subprocess.run(words, check=False).returncode
-        except SuspendNotSupported as error:
-            raise UsageError(
-                "mu-tui cannot open an editor in this terminal.", hint=f"In another one: {shlex.join(words)}"
-            ) from error
-        except OSError as error:
-            raise UsageError(f"the editor {words[0]!r} cannot be started.") from error
-        if code:
-            raise UsageError(f"the editor ended with exit code {code}.", where=str(path))
 
     def follow_run(self, name: str) -> None:
         """Report the end of a run that was started here, even if it ends before the next check."""
@@ -287,7 +255,7 @@ class MuScreen(Screen[None]):
 
     def refuses(self, action: str) -> bool:
         """Return True if the action would only show why it is impossible now: its key works, and the key bar omits it."""
-        return False
+        return self.focused is not None and action == f"app.focus('{self.focused.id}')"
 
     def key_of(self, name: str) -> str:
         """Return the key of the binding with this id, as shown; empty if it is not active."""

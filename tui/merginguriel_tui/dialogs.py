@@ -120,7 +120,12 @@ class ColumnsScreen(Dialog[list[str]]):
     def compose(self) -> ComposeResult:
         """Yield the list."""
         with Vertical(classes="asked"):
-            yield Static(Text(f"Columns   space: choose   {key_of(self, 'columns.close')}: close", "bold"))
+            yield Static(
+                Text(
+                    f"Columns, as many as fit   space: choose   {key_of(self, 'columns.close')}: close",
+                    "bold",
+                )
+            )
             yield Marks(*((name, name, name in self.chosen) for name in self.names), compact=True)
 
     def action_close(self) -> None:

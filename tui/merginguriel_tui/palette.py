@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.binding import Binding, BindingType
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
 from merginguriel.errors import USER_ERRORS
 from merginguriel.text.tables import plain
@@ -16,6 +17,7 @@ from .base import Client
 
 MOST = 1000  # newest runs and entries each
 FAR = 0.8  # factor of the score of a target that nothing is known of
+BEGINS = 1.25  # and of a name that begins with the query
 BATCH = 200  # names between two pauses, so that typing never waits
 
 
@@ -39,10 +41,8 @@ def places(space: Workspace) -> list[PaletteItem]:
     near = {row.target for row in knowledge.rows if row.context == context}
     near |= {*capabilities.trained(space, context), *(capabilities.scorable(context) or ())}
     found = [
-        PaletteItem(
-            f"{item.tag} {item.name}", "target: ask for advice", ("advise", item.tag), item.tag in near
-        )
-        for item in locales.table().values()
+        PaletteItem(f"{it.tag} {it.name}", "target: ask for advice", ("advise", it.tag), it.tag in near)
+        for it in locales.table().values()
     ]
     for row in run_index.listed(space, MOST)[0]:
         found.append(PaletteItem(row["id"], f"run, {row['state']}", ("runs", row["id"])))
@@ -54,6 +54,12 @@ def places(space: Workspace) -> list[PaletteItem]:
             PaletteItem(claim.id, f"claim of {skill.name}", ("skills", claim.id)) for claim in skill.claims
         ]
     return [one._replace(name=plain(one.name)) for one in found]
+
+
+class Palette(CommandPalette):
+    """The command palette, with a key for its keys."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("f1", "app.keys", "Keys", id="palette.keys", show=False)]
 
 
 class Places(Provider):
@@ -83,12 +89,9 @@ class Places(Provider):
             if number % BATCH == 0:
                 await asyncio.sleep(0)
             if (score := matcher.match(place.name)) > 0:
-                yield Hit(
-                    score * (1 if place.near else FAR),
-                    matcher.highlight(place.name),
-                    self.going(place),
-                    help=place.help,
-                )
+                score *= BEGINS if place.name.lower().startswith(query.lower()) else 1
+                score *= 1 if place.near else FAR
+                yield Hit(score, matcher.highlight(place.name), self.going(place), help=place.help)
 
     def going(self, place: PaletteItem) -> partial[None]:
         """Return the call that goes to a place."""

@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 
 from merginguriel.errors import MuError, UsageError
 from merginguriel.text.tables import plain
-from merginguriel_tui.advice_view import Scale
+from merginguriel_tui import advice_view as view
 from merginguriel_tui.base import MuScreen
 from merginguriel_tui.registry import create
 from merginguriel_tui.widgets.choice import ChoiceLine
@@ -95,7 +95,7 @@ class AdviseScreen(MuScreen):
             with Vertical(id="answer"):
                 with VerticalScroll(id="card", can_focus=True):
                     yield Static("Loading …", id="verdict", markup=False)
-                    yield Scale(id="scale")
+                    yield view.Scale(id="scale")
                 yield OptionList(id="reasons", markup=False, compact=True)
 
     @property
@@ -128,9 +128,7 @@ class AdviseScreen(MuScreen):
     def _set_context(self) -> None:
         """Set the context that the request named, if it exists, and leave the other controls as they are."""
         if self.about is not None:
-            self.what_if.put(
-                {"context": self.about, **{name: self.what_if.given()[name] for name in ("k", "min_gain")}}
-            )
+            self.what_if.put({**self.what_if.given(), "context": self.about})
             self.about = None
 
     def reload(self) -> None:
@@ -166,9 +164,8 @@ class AdviseScreen(MuScreen):
         self.mu.show_error(error)
         self.asking, self.after = False, None
         if self.advice is None:
-            text = Text("No advice is possible: ", "bold")
-            text.append(plain(error.render()), "not bold")
-            text.append(f"\n\nCorrect it, then press {self.key_of('reload')} to read again.", "not bold")
+            cure = f"\n\nCorrect it, then press {self.key_of('reload')} to read again."
+            text = Text.assemble(("No advice is possible: ", "bold"), plain(error.render()), cure)
             self.query_one("#verdict", Static).update(text)
 
     def _load_advice(self) -> None:
@@ -177,9 +174,7 @@ class AdviseScreen(MuScreen):
             return
         if self.target is None:
             self.asking, self.after = False, None
-            self.query_one("#verdict", Static).update(
-                Text("Choose a target language: type its name or tag.", "bold")
-            )
+            self.query_one("#verdict", Static).update(Text("Choose a target: type its name or tag.", "bold"))
             self.query_one("#find").focus()
             return
         adviser, target = self.adviser, self.target
@@ -187,7 +182,6 @@ class AdviseScreen(MuScreen):
         if options is None:
             return  # a number is not complete
         self.asking = True
-
         asked = partial(advise_data.answered, adviser, target, options, [place for _, place in self.counts])
         self.load(asked, self._show_advice, group="ask", otherwise=self._advice_failed)
 
@@ -199,28 +193,20 @@ class AdviseScreen(MuScreen):
             self._load_advice()
 
     def _show_advice(self, result: Answered) -> None:
-        from merginguriel.text.advice import Row
-        from merginguriel_tui import advice_view as view
-
-        self.advice, row, note, self.trained = result
+        self.advice, self.trained = result.advice, result.trained
         self.target = self.advice.target
         values = self.what_if.given()
         changed = {name: value for name, value in values.items() if value != self.open[name]}
         self.command = command(self.target, changed)
         self.remember(target=self.target, asked=changed)
-        self.query_one("#scale", Scale).tell(self.advice)
-        self.reasons = view.rows(self.advice)
-        if note:
-            self.reasons.insert(0, Row("note", note))
-        groups = [""] + [row.label for row in self.reasons]
-        rows = [view.line(one, first=one.label != groups[at]) for at, one in enumerate(self.reasons)]
-        self.list_options("reasons", map(Option, rows))
+        self.query_one("#scale", view.Scale).tell(self.advice)
+        self.reasons = view.rows(self.advice, result.note)
+        self.list_options("reasons", map(Option, view.lines(self.reasons)))
         if self.focused is None or self.searched:
             self.set_focus(self.query_one("#reasons"))  # at once: the card names the keys that work now
         self.searched = False
-        self.query_one("#verdict", Static).update(
-            view.card(self.advice, advise_data.first_action(self.advice, row, self.key_of))
-        )
+        first = advise_data.first_action(result, self.key_of)
+        self.query_one("#verdict", Static).update(view.card(self.advice, first))
         after, self.asking, self.after = self.after, False, None
         self.refresh_bindings()
         if after:
@@ -246,9 +232,7 @@ class AdviseScreen(MuScreen):
         def then(result: list[tuple[str, str, int]]) -> None:
             self._show_targets(result)
             self.searched = True
-            self.target = (
-                result[0][0] if result else text
-            )  # an unknown locale raises an error with suggestions
+            self.target = result[0][0] if result else text  # an unknown one raises an error with suggestions
             self._load_advice()
 
         self.load(self._search_targets(text), then, group="find")
@@ -271,8 +255,7 @@ class AdviseScreen(MuScreen):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Load the advice for the typed target or values."""
         if event.input.id == "find":
-            # The key that focuses the field may be typed inside it.
-            if text := event.value.strip().lstrip("/"):
+            if text := event.value.strip().lstrip("/"):  # the key that focuses the field may be typed in it
                 self._search_and_ask(text)
         elif numbers_of(self.what_if.given()) is None:
             self.mu.show_error(UsageError(f"{event.value!r} is not a valid number for this field."))
@@ -312,13 +295,19 @@ class AdviseScreen(MuScreen):
 
     def refuses(self, action: str) -> bool:
         """Offer what can be done with the advice that is shown."""
-        return action in advise_data.ACTIONS and (
-            self.advice is None or advise_data.refuses(self.advice, action, self.trained)
-        )
+        if action not in advise_data.ACTIONS:
+            return super().refuses(action)
+        return self.advice is None or advise_data.refuses(self.advice, action, self.trained)
 
     def action_mode(self) -> None:
         """Switch between ExcTar and IncTar."""
         self.query_one("#mode", ChoiceLine).action_step(1)
+
+    def action_leave(self) -> None:
+        """Leave a field; outside, clear the search."""
+        if not self.in_field():
+            self.query_one("#find", Input).value = ""
+        super().action_leave()
 
     def action_open(self) -> None:
         """Reset all controls."""
@@ -357,7 +346,7 @@ class AdviseScreen(MuScreen):
         """Show the rows that the advice rests on as a table."""
 
         def show(advice: Advice, _: Knowledge) -> None:
-            if advice.rows:
+            if not self.refuses("evidence"):
                 self.app.push_screen(create("evidence", advice, self.command))
             else:
                 self.notify(f"No merge for {advice.target} was measured.", severity="warning", markup=False)
@@ -387,6 +376,4 @@ class AdviseScreen(MuScreen):
 
     def content(self, how: str) -> str:
         """Return the advice as text, Markdown or CSV."""
-        from merginguriel_tui import advice_view as view
-
         return view.content(self.advice, how) if self.advice else ""

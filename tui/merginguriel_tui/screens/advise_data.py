@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from rich.text import Text
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
@@ -32,6 +33,15 @@ class Find(Input):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "app.focus('targets')", "To the list", id="advise.list", show=False)
     ]
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """Leave a digit to the keys of the screens while nothing is typed: no locale begins with one."""
+        return super().check_consume_key(key, character) and (bool(self.value) or not key.isdigit())
+
+    def on_key(self, event: events.Key) -> None:
+        """Leave the same digits out of the field."""
+        if event.key.isdigit() and not self.value:
+            event.prevent_default()
 
 
 class Targets(OptionList):
@@ -161,18 +171,17 @@ def refuses(advice: Advice, action: str, trained: frozenset[str]) -> bool:
     return not (advice.pilot.arms if action == "pilot" else advice.rows)
 
 
-def first_action(advice: Advice, row: ResultRow | None, key: Callable[[str], str]) -> str:
-    """Return the first thing to do about an advice, after its key."""
-    runnable = advice.recipe.runnable and advice.recipe.passes == 1
+def first_action(found: Answered, key: Callable[[str], str]) -> str:
+    """Return the first thing to do about an advice that is possible here, after its key."""
+    advice, row = found.advice, found.row
+    possible = {name for name in ACTIONS if not refuses(advice, name, found.trained)}
     if row is not None:
         from merginguriel.text.advice import short_ref
 
-        again = f"; {key('advise.run')} runs it with another seed" if runnable else ""
+        again = f"; {key('advise.run')} runs it with another seed" if "run" in possible else ""
         return f"measured already as {short_ref(row.ref)}{again}"
-    if advice.verdict == "pilot":
+    if advice.verdict == "pilot" and "pilot" in possible:
         return f"{key('advise.pilot')} tries it in a pilot: arms, cost and detectable gain come first"
-    if advice.verdict == "merge" and runnable:
+    if advice.verdict == "merge" and "run" in possible:
         return f"{key('advise.run')} runs this recipe"
-    if any(step.command for step in advice.next):
-        return f"{key('advise.next')} copies the next command"
-    return ""
+    return f"{key('advise.next')} copies the next command" if "next" in possible else ""

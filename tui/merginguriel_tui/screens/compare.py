@@ -212,6 +212,13 @@ class CompareScreen(MuScreen):
             return self.found is not None
         return super().check_action(action, parameters)
 
+    def refuses(self, action: str) -> bool:
+        """Offer sentences of comparable merges, and runs that exist."""
+        if self.found is None:
+            return False
+        first, second = self.found.runs[:2]
+        return {"flips": second.found is None, "open": first.state == "new"}.get(action, False)
+
     def action_find(self) -> None:
         """Focus the field."""
         self.query_one("#find", Input).select_on_focus = True

@@ -126,6 +126,7 @@ class ComposeScreen(MuScreen):
     def on_text_area_changed(self) -> None:
         """Check the text once typing pauses."""
         self.entry = None
+        self.refresh_bindings()
         if self.pause:
             self.pause.stop()
         self.pause = self.set_timer(WAIT, self.check)
@@ -171,9 +172,14 @@ class ComposeScreen(MuScreen):
             self.entry = result
             label = Text("✓ ", "bold")
             label.append(f"valid: {result.id}, {count(len(result.rows), 'row')}", "not bold")
-            label.append("  (repetition allowed)" if self.anyway else "", "dim")
             self._draw()
+        label.append("  (repetition allowed)" if self.anyway else "", "dim not bold")
         self.query_one("#checked", Static).update(label)
+        self.refresh_bindings()
+
+    def refuses(self, action: str) -> bool:
+        """Add only what is valid."""
+        return action == "land" and self.entry is None
 
     def _draw(self) -> None:
         from .links import entry_page, names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from rich.text import Text
@@ -11,16 +11,19 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
 from merginguriel.decision.advice_types import Advice, EvidenceRow
+from merginguriel.text.advice import short_ref
+from merginguriel.text.differences import p_number
 from merginguriel.text.numbers import signed
 from merginguriel.text.tables import plain
 from merginguriel_tui.base import MuScreen, table_as
 
-HEADS = ("weight, pp", "gain, pp", "±", "n", "p", "target", "arm", "row")
+HEADS = ("weight, pp", "gain, pp", "±", "n", "p", "arm", "row")
+NUMBERS = 5  # columns at the left that contain numbers
 ORDERS = ("weight", "gain", "n")
 
 
 class EvidenceScreen(MuScreen):
-    """Every measured row that the advice rests on, or that speaks against it."""
+    """Every measured row of the target that the advice rests on, or that speaks against it."""
 
     NAME = "advise"
     OPENS = False
@@ -53,13 +56,10 @@ class EvidenceScreen(MuScreen):
         self.rows = sorted(once.values(), key=keys[self.order], reverse=True)
         table = self.query_one("#evidence", DataTable)
         table.clear(columns=True)
-        for head in HEADS:
-            table.add_column(f"{head} ▼" if head.startswith(self.order) else head)
-        for number, row in enumerate(cells(self.rows)):
-            aligned = [
-                Text(plain(cell), justify="right" if at < 5 else "left") for at, cell in enumerate(row)
-            ]
-            table.add_row(*aligned, key=str(number))
+        for head in aligned(HEADS):
+            table.add_column(head.append(" ▼") if head.plain.startswith(self.order) else head)
+        for *row, ref in cells(self.rows):
+            table.add_row(*aligned([*row, short_ref(ref)]))
 
     def action_order(self) -> None:
         """Take the next order."""
@@ -75,18 +75,17 @@ class EvidenceScreen(MuScreen):
         return table_as(how, [list(HEADS), *cells(self.rows)])
 
 
+def aligned(row: Sequence[str]) -> list[Text]:
+    """Return the cells of a row, numbers to the right."""
+    return [Text(plain(cell), justify="right" if at < NUMBERS else "left") for at, cell in enumerate(row)]
+
+
 def cells(rows: list[EvidenceRow]) -> list[list[str]]:
     """Return the cells of each row; an empty weight is that of a row that speaks against the advice."""
     return [
         [
-            "" if row.contribution_pp is None else signed(row.contribution_pp, 2),
-            signed(row.gain_pp),
-            f"{row.se_pp:.1f}",
-            f"{row.n or ''}",
-            f"{row.p_value:.3f}",
-            row.target,
-            row.arm.label,
-            row.ref,
+            "" if row.contribution_pp is None else signed(row.contribution_pp, 2), signed(row.gain_pp),
+            f"{row.se_pp:.1f}", f"{row.n or ''}", p_number(row.p_value), row.arm.label, row.ref,
         ]
         for row in rows
-    ]
+    ]  # fmt: skip

@@ -269,8 +269,10 @@ class MatrixScreen(MuScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer the order by similarity only to locales: pairs of languages have none."""
-        if action == "about" and not parameters:
-            return self.seen is None or not self.seen.of_pairs
+        if action in ("order", "about", "next", "export"):
+            if self.seen is None or (action == "next" and len(self.seen.there) < 2):
+                return False
+            return action != "about" or bool(parameters) or not self.seen.of_pairs
         return super().check_action(action, parameters)
 
     # Selectors
@@ -308,7 +310,7 @@ class MatrixScreen(MuScreen):
 
     def action_next(self) -> None:
         """Show the next matrix."""
-        if self.seen is not None and len(self.seen.there) > 1:
+        if self.seen is not None:
             source = self.query_one("#source", Select)
             source.value = (self.seen.there.index(self.seen.one) + 1) % len(self.seen.there)
 

@@ -105,7 +105,7 @@ class RunKeys(MuScreen):
         from merginguriel.runs import archive
 
         space = self.mu.space
-        if not self.archived:
+        if self.refuses("restore"):
             self.notify("Nothing was archived here.", severity="warning", markup=False)
             return
         names = self.archived.pop()

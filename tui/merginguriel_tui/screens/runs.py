@@ -36,6 +36,8 @@ ORDERS = {
     "seed": "by seed",
 }  # fmt: skip
 NEWEST = "newest"
+# Actions that need a run.
+ON_RUNS = ("steer", "mark", "again", "archive", "label", "compare", "order", "columns")
 GROUPED = ("state", "target", "method", "seed")  # orders with a heading for each value
 
 
@@ -56,18 +58,18 @@ class RunsScreen(RunKeys):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "Find", id="runs.find", tooltip="Find runs by words, or by column: target:da-DK method:ties state:failed tag:x", priority=True),
-        Binding("n", "launch", "New", id="runs.new", tooltip="Start a new run from a form"),
-        Binding("e", "again", "New like this", id="runs.again", show=False, tooltip="Start a new run with the settings of this one"),
         Binding("space", "mark", "Mark", id="runs.mark", tooltip="Mark a run, to compare, cancel, pause or resume several"),
         Binding("c", "compare", "Compare", id="runs.compare", tooltip="Compare the marked runs"),
-        Binding("s", "order", "Order", id="runs.order", show=False, tooltip="Order: newest first, best first, by state, target, method or seed"),
         Binding("x", "steer('cancel')", "Cancel", id="runs.cancel", tooltip="Cancel the marked runs, or this one"),
         Binding("p", "steer('pause')", "Pause", id="runs.pause", tooltip="Pause the marked runs, or this one"),
         Binding("r", "steer('resume')", "Resume", id="runs.resume", tooltip="Resume the marked runs, or this one"),
-        Binding("a", "archive", "Archive", id="runs.archive", show=False, tooltip="Archive the marked runs, or this one: out of the list, not removed"),
-        Binding("u", "restore", "Undo", id="runs.undo", show=False, tooltip="Bring back the runs that were archived last"),
-        Binding("t", "label", "Tags", id="runs.tags", show=False, tooltip="Edit tags and note of the marked runs, or of this one"),
-        Binding("o", "columns", "Columns", id="runs.columns", show=False, tooltip="Choose the columns"),
+        Binding("n", "launch", "New", id="runs.new", tooltip="Start a new run from a form"),
+        Binding("u", "restore", "Undo", id="runs.undo", tooltip="Bring back the runs that were archived last"),
+        Binding("s", "order", "Order", id="runs.order", tooltip="Order: newest first, best first, by state, target, method or seed"),
+        Binding("t", "label", "Tags", id="runs.tags", tooltip="Edit tags and note of the marked runs, or of this one"),
+        Binding("a", "archive", "Archive", id="runs.archive", tooltip="Archive the marked runs, or this one: out of the list, not removed"),
+        Binding("e", "again", "New like this", id="runs.again", tooltip="Start a new run with the settings of this one"),
+        Binding("o", "columns", "Columns", id="runs.columns", tooltip="Choose the columns"),
         Binding("escape", "back", "Show all", id="runs.back", show=False, tooltip="Clear search and marks"),
     ]  # fmt: skip
 
@@ -142,16 +144,8 @@ class RunsScreen(RunKeys):
             looked = space.runs.stat().st_mtime_ns if space.runs.is_dir() else 0
             near = {} if not name else pages_around(space, name, cursor, text=text, order=order)
             heads = groups(space, text, order) if order in GROUPED else {}
-            return (
-                with_gains(space, rows),
-                count,
-                [row["id"] for row in live],
-                waiting,
-                looked,
-                near,
-                name,
-                heads,
-            )
+            ids = [row["id"] for row in live]
+            return with_gains(space, rows), count, ids, waiting, looked, near, name, heads
 
         self.load(work, self.fill, group="list")
 
@@ -247,14 +241,9 @@ class RunsScreen(RunKeys):
         from merginguriel.runs.run_store import Run
 
         space = self.mu.space
-        names = {
-            *self.live,
-            *(
-                row["id"]
-                for row in self.table.in_view()
-                if state(row, self.standings.get(row["id"])) != "finished"
-            ),
-        }
+        rows = self.table.in_view()
+        unfinished = (row["id"] for row in rows if state(row, self.standings.get(row["id"])) != "finished")
+        names = {*self.live, *unfinished}
         watches = {name: self.watches.get(name) or Watch(Run(name, space.runs / name)) for name in names}
         self.watches = watches
         self.busy = True
@@ -304,6 +293,7 @@ class RunsScreen(RunKeys):
         self.text = event.value.strip()
         self.table.cursor = 0
         self.read()
+        self.refresh_bindings()
 
     def on_input_submitted(self) -> None:
         """Focus the table."""
@@ -325,6 +315,7 @@ class RunsScreen(RunKeys):
         find.value = ""
         self.table.focus()
         self.table.refresh()
+        self.refresh_bindings()
 
     def action_mark(self) -> None:
         """Toggle the mark of the run under the cursor."""
@@ -333,7 +324,7 @@ class RunsScreen(RunKeys):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what the state of the run under the cursor, or of a marked one, allows."""
-        if action in ("steer", "mark", "again", "archive", "label", "compare") and not self.table.count:
+        if action in ON_RUNS and not self.table.count:
             return False
         if action == "steer":
             from merginguriel.runs.run_store import ALLOWED
@@ -344,6 +335,14 @@ class RunsScreen(RunKeys):
             return any(state(row, self.standings.get(row["id"])) in allowed for row in rows)
         return super().check_action(action, parameters)
 
+    def refuses(self, action: str) -> bool:
+        """Compare two runs or more; undo what was archived, searched or marked."""
+        if action == "back":
+            return not (self.text or self.table.marked or self.in_field())
+        return (
+            not self.archived if action == "restore" else action == "compare" and len(self.table.marked) < 2
+        )
+
     def action_order(self) -> None:
         """Take the next order."""
         orders = list(ORDERS)
@@ -352,13 +351,12 @@ class RunsScreen(RunKeys):
 
     def action_compare(self) -> None:
         """Compare the marked runs."""
-        chosen = sorted(self.table.marked)
-        if len(chosen) < 2:
+        if self.refuses("compare"):
             self.notify(
                 f"Mark two or more runs: {self.key_of('runs.mark')}.", severity="warning", markup=False
             )
-            return
-        self.mu.action_go("compare", *chosen)
+        else:
+            self.mu.action_go("compare", *sorted(self.table.marked))
 
     def action_launch(self) -> None:
         """Open the form for a new run."""

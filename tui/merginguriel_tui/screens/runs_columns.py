@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # request → shown until it is answered
 REQUESTED = {"pause": "pausing", "cancel": "cancelling", "resume": "resuming"}
 USUAL = ("state", "run", "progress or gain", "over", "left", "best", "k", "sim.", "age")
+CHOSEN = 2  # `gives` of the columns that are not usual: what is chosen stays while others are dropped
 NAME = "run"  # the column that is always shown
 
 
@@ -38,7 +39,7 @@ def columns(names: Collection[str], standing: Callable[[str], RunProgress | None
         return lambda row: cell(row, standing(str(row["id"])))
 
     return [
-        TableColumn(name, width, of(cell), **more)
+        TableColumn(name, width, of(cell), **{"gives": CHOSEN, **more})
         for name, (width, cell, more) in COLUMNS.items()
         if name in names or name == NAME
     ]
@@ -81,26 +82,26 @@ def _of(name: str) -> Cell:
     return lambda row, _: Text("" if row[name] is None else plain(str(row[name])).replace("\n", " "))
 
 
-# name → cells (0: the rest of the line), cell, further arguments of Column
+# name → cells (0: the rest of the line), cell, further arguments of TableColumn
 COLUMNS: dict[str, tuple[int, Cell, dict[str, Any]]] = {
-    "state": (11, lambda row, standing: state_text(state(row, standing)), {}),
-    NAME: (0, _of("id"), {"ending": 8}),  # of its digest
-    "target": (6, _of("target"), {"gives": 8}),
-    "method": (10, _of("method"), {"gives": 9}),
-    "seed": (4, _of("seed"), {"gives": 10, "right": True}),
-    "progress or gain": (22, _progress, {"gives": 3, "grows": 16}),
-    "over": (6, lambda row, _: Text(plain(row.get("over") or "")), {"gives": 7}),
+    "state": (11, lambda row, standing: state_text(state(row, standing)), {"gives": 0}),
+    NAME: (0, _of("id"), {"gives": 0, "ending": 8}),  # of its digest
+    "target": (6, _of("target"), {}),
+    "method": (10, _of("method"), {}),
+    "seed": (4, _of("seed"), {"right": True}),
+    "progress or gain": (22, _progress, {"gives": 1, "grows": 16}),
+    "over": (6, lambda row, _: Text(plain(row.get("over") or "")), {"gives": 3}),
     "left": (
         5,
         lambda _, standing: Text(short(standing.whole.left) if standing and standing.whole else ""),
-        {"gives": 4, "right": True},
+        {"gives": 5, "right": True},
     ),
-    "best": (7, _best, {"right": True}),
-    "n": (6, _of("n"), {"gives": 11, "right": True}),
-    "k": (3, _of("k"), {"gives": 6, "right": True}),
-    "sim.": (5, _of("similarity"), {"gives": 5}),
-    "took": (5, lambda row, _: Text(short(row["seconds"])), {"gives": 12, "right": True}),
-    "age": (4, _age, {"gives": 1, "right": True}),
-    "tags": (12, _of("tags"), {"gives": 2}),
-    "note": (20, _of("note"), {"gives": 13}),
+    "best": (7, _best, {"gives": 0, "right": True}),
+    "n": (6, _of("n"), {"right": True}),
+    "k": (3, _of("k"), {"gives": 7, "right": True}),
+    "sim.": (5, _of("similarity"), {"gives": 6}),
+    "took": (5, lambda row, _: Text(short(row["seconds"])), {"right": True}),
+    "age": (4, _age, {"gives": 4, "right": True}),
+    "tags": (12, _of("tags"), {}),
+    "note": (20, _of("note"), {}),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
@@ -16,6 +17,7 @@ from textual.widgets.option_list import Option
 from merginguriel import workspace
 from merginguriel.errors import MuError, UsageError
 from merginguriel.text.tables import plain
+from merginguriel_tui import editor
 from merginguriel_tui.base import MuScreen, table_as
 from merginguriel_tui.widgets.page import MarkdownPage
 
@@ -165,23 +167,21 @@ class SkillsScreen(MuScreen):
         if skill.name in self.listed:
             self.query_one("#skills", OptionList).highlighted = self.listed.index(skill.name)
         self.set_command()
+        self.refresh_bindings()
 
     def set_command(self) -> None:
         """Set the command that prints the open pane."""
         if self.query_text and self.focused and self.focused.id in ("find", "skills"):
-            words = ["search", *shlex.split(shlex.quote(self.query_text)), "--limit", str(FOUND)]
+            words = ["skills", "search", self.query_text, "--limit", str(FOUND)]
         elif not self.name_:
-            words = ["list"]
+            words = ["skills", "list"]
         elif self.pane == "claims":
             claim = self.query_one(WhyTree).claim if self.claim else ""
-            self.command = (
-                f"mu why {shlex.quote(claim)}" if claim else f"mu skills show {self.name_} --claims"
-            )
-            return
+            words = ["why", claim] if claim else ["skills", "show", self.name_, "--claims"]
         else:
-            words = [{"text": "show", "history": "history", "diff": "diff"}[self.pane], self.name_]
+            words = ["skills", "show" if self.pane == "text" else self.pane, self.name_]
             words += [self.since] if self.since and self.pane == "diff" else []
-        self.command = shlex.join(["mu", "skills", *words])
+        self.command = shlex.join(["mu", *words])
 
     # Panes
 
@@ -189,6 +189,7 @@ class SkillsScreen(MuScreen):
         """Fill the pane."""
         self._fill_pane()
         self.set_command()
+        self.refresh_bindings()
 
     def _fill_pane(self) -> None:
         if self.pane == "history" and self.name_:
@@ -200,16 +201,8 @@ class SkillsScreen(MuScreen):
                 return history(space, name)
 
             self.load(work, self._history, group="history", otherwise=lambda e: self._history([], e))
-        elif self.pane == "diff" and self.name_:
-            name, knowledge, since = self.name_, self.knowledge, self.since
-
-            def changes() -> Any:
-                from merginguriel.knowledge.skills.diff import compare, states
-
-                assert knowledge is not None
-                old, new, before, after = states(knowledge, name, since or None)
-                return compare(old, new, before, after)
-
+        elif self.pane == "diff" and self.knowledge is not None and self.name_:
+            changes = partial(skills_data.changes, self.knowledge, self.name_, self.since)
             self.load(changes, self._changes, group="diff", otherwise=lambda e: self._changes([], e))
 
     def _history(self, result: list[Any], error: MuError | None = None) -> None:
@@ -326,6 +319,18 @@ class SkillsScreen(MuScreen):
             self.query_one("#find", Input).value = ""
         self.query_one("#skills").focus()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer what needs a skill only where there is one."""
+        if action in ("pane", "contents", "proposals"):
+            return self.knowledge is None or bool(self.name_)  # a key that is pressed early counts
+        return super().check_action(action, parameters)
+
+    def refuses(self, action: str) -> bool:
+        """Offer other panes than the one with the focus, and the file only if it can be edited."""
+        if action == "edit":
+            return self.mu.space.shipped or not self.name_ or not editor.command()
+        return action == f"pane('{self.pane}')" and self.focused is self.query_one(f"#{FIRST[self.pane]}")
+
     def action_pane(self, name: str) -> None:
         """Open a pane and focus it."""
         self.query_one(TabbedContent).active = name
@@ -352,7 +357,7 @@ class SkillsScreen(MuScreen):
             return
         try:
             workspace.writable(self.mu.space)
-            self.mu.edit(self.knowledge.skill(self.name_).path)
+            editor.edit(self.mu, self.knowledge.skill(self.name_).path)
         except MuError as error:
             self.mu.show_error(error)
             return

@@ -64,3 +64,11 @@ def version_lines(states: Sequence[Any], error: MuError | None) -> list[Option]:
     if error is not None:
         found.append(Option(Text(plain(error.render())), disabled=True))
     return found
+
+
+def changes(knowledge: Knowledge, name: str, since: str) -> list[Any]:
+    """Return the changes of a skill since a version; since the last one, if none is named."""
+    from merginguriel.knowledge.skills.diff import compare, states
+
+    old, new, before, after = states(knowledge, name, since or None)
+    return compare(old, new, before, after)

@@ -94,7 +94,7 @@ class Heat(ScrollView, can_focus=True):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer advice only on targets."""
-        return action != "select" or self.advises
+        return action != "select" or (self.advises and self.target is not None)
 
     def on_mount(self) -> None:
         """Find out how many colours the terminal has."""

@@ -17,7 +17,10 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 PAGE = 100  # rows loaded at once
-LONG = 42  # cells enough for usual texts in the column of width 0
+LEAST, LONG = (
+    26,
+    42,
+)  # cells of the column of width 0: before others are dropped for it; enough for usual texts
 GUTTER = 2  # cells for the cursor and the mark
 
 Row = dict[str, Any]
@@ -165,7 +168,7 @@ class PagedTable(ScrollView, can_focus=True):
         """Return the columns that fit, each with its width."""
         chosen = list(self.columns)
         for column in sorted(self.columns, key=lambda c: -c.gives):
-            needed = sum((c.width or 28) + 1 for c in chosen) + GUTTER
+            needed = sum((c.width or LEAST) + 1 for c in chosen) + GUTTER
             if needed <= width or not column.gives:
                 break
             chosen.remove(column)
