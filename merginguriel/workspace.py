@@ -46,6 +46,11 @@ class Workspace:
         return self.root / "models"
 
     @property
+    def embedders(self) -> Path:
+        """Folder of the trained embedders and their bases."""
+        return self.models / "embed"
+
+    @property
     def results(self) -> Path:
         """Folder of matrices and other results."""
         return self.root / "results"

@@ -49,7 +49,11 @@ NOT_DECIDING = ("keep", "report_to", "iterate.keep_checkpoints", "embed.checkpoi
 SOURCES = ("merge", "iterate", "tune")  # kinds of run that merge sources
 MERGES = ("merge", "tune")  # of these, those that merge trained models
 TARGET = (*SOURCES, "pilot")  # kinds of run that are for one target
+TRAINERS = ("train", "embed")  # kinds of run that train only, and measure nothing for the log
 EMBEDDERS = ("compose", "embed")  # kinds of run that train embedders
+TASKS = tuple(
+    kind for kind in KINDS if kind not in EMBEDDERS
+)  # kinds of run that train and score models of a task
 
 
 def key(
@@ -193,7 +197,7 @@ class Config(ConfigSection):
         None,
         "your own data, for a task of your own or a copy of massive; compose: parallel text, unset: home; embed: file of pairs",
     )
-    options: Table = key({}, "options of the task")
+    options: Table = key({}, "options of the task", only=TASKS)
     trust_remote_code: Flag = key(False, "run Python code that a model folder contains (auto_map)")
     seed: Whole = key(0, "of the training, and of methods and heads that draw", low=0)
     locales: Locales = key(
@@ -314,13 +318,9 @@ def fields(of: type[ConfigSection] = Config, prefix: str = "") -> Iterator[tuple
         kinds = [kind for part in (*field.metadata, field.annotation) for kind in found_kinds(part)]
         extra = field.json_schema_extra
         listed = extra.get("only") if isinstance(extra, dict) else None
-        only = (
-            (prefix[:-1],)
-            if prefix[:-1] in KINDS
-            else tuple(map(str, listed))
-            if isinstance(listed, list)
-            else ()
-        )
+        only = tuple(map(str, listed)) if isinstance(listed, list) else ()
+        if prefix:
+            only = TASKS if prefix == "training." else (prefix[:-1],)
         choices = next((kind.choices for kind in kinds if kind.choices), ())
         low = next((part.ge for part in field.metadata if hasattr(part, "ge")), None)
         yield (

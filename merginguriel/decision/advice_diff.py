@@ -8,8 +8,18 @@ from merginguriel.text.numbers import interval, pp
 from .advice_types import Advice
 
 
-def changes(before: Advice, after: Advice) -> list[str]:
-    """Return what changed, most important first: verdict, recipe, expected gain, added and removed evidence."""
+def changes(before: Advice | None, after: Advice) -> list[str]:
+    """Return what changed, most important first: verdict, recipe, expected gain, added and removed evidence.
+
+    Args:
+        before: None where the context was unknown.
+    """
+    if before is None:
+        return [
+            f"verdict: {after.verdict}, the first advice in this context",
+            f"recipe: {after.recipe.short}",
+            f"expected gain: {_gain(after)}",
+        ]
     if before.knowledge_hash == after.knowledge_hash:
         return ["nothing: both rest on the same knowledge"]
     same = before.verdict == after.verdict

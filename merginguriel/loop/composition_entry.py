@@ -1,14 +1,24 @@
-"""Section of an entry about a composition study: its effects."""
+"""Summary and sections of an entry about composition studies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.text.compositions import outcome
 from merginguriel.text.numbers import interval, signed
 from merginguriel.workspace import Workspace
 
 from .pilot_entry import results
+
+
+def summary(space: Workspace, rows: Sequence[ResultRow]) -> str:
+    """Return a sentence on the merge of each composition study among the runs of the rows; empty where there is none."""
+    return " ".join(
+        f"{result['context']}, {said}."
+        for result in results(space, rows, "compose")
+        if (said := outcome(result))
+    )
 
 
 def sections(space: Workspace, rows: Sequence[ResultRow]) -> list[tuple[str, str]]:

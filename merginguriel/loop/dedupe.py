@@ -19,11 +19,22 @@ def gather(
     matrices: Sequence[Path],
     context: str | None = None,
 ) -> tuple[list[ResultRow], str]:
-    """Return the rows of runs, of the runs of sweeps and of N×N matrices, and the `origin` of an entry with them."""
+    """Return the rows of runs, of the runs of sweeps and of N×N matrices, and the `origin` of an entry with them.
+
+    Raises:
+        UsageError: A run has no result, or none of them measured anything.
+    """
     from merginguriel.report import scored_arms
     from merginguriel.runs.run_folders import run_folders
 
-    rows = scored_arms.rows_of(run_folders(space, runs, sweeps)) if runs or sweeps else []
+    folders = run_folders(space, runs, sweeps) if runs or sweeps else []
+    rows = scored_arms.rows_of(folders)
+    if folders and not rows:
+        named = ", ".join(folder.name for folder in folders[:3])
+        raise UsageError(
+            f"nothing was measured for the log: {named}.",
+            hint="Score what was trained: mu nxn, or of an embedder mu embed eval FOLDER PAIRS.",
+        )
     rows += [row for path in matrices for row in matrix_rows(space, path, context)]
     origin = [*(f"run {one}" for one in runs), *(f"sweep {one}" for one in sweeps)]
     return rows, "; ".join([*origin, *(f"matrix {path.name}" for path in matrices)])

@@ -32,7 +32,8 @@ def begin(space: Workspace, rows: Sequence[ResultRow], kind: str | None = None) 
         if table := run_entry_text.against(knowledge, rows):
             sections.insert(1, (run_entry_text.AGAINST, table))
     return Draft(
-        run_entry_text.title(rows), kind or "Retrospective", date.today().isoformat(), run_entry_text.summary(rows),
+        run_entry_text.title(rows), kind or "Retrospective", date.today().isoformat(),
+        composition_entry.summary(space, rows) or run_entry_text.summary(rows),
         answers=", ".join(answers), sections=tuple(sections),
     )  # fmt: skip
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from merginguriel.decision.advice_diff import changes
+from merginguriel.decision.advice_types import Advice
 from merginguriel.decision.evidence import is_arm
+from merginguriel.errors import UsageError
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.rows import distinct
 
@@ -31,20 +33,30 @@ class EntryEffect:
 def effects(knowledge: Knowledge, entry: str) -> tuple[list[EntryEffect], int]:
     """Return the effects of an entry on the advice about its merges, MOST of them, and the number of all questions."""
     found = knowledge.by_entry[entry]
-    asked = list(dict.fromkeys((row.target, row.mode, row.context) for row in found.rows if is_arm(row)))
+    arms = [row for row in found.rows if is_arm(row)]
+    asked = list(
+        dict.fromkeys(
+            (row.target, advise_request.mode_of(row.context, row.mode), row.context) for row in arms
+        )
+    )
     if not asked:
         return [], 0
     earlier = ledger.before(knowledge, entry)
     result = []
     for target, mode, context in asked[:MOST]:
-        old, new = (
-            advise_request.advise(
-                known, advise_request.question(known, target, mode=mode, context=context)
-            )
-            for known in (earlier, knowledge)
-        )  # fmt: skip
+        old, new = (_advice(known, target, mode, context) for known in (earlier, knowledge))
+        assert new is not None
         result.append(EntryEffect(target, mode, context, tuple(changes(old, new))))
     return result, len(asked)
+
+
+def _advice(knowledge: Knowledge, target: str, mode: str, context: str) -> Advice | None:
+    """Return the advice; None in a context that the knowledge, and the workspace, do not know."""
+    try:
+        about = advise_request.question(knowledge, target, mode=mode, context=context)
+    except UsageError:
+        return None
+    return advise_request.advise(knowledge, about)
 
 
 def repeats(knowledge: Knowledge, entry: str) -> list[tuple[str, str]]:

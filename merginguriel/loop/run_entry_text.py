@@ -78,7 +78,8 @@ def sentence(row: ResultRow) -> str:
 
 def sections(rows: Sequence[ResultRow]) -> list[tuple[str, str]]:
     """Return the titles and texts of the sections on what was tried and what was found."""
-    tried = _each(_recipe(row) for row in arm_rows(rows))
+    studies = {row.context for row in rows if row.method.startswith("D(")}
+    tried = _each(_composed(row) if row.context in studies else _recipe(row) for row in arm_rows(rows))
     runs = listed(_each(f"`{row.run}`" for row in rows if row.run), most=12)
     texts = [("What was tried", "\n".join([*(f"- {one}" for one in tried), "", f"Runs: {runs}."]).strip())]
     about = main_rows(rows)
@@ -111,6 +112,10 @@ def against(knowledge: Knowledge, rows: Sequence[ResultRow]) -> str:
         found.append([score.ref, one.label(), one.over, low, high, likely, actual, held])
     heads = ["expectation", "of", "over", "low", "high", "P(gain > 0)", "actual", "held"]
     return format_table(heads, found) if found else ""
+
+
+def _composed(row: ResultRow) -> str:
+    return ", ".join([row.method, *(f"{key}={value}" for key, value in row.params)])
 
 
 def _recipe(row: ResultRow) -> str:

@@ -76,7 +76,7 @@ def embedder_base(name: str, space: Workspace, texts: Sequence[str] = ()) -> Pat
         return folder
     trimmed = texts and name == E5_SMALL
     ending = f"-{build_record.text_hash(sorted(set(texts)))[:8]}" if trimmed else ""
-    out = writable(space).models / "embed" / "bases" / f"{name.replace('/', '--')}{ending}"
+    out = writable(space).embedders / "bases" / f"{name.replace('/', '--')}{ending}"
     return base_model(name, out, texts=texts if trimmed else None)
 
 

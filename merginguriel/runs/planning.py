@@ -36,6 +36,7 @@ class RunPlan:
     other     locales whose model was trained with other settings or data: the run fails when it needs them
     merges    number of merges; None where it depends on the training
     scores    number of models scored on the items of a locale, per split; cached scores are included
+    embedders  number of embedders to train, whose seconds are part of `work`
     work      seconds of all but the training, from finished runs of this kind; None if there are none
     """
 
@@ -45,6 +46,7 @@ class RunPlan:
     other: Sequence[str]
     merges: int | None
     scores: int | None
+    embedders: int
     work: float | None
 
     @property
@@ -64,6 +66,7 @@ class RunPlan:
             "other": list(self.other),
             "merges": self.merges,
             "scores": self.scores,
+            "embedders": self.embedders,
             "work_seconds": self.work,
             "seconds": self.seconds,
         }
@@ -89,6 +92,7 @@ def plan(space: Workspace, config: Config) -> RunPlan:
         other=other,
         merges=merges,
         scores=scores,
+        embedders={"compose": 8, "embed": int(not config.embed.lora_families)}.get(config.kind, 0),
         work=0.0 if config.kind == "train" else work_seconds(space, study, config),
     )
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from merginguriel.config import source_checks
 from merginguriel.config.run_config import changed, flat_values
-from merginguriel.config.schema import MERGES, Config
+from merginguriel.config.schema import EMBEDDERS, MERGES, Config
+from merginguriel.errors import UsageError
 from merginguriel.similarity.choice import AS_IT_IS, Options
 from merginguriel.similarity.registry import sees_labels
 from merginguriel.study.study import Study, of_context
@@ -68,12 +69,13 @@ def resolved(config: Config, space: Workspace, places: Mapping[str, str] | None 
     Raises:
         MuError: If its sources are too many, too few for the method, or both named and chosen; it names the key.
     """
-    config = placed(config, space)
-    if config.kind == "compose":
-        two = languages(*config.locales) if len(config.locales) == 2 else config.locales
-        return changed(config, task=f"retrieval-{'-'.join(two)}")
-    if config.kind == "embed":
-        return changed(config, task=Path(str(config.data)).stem)
+    given, config = config.task, placed(config, space)
+    if config.kind in EMBEDDERS:
+        config = changed(config, task=embedding_task(config))
+        if given not in (None, config.task):
+            what = f"task has no meaning for a run of kind {config.kind}: it follows from the data, {config.task}."
+            raise UsageError(what, where=(places or {}).get("task"), hint="Leave it out.")
+        return config
     if config.task == named.LOADER:
         refused = named.unnamed()
         raise type(refused)(refused.what, where=(places or {}).get("task"), hint=refused.hint)
@@ -91,6 +93,15 @@ def resolved(config: Config, space: Workspace, places: Mapping[str, str] | None 
     if config.kind == "nxn":
         config = changed(config, sources=config.sources or trained, locales=config.locales or trained)
     return source_checks.check(config, places)
+
+
+def embedding_task(config: Config) -> str:
+    """Return the first part of the context of a run that trains embedders."""
+    if config.kind == "embed":
+        return Path(str(config.data)).stem
+    return "-".join(
+        ["retrieval", *(languages(*config.locales) if len(config.locales) == 2 else config.locales)]
+    )
 
 
 def origins(given: Config, found: Config, places: Mapping[str, str]) -> dict[str, str]:

@@ -80,10 +80,12 @@ def expected(run: Run) -> Expected:
         study = study_of(config, run.space)
         seconds = dict(_history(run.space.root, config.kind, study.context, int(time.time() // 60)))
         each = planning.training_seconds(study, config)
-        models = len(planning.plan(run.space, config).train)
+        plan = planning.plan(run.space, config)
     except (MuError, OSError):
         return Expected()
-    return Expected(_later(config), models, seconds | ({} if each is None else {TRAINING: each}))
+    return Expected(
+        _later(config), len(plan.train) + plan.embedders, seconds | ({} if each is None else {TRAINING: each})
+    )
 
 
 def _later(config: Config) -> tuple[str, ...]:

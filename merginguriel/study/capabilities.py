@@ -47,7 +47,8 @@ def methods() -> Mapping[str, Ability]:
 
 def contexts(space: Workspace) -> list[str]:
     """Return the contexts that have a base model or a model in the workspace."""
-    return sorted({f"{path.parent.parent.name}/{path.parent.name}" for path in space.models.glob("*/*/*/")})
+    found = (path.parent for path in space.models.glob("*/*/*/") if not path.is_relative_to(space.embedders))
+    return sorted({f"{path.parent.name}/{path.name}" for path in found})
 
 
 def trained(space: Workspace, context: str) -> frozenset[str]:

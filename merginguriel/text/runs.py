@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from merginguriel.metrics.registry import Metric, find
 from merginguriel.training.settings import dev_score
 
+from . import compositions
 from .numbers import interval, p_value, signed
 from .tables import columns
 
@@ -49,6 +50,8 @@ def plan_lines(planned: RunPlan, state: str) -> list[str]:
             "time unknown: no model was trained here yet" if each is None else f"about {duration(each)} each"
         )
         rows.append(["train", f"{' '.join(planned.train)}  ({long})"])
+    if planned.embedders:
+        rows.append(["train", "1 embedder" if planned.embedders == 1 else f"{planned.embedders} embedders"])
     if planned.there:
         rows.append(["trained", " ".join(planned.there)])
     if planned.other:
@@ -110,7 +113,7 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
         table += [[s, *(show(scores[s][t], 1).removesuffix("%") for t in targets)] for s in sources]
         return [head, columns(table)]
     if result["kind"] == "compose":
-        return [head, *composition_lines(result)]
+        return [head, *compositions.lines(result)]
     if result["kind"] == "embed":
         return [head, *embedder_lines(result)]
     if result.get("labels") is False:
@@ -153,20 +156,6 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
     if goal:
         lines.insert(2, f"goal {goal['number']} {goal['state']}: against {goal['against'].replace('_', ' ')}")
     return [*lines, columns(rows)]
-
-
-def composition_lines(result: Mapping[str, Any]) -> list[str]:
-    """Format the mean NDCG@10 of each model of a composition study, and its effects."""
-    rows = [["NDCG@10", "mono-lingual", "cross-lingual"]]
-    for name, values in result["ndcg_at_10"].items():
-        means = (sum(values[one] for one in result[kind]) / 2 for kind in ("within", "cross"))
-        rows.append([name, *(f"{mean:.4f}" for mean in means)])
-    effects = [["effect", "difference", "95%", "paper"]]
-    for one in result["effects"]:
-        found = one["found"]
-        span = interval(found["interval"]["low"], found["interval"]["high"])
-        effects.append([one["name"], f"{signed(found['difference'])} pt", span, one["agreement"]])
-    return [columns(rows), "", columns(effects)]
 
 
 def embedder_lines(result: Mapping[str, Any]) -> list[str]:

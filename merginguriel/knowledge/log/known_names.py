@@ -59,7 +59,10 @@ def known(knowledge: Knowledge, program: Program) -> dict[str, set[str]]:
 
 
 def unknown(knowledge: Knowledge, program: Program, entry: Entry) -> list[Unknown]:
-    """Return the unknown names of an entry's rows and expectations, each once, at its first line."""
+    """Return the unknown names of an entry's rows and expectations, each once, at its first line.
+
+    Names in the rows of a run are the program's own, and no slips.
+    """
     names = known(knowledge, program)
     result: dict[tuple[str, str], Unknown] = {}
     for kind, name, where in _used(entry):
@@ -71,7 +74,7 @@ def unknown(knowledge: Knowledge, program: Program, entry: Entry) -> list[Unknow
 
 
 def _used(entry: Entry) -> Iterator[tuple[str, str, str]]:
-    used: list[ResultRow | Expectation] = [*entry.rows, *entry.expected]
+    used: list[ResultRow | Expectation] = [*(row for row in entry.rows if not row.run), *entry.expected]
     for item in used:
         yield "method", item.method, item.where
         yield "context", item.context, item.where

@@ -27,7 +27,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     config = run.config
     text = text_of(config)
     tell.step("make the base")
-    plan = plan_of(config, text, space, space.models / "embed" / run.id)
+    plan = plan_of(config, text, space, space.embedders / run.id)
     study = compose.study(plan, on_progress=tell.progress, note=tell.step)
     compose_report.write(plan, study, run.folder, measured_by() or "this program")
     base_name = Path(str(config.base)).name.lower()

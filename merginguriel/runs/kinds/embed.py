@@ -44,7 +44,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     if plan.window:
         tell.step("mine negatives")
         examples = training.mine(architecture.load(base), examples, plan.window)
-    out = Path(config.embed.out) if config.embed.out else space.models / "embed" / run.id
+    out = Path(config.embed.out) if config.embed.out else space.embedders / run.id
     parts = training.by_family(examples) if plan.families else {out.name: examples}
     models = []
     for number, (name, part) in enumerate(parts.items(), 1):

@@ -128,6 +128,12 @@ class AdviseScreen(MuScreen):
     def _set_context(self) -> None:
         """Set the context that the request named, if it exists, and leave the other controls as they are."""
         if self.about is not None:
+            if self.about not in self.query_one("#context", ChoiceLine).options:
+                self.notify(
+                    f"Nothing is known in {self.about} yet: w on a run writes it up.",
+                    severity="warning",
+                    markup=False,
+                )
             self.what_if.put({**self.what_if.given(), "context": self.about})
             self.about = None
 

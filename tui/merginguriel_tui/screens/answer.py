@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from merginguriel.text import compositions
 from merginguriel.text.differences import kind_words
 from merginguriel.text.numbers import interval, signed
 from merginguriel.text.runs import metric_of, result_lines
@@ -35,7 +36,7 @@ def mark(result: Mapping[str, Any], compared: Mapping[str, Any]) -> str:
 def sentence(result: Mapping[str, Any]) -> str:
     """Return on one line whether the merge paid; empty for a run that has no merge to compare."""
     if result.get("kind") == "compose":
-        return restored(result)
+        return compositions.outcome(result)
     found = decisive(result)
     if found is None:
         return ""
@@ -48,27 +49,6 @@ def sentence(result: Mapping[str, Any]) -> str:
     points = metric_of(result).unit.points
     gain = f"{signed(one['difference'])} {points}"
     return f"{sign} {word}: {gain}, 95% {low_high}, over {over}, n = {result['n']}"
-
-
-def restored(result: Mapping[str, Any]) -> str:
-    """Return on one line what the merge of a study of compositions gains in each kind of search over the specialist."""
-    against = [one for one in result["effects"] if " against the specialist, " in one["name"]]
-    signs, parts = [], []
-    for one in sorted(against, key=lambda one: one["name"], reverse=True):  # mono-lingual first
-        low, high = one["found"]["interval"]["low"], one["found"]["interval"]["high"]
-        signs.append("▲" if low > 0 else "▼" if high < 0 else "≈")
-        kind, gain = one["name"].rpartition(", ")[2], signed(one["found"]["difference"])
-        parts.append(f"{kind} {signs[-1]} {gain} pt, 95% {interval(low, high)}")
-    if not against:
-        return ""
-    words = {
-        ("▲", "▲"): "it paid",
-        ("▲", "≈"): "it paid",
-        ("▲", "▼"): "a trade",
-        ("≈", "≈"): "not shown to pay",
-    }
-    verdict = words.get((signs[0], signs[-1]), "it paid" if "▼" not in signs else "it cost")
-    return f"{verdict}: {against[0]['a']} over {against[0]['b']}: {'; '.join(parts)}"
 
 
 def brief(result: Mapping[str, Any]) -> list[str]:

@@ -303,8 +303,6 @@ class ComposeScreen(MuScreen):
             )
         )
         content = "\n".join(lines) if self.filled and lines else text
-        if self.filled and not lines:
-            content = f"(unchanged)\n\n{text}"
         self.confirm(f"Add {self.entry.id} to the log?", plain(content), "Add", lambda: self._land(text))
 
     def _land(self, text: str) -> None:

@@ -20,7 +20,7 @@ from merginguriel_tui.base import MuScreen
 from merginguriel_tui.registry import create
 from merginguriel_tui.widgets.choice import Pick
 
-from .launch_data import EMBEDDERS, Checked, Field, planned, row_of, safe, set_text, tables
+from .launch_data import EMBEDDING, Checked, Field, planned, row_of, safe, set_text, tables
 
 if TYPE_CHECKING:
     from merginguriel.config.schema import Config
@@ -160,7 +160,7 @@ class LaunchScreen(MuScreen):
         pairs: list[str] = []
         for name, field in self.fields.items():
             value = self.value(name)
-            if value == field.given:
+            if value == field.initial:
                 continue
             if field.key.kind == "table":
                 pairs += [f"{name}.{table}" for table in tables(value, field.given)]
@@ -170,11 +170,19 @@ class LaunchScreen(MuScreen):
 
     def fit(self) -> None:
         """Show only the keys that apply to this kind of run: the main ones and those that are set, or all."""
-        kind = self.value("kind") or "merge"
+        from merginguriel.config.schema import EMBEDDERS
+
+        kind = self.value("kind")
         for name, field in self.fields.items():
-            matters = self.every or name in (*MAIN, *EMBEDDERS) or self.value(name)
-            row = self.query_one(f"#{safe(name)}-row")
-            row.display = (not field.key.only or kind in field.key.only) and bool(matters)
+            matters = (
+                self.every
+                or name in (*MAIN, *EMBEDDING)
+                or self.value(name) not in ("", set_text(field.key.default))
+            )
+            applies = not field.key.only or kind in field.key.only
+            if name == "task" and kind in EMBEDDERS:  # it follows from the data
+                applies = False
+            self.query_one(f"#{safe(name)}-row").display = applies and matters
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Check the value."""

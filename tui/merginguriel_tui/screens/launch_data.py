@@ -17,7 +17,7 @@ from merginguriel.errors import MuError
 if TYPE_CHECKING:
     from merginguriel.config.schema import Config, Key
 
-EMBEDDERS = (
+EMBEDDING = (
     "compose.methods", "compose.pooling", "compose.steps", "embed.out", "embed.pooling", "embed.head", "embed.loss",
     "embed.lora_rank", "embed.steps",
 )  # fmt: skip
@@ -37,6 +37,18 @@ class Field(NamedTuple):
     name: str
     key: Key
     given: str
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words it may be; empty: any text."""
+        if self.key.kind == "flag":
+            return ("true", "false")
+        return self.key.choices if self.key.kind == "word" else ()
+
+    @property
+    def initial(self) -> str:
+        """Its text before a change; the default if one of a few words must be chosen."""
+        return self.given or (set_text(self.key.default) if self.choices else "")
 
 
 class Checked(NamedTuple):
@@ -58,11 +70,10 @@ def row_of(field: Field, values: dict[str, list[str]]) -> Horizontal:
     """Return the line of a key: name, field, description. values: kind of a key → known values."""
     key, default = field.key, set_text(field.key.default)
     widget: Widget
-    choices = ("true", "false") if key.kind == "flag" else key.choices
-    if choices and key.kind in ("word", "flag"):
+    if field.choices:
         widget = Select(
-            [(Text(choice), choice) for choice in choices], prompt=default or "-", id=safe(field.name), compact=True,
-            value=field.given if field.given in choices else Select.NULL,
+            [(Text(choice), choice) for choice in field.choices], prompt="-", id=safe(field.name), compact=True,
+            value=field.initial or Select.NULL, allow_blank=not default,
         )  # fmt: skip
     else:
         known = values.get(key.kind, []) if key.kind != "locales" else []

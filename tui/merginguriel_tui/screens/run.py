@@ -46,7 +46,7 @@ class RunScreen(RunKeys):
     OPENS = False
     AUTO_FOCUS = "#lines"
     DEFAULT_CSS = """
-    RunScreen #head { height: 3; padding: 0 1; }
+    RunScreen #head { height: auto; min-height: 3; max-height: 5; padding: 0 1; }
     RunScreen #panes { width: 1fr; }
     RunScreen TabPane { padding: 0; }
     RunScreen #side { width: 1fr; display: none; padding: 0 1; border-left: solid $panel; }
@@ -196,7 +196,7 @@ class RunScreen(RunKeys):
         now = facts.standing
         line = Text.assemble((plain(self.still.run.id), "bold"), "  ", state_text(now.state))
         if now.best is not None and now.metric:
-            line.append(f"  best {find(now.metric).unit.show(now.best)}")
+            line.append(f"  best {now.metric} {find(now.metric).unit.show(now.best)}")
         step = Text(plain(now.step), "" if now.live else "dim")
         if now.state == "finished" and self.watch_of:
             elapsed = sum(float(event.get("seconds") or 0) for event in self.watch_of.events)
@@ -206,7 +206,7 @@ class RunScreen(RunKeys):
             whole = now.whole
             step = Text(
                 f"{bar(whole.share, 24)}▕ {100 * whole.share:.0f}%  "
-                f"stage {whole.stage} of {whole.stages}: {plain(now.step)}"
+                f"stage {whole.stage} of {whole.stages}: {plain(now.step) or 'starting'}"
             )
             left = "time left not known yet" if whole.left is None else f"about {short(whole.left)} left"
             last.append(f"{short(whole.elapsed)} elapsed, {left}")
@@ -218,7 +218,7 @@ class RunScreen(RunKeys):
         elif now.state in ("dead", "failed", "cancelled", "paused"):
             last.append(f"press {self.key_of('run.resume')} to resume it: mu runs resume {self.still.run.id}")
         head = Text("\n").join([line, step, last])
-        head.no_wrap, head.overflow = True, "ellipsis"
+        head.no_wrap, head.overflow = not facts.answer, "ellipsis"
         self.query_one("#head", Static).update(head)
 
     def metrics(self, shown: Metrics, empty: str) -> None:
@@ -293,15 +293,17 @@ class RunScreen(RunKeys):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what the state of the run, and the open pane, allow."""
+        from merginguriel.config.schema import TRAINERS
         from merginguriel.runs.run_store import ALLOWED
 
         if action == "follow":
             live = self.facts is not None and self.facts.standing.state in GROWING
             return live and self.query_one(TabbedContent).active == "log"
         if action == "write":
-            return self.facts is not None and self.facts.standing.state == "finished"
+            measures = self.still is not None and self.still.run.config.kind not in TRAINERS
+            return measures and self.facts is not None and self.facts.standing.state == "finished"
         if action == "advice":
-            return self.still is not None and self.still.run.config.target is not None
+            return self.about is not None
         if action == "steer":
             return self.facts is not None and self.facts.standing.state in ALLOWED[str(parameters[0])]
         return super().check_action(action, parameters)
@@ -313,10 +315,21 @@ class RunScreen(RunKeys):
 
     def action_advice(self) -> None:
         """Go to the advice on the target of this run."""
-        if self.still:
+        if self.still and self.about:
             config = self.still.run.config
-            context = f"{config.task}/{PurePath(str(config.base)).name}"
-            self.mu.action_go("advise", str(config.target), context)
+            task = str(config.task)
+            if config.kind == "compose":
+                task = task.replace("retrieval", "retrieval-cross", 1)
+            context = f"{task}/{PurePath(str(config.base)).name}"
+            self.mu.action_go("advise", self.about, context)
+
+    @property
+    def about(self) -> str | None:
+        """The locale that advice is asked for: the target, or the first language of a composition study."""
+        if self.still is None:
+            return None
+        config = self.still.run.config
+        return config.locales[0] if config.kind == "compose" else config.target
 
     def chosen(self) -> list[str]:
         """Return this run."""
