@@ -190,7 +190,10 @@ class Embed(Embedder):
 class Config(ConfigSection):
     """Configuration of one run. Keys of a section are addressed with a dot: `training.epochs`."""
 
-    kind: RunKind = key("merge", "what the run does")
+    kind: RunKind = key(
+        "merge",
+        "what the run does; embed trains a sentence embedder, compose studies the languages of its data",
+    )
     task: Word | None = key(None, "task that models are trained and scored on; unset: as in mu.toml")
     base: Base | None = key(None, "base model: e5-small, a folder, a name on the hub; unset: as in mu.toml")
     data: Folder | None = key(

@@ -130,7 +130,7 @@ class AdviseScreen(MuScreen):
         if self.about is not None:
             if self.about not in self.query_one("#context", ChoiceLine).options:
                 self.notify(
-                    f"Nothing is known in {self.about} yet: w on a run writes it up.",
+                    f"Nothing is known in {self.about} yet: a run of it is not in the log.",
                     severity="warning",
                     markup=False,
                 )

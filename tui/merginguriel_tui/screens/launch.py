@@ -44,7 +44,7 @@ class LaunchScreen(MuScreen):
     LaunchScreen.-narrow #split { layout: vertical; }
     LaunchScreen #left { width: 1fr; height: 1fr; }
     LaunchScreen #form { height: 1fr; }
-    LaunchScreen #about { height: 2; padding: 0 1; color: $text-muted; background: $boost; }
+    LaunchScreen #about { height: auto; min-height: 2; max-height: 3; padding: 0 1; color: $text-muted; background: $boost; }
     LaunchScreen #plan { width: 1fr; height: 1fr; border-left: solid $panel; padding: 0 1; }
     LaunchScreen.-narrow #plan { height: 8; width: 100%; border: none; border-top: solid $panel; }
     LaunchScreen .row { height: 1; }
