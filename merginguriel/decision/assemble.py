@@ -45,10 +45,8 @@ def gain(estimate: Estimate, min_gain_pp: float) -> Gain:
 
 def _row(observation: Observation, part: float | None) -> EvidenceRow:
     row, sd = observation.row, sqrt(observation.variance)
-    if row.wins is not None and row.losses is not None and row.se_pp is None:
-        p = stats.exact_mcnemar(row.wins, row.losses)
-    else:
-        # A standard error given with the row also accounts for items that are variants of each other.
+    p = row.p_value if observation.kind == "gain" and observation.gain_pp == row.gain_pp else None
+    if p is None:  # inferred, or over a better model than the one that wins and losses are counted against
         p = stats.two_sided_p(observation.gain_pp / sd)
     return EvidenceRow(
         ref=row.ref, date=row.date, context=row.context, target=row.target, arm=observation.arm.name,
