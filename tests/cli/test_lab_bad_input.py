@@ -86,7 +86,7 @@ def test_what_is_wrong_in_a_file_of_sentences_is_named_with_its_line(own, old, n
 
 
 def test_a_task_option_that_is_unknown_or_malformed_is_named(lab):
-    result(lab.mu("base", "--option", "txt=a"), 2, "no option 'txt'", "text, label, split")
+    result(lab.mu("base", "--option", "txt=a"), 2, "unknown option 'txt'", "text, label, split")
     result(lab.mu("base", "--option", "text"), 2, "'text' is not KEY=VALUE")
 
 
