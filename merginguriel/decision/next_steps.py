@@ -35,6 +35,7 @@ def summary(
     mean, p = pp(gain.mean_pp, unit=unit), gain.p_positive
     if verdict in ("merge", "ensemble"):
         do = "Merge" if verdict == "merge" else f"Let {best.arm.passes} models answer together"
+        do = "Train one model on all sentences" if best.arm.method == JOINT else do
         return f"{do}: {label}. Expected gain {mean}, P(gain > 0) {p:.2f}."
     if verdict == "no-merge":
         return (

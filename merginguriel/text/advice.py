@@ -36,6 +36,7 @@ LEGEND = (
     ("90%", "interval that contains the true gain with probability 0.90, under the model"),
     ("ExcTar", "the target's own model is not among the sources; IncTar: it is, and it is the baseline"),
     ("REAL", "sources ranked by their score on the target; URIEL: by typology"),
+    ("D(…)", "training data by the languages of query, positive and negative: D(koenko)"),
     ("rests on", "what the expected gain is made of; the parts add up to it"),
     ("lead", "accuracy of the best single model − mean accuracy of the sources"),
     ("for", "rows that measured a gain on this target; against: rows that measured a loss, or no gain"),

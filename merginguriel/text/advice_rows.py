@@ -98,6 +98,8 @@ def headline(a: Advice) -> str:
         else f"the best known recipe is {label}",
         "ensemble": f"{label}; {a.recipe.passes} forward passes for each input",
     }.get(a.verdict, label)
+    if joint and a.verdict == "merge":
+        text += ": one model trained on all sentences, no merge of weights"
     if a.borderline:
         text += " (borderline)"
     return text + ("" if a.recipe.runnable else " (not in this program)")

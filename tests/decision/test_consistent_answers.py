@@ -84,3 +84,15 @@ def test_the_reason_for_one_source_is_not_said_of_all(bench):
     bench.entry(row("cy-GB", 0.60, 0.50), entry="2026-01-21-test-00000002")
     (line,) = [one for one in render(ask(bench), width=200).splitlines() if one.startswith("  sources")]
     assert "sq-AL 0.56" not in line and ": sq-AL 56.00% on sw-KE, rank 1 of 5 measured" in line
+
+
+def test_a_joint_model_is_not_called_a_merge_of_weights(bench):
+    for number, target in enumerate(OTHERS):
+        line = row(target, 0.60, 0.50, method="joint", similarity="-", k=8)
+        bench.entry(line, n=3000, entry=f"2026-01-20-test-{number:08x}")
+    told = ask(bench, method="joint")
+    assert told.verdict == "merge" and told.summary.startswith(
+        "Train one model on all sentences: joint, 8 sources"
+    )
+    text = " ".join(render(told).split())
+    assert "no merge of weights" in text and "all other locales; measured with 8" in text
