@@ -81,7 +81,7 @@ def advise(
     mu advise --target cy-GB --json
     mu advise --target sw-KE --mode IncTar --as-of 2026-01-20
     mu advise --target sw-KE --target cy-GB
-    mu advise --target sw-KE --since 2026-01-20-number-of-languages
+    mu advise --target sw-KE --since 2026-01-20-adamerging
     """
     if ctx.invoked_subcommand is not None:
         return 0

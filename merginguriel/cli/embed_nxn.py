@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from merginguriel.errors import UsageError
+from merginguriel.errors import UnavailableError, UsageError
 
 from .common import LOCALE, emit, json_option, say, space, text_width, workspace_option
 from .progress import ProgressLine
@@ -53,6 +53,9 @@ def nxn(
     folders = {model.name: model for model in models}
     if len(folders) < len(models):
         raise UsageError("two models have the same name.", hint="Their folders must have different names.")
+    for model in models:
+        if not model.is_dir():
+            raise UnavailableError("no such model folder.", where=str(model), hint="Check the path.")
     text = parallel.load(data, *locales, seed=seed, size=size)
     if not whole:
         text = text.split(seed=seed)[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +59,7 @@ class Flags:
 
 
 @click.command(short_help="Merge models by a recipe.")
-@click.argument("recipe_file", metavar="[RECIPE.yaml]", type=click.Path(path_type=Path), required=False)
+@click.argument("recipe_files", metavar="[RECIPE.yaml]", type=click.Path(path_type=Path), nargs=-1)
 @click.option("--method", help="See: mu methods. `similarity` is linear with the weights of --similarity.")
 @click.option("--source", "sources", multiple=True, metavar="LOCALE[=FOLDER]",
               help="A source model; repeat. Without: the best --k by --similarity.")  # fmt: skip
@@ -119,7 +121,7 @@ class Flags:
 @study_flags
 @json_option
 def merge(
-    recipe_file: Path | None,
+    recipe_files: tuple[Path, ...],
     out: Path | None,
     mergekit: Path | None,
     dry_run: bool,
@@ -143,6 +145,7 @@ def merge(
     from merginguriel.merging.recipe import dump_recipe, load_recipe, with_name
     from merginguriel.study.statistics_file import as_if_read, read_for
 
+    recipe_file = one_recipe(recipe_files, policies["method"])
     named = {name: policies.pop(name) for name in FLAGS}
     policies["sources"] = tuple(map(with_name, policies["sources"]))
     flags = Flags(**{name: policies.pop(name) for name in Flags.__dataclass_fields__})
@@ -197,14 +200,29 @@ def needed(study: Study | None) -> Study:
     return study
 
 
+def one_recipe(given: Sequence[Path], method: str | None) -> Path | None:
+    """Return the recipe file, if one is given. Raises UsageError for models, which other programs take in its place."""
+    first = given[0] if given else None
+    models = [one for one in given if one.is_dir() or (method and one.suffix not in (".yaml", ".yml"))]
+    if models:
+        sources = " ".join(f"--source {shlex.quote(str(one))}" for one in given)
+        raise UsageError(
+            f"{models[0]} is no recipe file: each model is named with --source.",
+            hint=f"mu merge --method {method or 'METHOD'} {sources} --out FOLDER",
+        )
+    if len(given) > 1:
+        raise UsageError(f"one recipe file at a time, got {len(given)}.", hint=f"First: mu merge {first}")
+    return first
+
+
 # Flags that do not change what a recipe says.
-BESIDE_A_RECIPE = {"recipe_file", "mergekit", "out", "dry_run", "as_json", "trust_remote_code", *FLAGS}
+BESIDE_A_RECIPE = {"recipe_files", "mergekit", "out", "dry_run", "as_json", "trust_remote_code", *FLAGS}
 
 
 def refuse_flags_beside_a_recipe() -> None:
     """Raise UsageError for a flag that a recipe file would silently overrule."""
     context = click.get_current_context()
-    if context.params["recipe_file"] and context.params["mergekit"]:
+    if context.params["recipe_files"] and context.params["mergekit"]:
         raise UsageError("give a recipe file or --mergekit, not both.")
     given = [
         option

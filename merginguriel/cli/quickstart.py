@@ -60,7 +60,7 @@ def quickstart(
     """
     from merginguriel.loop import quickstart as loop
     from merginguriel.loop.quickstart_time import expected
-    from merginguriel.study.study import Study
+    from merginguriel.study.study import Study, check_base
     from merginguriel.workspace import seed as make_workspace
 
     from .study import pair
@@ -72,6 +72,7 @@ def quickstart(
     study = Study(workspace.Workspace(space), base=base, seed=seed, options=methods)
     loop.data_of(study, target, chosen)
     if dry_run:
+        check_base(study)
         # The estimate was measured with e5-small and the task's own sizes.
         usual = base == "e5-small" and epochs is None and not options
         everyone = (*sorted(set(chosen)), target)

@@ -27,9 +27,7 @@ def tasks() -> None:
 
 @tasks.command(short_help="List tasks, or the locales of one.")
 @click.argument("name", required=False)
-@click.option(
-    "--data", "folder", type=click.Path(path_type=Path, exists=True), help="Folder of your own data."
-)
+@click.option("--data", "folder", type=click.Path(path_type=Path), help="Folder of your own data.")
 @json_option
 @workspace_option
 def show(name: str | None, folder: Path | None, as_json: bool, workspace_path: Path | None) -> None:
@@ -79,7 +77,7 @@ def show_sizes(data: list[TaskData], as_json: bool) -> None:
 
 @tasks.command(short_help="Name data of your own.")
 @click.argument("name")
-@click.option("--data", "folder", type=click.Path(path_type=Path, file_okay=False), required=True,
+@click.option("--data", "folder", type=click.Path(path_type=Path), required=True,
               help="Folder with one file per locale: sw-KE.csv, or sw-KE.train.csv and so on.")  # fmt: skip
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE",
               help="How to read it: text=COLUMN, label=COLUMN, split=COLUMN, metric=NAME; repeat.")  # fmt: skip

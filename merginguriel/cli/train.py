@@ -77,6 +77,7 @@ def train(
     from merginguriel.study import study as studies
     from merginguriel.study.registered import read as read_registered
 
+    studies.check_base(study)
     if joint is not None:
         if named or listed:
             raise UsageError("--joint names the locales itself.", hint="Leave out --locale and --locales.")

@@ -35,6 +35,8 @@ def init(folder: Path, context: str | None, restore: bool, empty: bool, as_json:
     created = workspace.seed(folder, context=context, empty=empty)
     context_name = str(workspace.read_settings(marker)["context"])
     from merginguriel.study.capabilities import first_target
+
+    place = workspace.find(explicit=folder)
     from merginguriel.tasks.registry import tasks
 
     task = context_name.partition("/")[0]
@@ -49,7 +51,7 @@ def init(folder: Path, context: str | None, restore: bool, empty: bool, as_json:
     entries = sum(name.startswith("experiment_log") and name.endswith(".md") for name in created)
     click.echo(f"{folder.resolve()}")
     say(f"{skills} skills, {entries} log entries written. "
-        f"Next: cd {shlex.quote(str(folder))} && mu advise --target {first_target(context_name)}")  # fmt: skip
+        f"Next: cd {shlex.quote(str(folder))} && mu advise --target {first_target(place, context_name)}")  # fmt: skip
 
 
 @click.command(short_help="Print shell completion: bash, zsh or fish.")

@@ -137,7 +137,17 @@ def advise(knowledge: Knowledge, question: Question, part: ContextEvidence | Non
         calibration=calibration,
         width=question.width,
         would_change=tuple(
-            next_steps.would_change(candidates, verdict, trial, question, own, veto, decision.enough)
+            next_steps.would_change(
+                candidates,
+                verdict,
+                trial,
+                question,
+                own,
+                veto,
+                decision.enough,
+                metric=known.metric,
+                baseline=baseline,
+            )
         ),
         unknowns=tuple(next_steps.unknowns(question, own, found, baseline, chosen.missing)),
         next=tuple(next_steps.next_steps(verdict, best, candidates, chosen, baseline, question, studied)),

@@ -42,8 +42,9 @@ def changes(before: Advice | None, after: Advice) -> list[str]:
     why = "because" if moved or not same else "new:"
     for row in sorted(added, key=lambda r: -abs(r.contribution_pp or 0))[:5]:
         noise = "within noise" if row.within_noise else "outside noise"
+        over = "" if row.baseline is None else f" over {find(after.metric).unit.show(row.baseline, 1)}"
         texts.append(
-            f"{why} {row.arm.label} measured {pp(row.gain_pp, unit=unit)} on n = {row.n} ({noise}): {row.ref}"
+            f"{why} {row.arm.label} measured {pp(row.gain_pp, unit=unit)}{over} on n = {row.n} ({noise}): {row.ref}"
         )
     removed = [row.ref for row in before.rows if row.ref not in new]
     return [*texts, *(f"no longer counted: {ref}" for ref in removed[:5])]

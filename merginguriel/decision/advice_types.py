@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
+from merginguriel.knowledge.claims.claim_status import NOT_TESTED
 from merginguriel.text.numbers import count
 
 from .arm_types import AdviceBaseline, AdvisedArm, ArmName, BaselineKind, Gain, GainParts, Part
@@ -128,6 +129,11 @@ class AppliedClaim(Part):
     """Status against the log: supported, under noise, contested."""
     reason: str
     """Why it has this status."""
+
+    @property
+    def standing(self) -> str:
+        """Status in words: `supported`, or `under noise: not tested by rows`."""
+        return f"{self.status}: {NOT_TESTED}" if self.reason.startswith(NOT_TESTED) else self.status
 
 
 @dataclass(frozen=True)

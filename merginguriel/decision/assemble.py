@@ -10,6 +10,7 @@ from math import sqrt
 from merginguriel import stats
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.knowledge.parse.rows import SAW
+from merginguriel.text.differences import kind_words
 
 from . import claim_rules
 from .advice_types import (
@@ -26,7 +27,6 @@ from .arm_types import ArmName, Gain, GainParts
 from .baseline import ExtraMeasurement, best_single, detectable, singles_of
 from .estimate import Estimate, LeftOutPrediction
 from .evidence import GOAL, JOINT, Arm, Observation, arm_of
-from .next_steps import words_of
 from .pilot import PilotPlan
 from .question import DEFAULT, Candidate, Question
 
@@ -45,15 +45,16 @@ def gain(estimate: Estimate, min_gain_pp: float) -> Gain:
 
 def _row(observation: Observation, part: float | None) -> EvidenceRow:
     row, sd = observation.row, sqrt(observation.variance)
-    if row.wins is not None and row.losses is not None and row.se_pp is None:
-        p = stats.exact_mcnemar(row.wins, row.losses)
-    else:
-        # A standard error given with the row also accounts for items that are variants of each other.
+    gained, as_recorded = observation.kind == "gain", observation.gain_pp == row.gain_pp
+    # `rebased` gains are over a better model than the row's, which its wins and losses do not count.
+    baseline = row.baseline if as_recorded else round(row.value - row.sign * observation.gain_pp / 100, 6)
+    p = row.p_value if gained and as_recorded else None
+    if p is None:
         p = stats.two_sided_p(observation.gain_pp / sd)
     return EvidenceRow(
         ref=row.ref, date=row.date, context=row.context, target=row.target, arm=observation.arm.name,
-        value=row.value if observation.kind == "gain" else None,
-        baseline=row.baseline if observation.kind == "gain" else None, gain_pp=round(observation.gain_pp, 2),
+        value=row.value if gained else None,
+        baseline=baseline if gained else None, gain_pp=round(observation.gain_pp, 2),
         se_pp=round(sd, 2), n=row.n, kind=observation.kind, paired=row.paired, saw=row.saw, p_value=round(p, 4),
         within_noise=p >= 0.05, contribution_pp=None if part is None else round(part, 3),
     )  # fmt: skip
@@ -210,7 +211,7 @@ def pilot(
 ) -> Pilot:
     """Return the trial of the recipe: its value, its cost and what it can detect; without arms where it is not `possible`."""
     return Pilot(
-        arms=plan.arms if possible else (), measure=f"{metric} on the target's test items, paired with the {words_of(kind)}",
+        arms=plan.arms if possible else (), measure=f"{metric} on the target's test items, paired with the {kind_words(kind)}",
         n=trial.n, value_pp=round(worth_pp, 2), cost_pp=round(plan.price_pp, 2), sees_pp=detectable(trial),
         sees_how=trial.how, cost=plan.cost,
     )  # fmt: skip

@@ -9,6 +9,7 @@ from math import sqrt
 from merginguriel import stats
 from merginguriel.knowledge.parse.rows import POLICIES, ResultRow
 from merginguriel.similarity import choice
+from merginguriel.text.differences import kind_words
 from merginguriel.text.numbers import count, pp
 
 from . import claim_rules
@@ -34,6 +35,7 @@ def summary(
     mean, p = pp(gain.mean_pp, unit=unit), gain.p_positive
     if verdict in ("merge", "ensemble"):
         do = "Merge" if verdict == "merge" else f"Let {best.arm.passes} models answer together"
+        do = "Train one model on all sentences" if best.arm.method == JOINT else do
         return f"{do}: {label}. Expected gain {mean}, P(gain > 0) {p:.2f}."
     if verdict == "no-merge":
         return (
@@ -75,7 +77,7 @@ def unknowns(
     elif all(o.kind == "effect" for o in own):
         texts.append("the gain over the best source was not recorded, only over the mean of the sources")
     if baseline.value is None:
-        texts.append(f"what the {words_of(baseline.kind)} reaches on {target}")
+        texts.append(f"what the {kind_words(baseline.kind)} reaches on {target}")
     if missing:
         texts.append(f"{missing} of the sources: the log has no N×N matrix for {target}")
     if not found:
@@ -83,11 +85,6 @@ def unknowns(
     elif question.method is not None and question.method not in {o.arm.method for o in found}:
         texts.append(f"how {question.method} does in {question.mode}: no row counts for it")
     return texts
-
-
-def words_of(kind: str) -> str:
-    """Return the name of a kind of baseline."""
-    return kind.replace("_", " ")
 
 
 def would_change(
@@ -98,8 +95,11 @@ def would_change(
     own: Sequence[Observation],
     veto: claim_rules.Rule | None,
     enough: int | None = None,
+    *,
+    metric: str,
+    baseline: AdviceBaseline,
 ) -> list[str]:
-    """Return what would change the verdict; `enough`: smallest budget with which a pilot would be proposed."""
+    """Return what would change the verdict. `enough`: smallest budget with which a pilot would be proposed."""
     found, best, least, unit = [], candidates[0], question.min_gain_pp, question.points
     if enough is not None:
         found.append(f"a budget of {count(enough, 'piece')} of work or more: it is enough for a pilot")
@@ -107,7 +107,7 @@ def would_change(
         found.append(f"rows that refute {veto.claim.id}, the claim that excludes {best.arm.label}")
     elif not own:
         found.append(
-            f"any measured merge for {question.target}: its accuracy, the best single source's, and n"
+            f"any measured merge for {question.target}: its {metric}, that of the {kind_words(baseline.kind)}, and n"
         )
     elif verdict == "pilot":
         need = needed_again(best.estimate, trial.variance, least)
@@ -117,7 +117,8 @@ def would_change(
         )
     elif verdict == "no-merge":
         found.append(f"a merge for {question.target} that gains more than {least:g} {unit}, outside noise")
-        untried = [c for c in candidates if not c.rows and not c.passed_over and c.runnable][:1]
+        others = (c for c in candidates if c.arm.method != question.own_composition)  # the figure to beat
+        untried = [c for c in others if not c.rows and not c.passed_over and c.runnable][:1]
         found += [
             f"a trial of what was not tried here: {c.arm.label}, predicted "
             f"{pp(c.estimate.mean_pp, unit=unit)} ± {c.estimate.sd_pp:.1f} from other targets"
@@ -125,7 +126,7 @@ def would_change(
         ]
     else:
         found.append(f"a paired repetition of {best.arm.label} that loses")
-    if own and not any(o.row.paired for o in own):
+    if own and not any(o.row.paired or o.row.se_pp is not None for o in own):
         found.append("per-item results (wins and losses): pairing narrows the interval at no further cost")
     if question.mode == "ExcTar":
         found.append("labelled data of the target language: train its own model, then ask with --mode IncTar")
@@ -179,6 +180,9 @@ def next_steps(
             matrix = f"mu nxn --split dev --locale {target}{where}"
             return [Next(matrix, "the best single source is not known")]
         return [Next(f"mu log list --rows --target {target}", "its rows name the model to use instead")]
+    if lab and not lab.knows_task:
+        named = f"{task} is not among them; with its data, name it once: mu tasks add NAME --data FOLDER"
+        return [Next("mu tasks", named)]
     if arm.method == JOINT:
         left = f" --leave-out {target}" if question.mode == "ExcTar" else ""
         return [Next(f"mu train --joint all{left}{where}", "one model on the sentences of all locales")]
@@ -190,11 +194,14 @@ def next_steps(
             command = f"mu advise --target {target} --context {question.context} --method {other.method}"
         return [Next(command, f"{arm.method} is not in this program")]
     steps = []
-    if chosen.untrained:
-        models = " ".join(f"--locale {source}" for source in chosen.untrained)
+    untrained = chosen.untrained
+    if question.mode == "IncTar" and lab and target not in {*lab.trained, *untrained}:
+        untrained = (target, *untrained)  # a source, and the baseline
+    if untrained:
+        models = " ".join(f"--locale {source}" for source in untrained)
         remark = "and other locales that may be sources" if chosen.missing else ""
         steps.append(Next(f"mu train {models}{where}", remark))
-    here = len({*lab.trained, *chosen.untrained} - {target}) if lab else 0
+    here = len({*lab.trained, *untrained} - {target}) if lab else 0
     if lab and not here and chosen.missing:
         return [Next(f"mu train --locale all{where}", "one model per locale; --locale LOCALE for some")]
     if verdict == "pilot" and here >= max(arm.k or 2, 2):

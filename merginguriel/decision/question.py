@@ -42,6 +42,7 @@ class Lab:
         offers_target: Whether the context's task has enough sentences of the target to score a model.
         instead: Where it has not: (locale, context) with enough, of the same language in this task, and of the target in
             another one.
+        knows_task: Whether the context's task and its data are known here.
         context: What a command without --task and --base means in this workspace.
     """
 
@@ -50,6 +51,7 @@ class Lab:
     trained: frozenset[str] = frozenset()
     offers_target: bool = True
     instead: tuple[tuple[str, str], ...] = ()
+    knows_task: bool = True
     context: str = "home/e5-small"
 
     def runs(self, arm: Arm) -> bool:

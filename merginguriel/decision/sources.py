@@ -51,7 +51,8 @@ def choose_sources(
     """
     trained = question.lab.trained if question.lab else None
     if arm.method == JOINT and not any(row.sources for row in measured):
-        return SourceSet((), 0, "trained together on the sentences of all other locales")
+        others = f"; measured with {arm.k}" if arm.k else ""
+        return SourceSet((), 0, f"trained together on the sentences of all other locales{others}")
     if question.context.startswith(RETRIEVAL):
         two = dict(arm.params)
         merged = "the best cross-lingual and the best mono-lingual composition"

@@ -86,11 +86,8 @@ def decide(
     dear, price_pp = over(plan, question), plan.price_pp
     enough_work = plan.cost.pieces if dear else None
     task = question.context.partition("/")[0]
-    lacking = (
-        ""
-        if question.measurable
-        else f"; and the task {task} has too few labelled sentences of {question.target}, or none, for a pilot"
-    )
+    few = f"the task {task} has too few labelled sentences of {question.target}, or none,"
+    lacking = "" if question.measurable else f"; and {few} for a pilot"
     if not grounds.known:
         also = f"; and {dear}" if dear and not lacking else ""
         what = f"nothing was measured in {question.context} ({question.mode})"
@@ -99,7 +96,9 @@ def decide(
         return Decision("unknown", f"{what}{also or lacking}", enough_work)
     found = _decide(estimate, question, trial, grounds, worth_pp=worth_pp, plan=plan)
     if found.verdict == "pilot" and lacking:
-        return Decision("unknown", found.why.partition(";")[0] + lacking)
+        return Decision("unknown", _short_of(estimate, question, grounds) + lacking)
+    if found.verdict in ("merge", "ensemble") and lacking:
+        found = found._replace(why=f"{found.why}; {few} to check it")
     if found.verdict == "pilot" and dear:
         short = found.why.partition(";")[0]
         found = Decision(
@@ -130,29 +129,19 @@ def _decide(
 ) -> Decision:
     """Return the verdict where neither a claim nor the budget stands against it."""
     enough, price_pp, unit = question.min_gain_pp, plan.price_pp, question.points
-    p = estimate.p_above(0)
     least, most = detectable(trial), round(estimate.interval(0.9)[1], 2)
-    basis = "" if grounds.measured else f" (from {count(grounds.targets, 'other target')})"
     if grounds.proven(estimate, question):
         why = f"P(gain > 0) is at least {MERGE_AT:g}, and the expected gain at least the {enough:g} {unit} asked for"
         if grounds.passes > 1:
             why += f"; {grounds.passes} forward passes for each input"
-        return Decision("ensemble" if grounds.passes > 1 else "merge", why + basis)
-    if estimate.mean_pp < 0:
-        short = f"the expected gain is negative, {pp(round(estimate.mean_pp, 2), unit=unit)}"
-    elif p < MERGE_AT:
-        short = f"P(gain > 0) is below the {MERGE_AT:g} that merging needs"
-    elif estimate.mean_pp < enough:
-        short = f"the expected gain is below the {enough:g} {unit} asked for"
-    else:
-        short = "it was not confirmed on other items than those that chose it, and intervals in this context did not hold or were not checked"
-    short += basis
+        return Decision("ensemble" if grounds.passes > 1 else "merge", why + _basis(grounds))
+    short = _short_of(estimate, question, grounds)
     if worth_pp < price_pp:
         return Decision(
             "no-merge",
             f"{short}; and a trial is worth {worth_pp:.2f} {unit} in expectation, less than its cost, {price_pp:.2f} {unit}",
         )
-    if least > most and p >= LIKELY and estimate.mean_pp >= enough:
+    if least > most and estimate.p_above(0) >= LIKELY and estimate.mean_pp >= enough:
         return Decision(
             "pilot",
             f"likely, but this test set cannot prove it: it detects {least:.1f} {unit} or more, and a gain above {pp(most, unit=unit)} "
@@ -164,6 +153,26 @@ def _decide(
         f"{short}; a trial is worth {worth_pp:.2f} {unit} in expectation, its cost is {price_pp:.2f} {unit}, and up to "
         f"{pp(most, unit=unit)} is plausible{alone}",
     )
+
+
+def _short_of(estimate: Estimate, question: Question, grounds: Grounds) -> str:
+    """Return what the estimate lacks for acting without a trial."""
+    enough, unit, shown = question.min_gain_pp, question.points, round(round(estimate.mean_pp, 2), 1)
+    if shown < 0:
+        short = f"the expected gain is negative, {pp(round(estimate.mean_pp, 2), unit=unit)}"
+    elif estimate.mean_pp < 0:
+        short = f"the expected gain is about 0 {unit}"
+    elif estimate.p_above(0) < MERGE_AT:
+        short = f"P(gain > 0) is below the {MERGE_AT:g} that merging needs"
+    elif estimate.mean_pp < enough:
+        short = f"the expected gain is below the {enough:g} {unit} asked for"
+    else:
+        short = "it was not confirmed on other items than those that chose it, and intervals in this context did not hold or were not checked"
+    return short + _basis(grounds)
+
+
+def _basis(grounds: Grounds) -> str:
+    return "" if grounds.measured else f" (from {count(grounds.targets, 'other target')})"
 
 
 def _items(trial: ExtraMeasurement, gain_pp: float) -> int:

@@ -60,7 +60,7 @@ def question(
     about = context or str(space.settings["context"])
     mode = mode_of(about, mode)
     if k is not None:
-        check_k(k, about)
+        check_k(space, k, about)
     measured = any((r.context, r.target) == (about, target) for r in knowledge.rows)
     lab = capabilities.lab(space, about, target, measured=measured)
     if context is not None:
@@ -117,9 +117,9 @@ def _check_known(context: str, contexts: set[str]) -> None:
         known("context", context, contexts, new)
 
 
-def check_k(k: int, context: str) -> None:
+def check_k(space: Workspace, k: int, context: str) -> None:
     """Raise UsageError if k is larger than the number of locales of the context's task."""
-    there = capabilities.scorable(context)
+    there = capabilities.scorable(space, context)
     most = len(table() if there is None else there)
     if k > most:
         whose = "known" if there is None else f"of the task {context.partition('/')[0]}"

@@ -17,6 +17,7 @@ from merginguriel.decision.advice import Advice, Question, advise, read
 from merginguriel.decision.context_evidence import ContextEvidence
 from merginguriel.decision.evidence import JOINT, Observation
 from merginguriel.decision.gains import pool
+from merginguriel.decision.question import RETRIEVAL
 from merginguriel.knowledge.base import Knowledge
 from merginguriel.locales import table
 from merginguriel.study import capabilities
@@ -268,11 +269,13 @@ def ranked(knowledge: Knowledge, context: str | None = None) -> list[Worth]:
         advice = advise(knowledge, question)
         if question.lab and not question.lab.offers_target:
             continue
-        gain = advice.gain
+        gain, command = advice.gain, f"mu pilot --target {target} --context {about}"
+        if about.startswith(RETRIEVAL):  # a pilot merges classifiers
+            command = next((step.command for step in advice.next if step.command), "")
         found.append(
             Worth(
                 target, advice.pilot.value_pp, advice.pilot.cost_pp, advice.verdict, advice.recipe.short,
-                f"{pp(gain.mean_pp)} ({interval(*gain.ci90_pp)})", f"mu pilot --target {target} --context {about}",
+                f"{pp(gain.mean_pp)} ({interval(*gain.ci90_pp)})", command,
             )
         )  # fmt: skip
     return sorted(found, key=lambda one: (one.cost_pp - one.value_pp, one.target))

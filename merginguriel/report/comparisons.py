@@ -75,20 +75,12 @@ def of_rows(row: ResultRow) -> Difference | None:
     if row.difference_pp is None:
         return None
     return _normal(
-        row.difference_pp, row.variance_pp, _p(row), paired=row.paired or row.se_pp is not None, units=row.n
+        row.difference_pp,
+        row.variance_pp,
+        row.p_value,
+        paired=row.paired or row.se_pp is not None,
+        units=row.n,
     )
-
-
-def _p(row: ResultRow) -> float | None:
-    if row.variance_pp is None or row.difference_pp is None:
-        return None
-    if row.wins is not None and row.losses is not None and row.n:
-        # Variants of a template count less: McNemar's test of as many items as have this variance, independent. It
-        # comes within a factor of 1.4 of the sign-flip test of templates that runs allow, on the careful side.
-        single = 1e4 * stats.paired_variance(row.wins, row.losses, row.n)
-        effect = max(1.0, row.variance_pp / single) if single else 1.0
-        return stats.exact_mcnemar(int(row.wins / effect), int(row.losses / effect))
-    return stats.two_sided_p(row.difference_pp / sqrt(row.variance_pp))
 
 
 def _normal(

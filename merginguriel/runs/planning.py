@@ -11,9 +11,9 @@ from typing import Any
 from merginguriel.config.run_config import training_settings
 from merginguriel.config.schema import EMBEDDERS, MERGES, Compose, Config, Embed
 from merginguriel.errors import MuError
-from merginguriel.models import build_record
+from merginguriel.models import base_models, build_record
 from merginguriel.study import joint
-from merginguriel.study.study import Study
+from merginguriel.study.study import Study, check_base
 from merginguriel.training.settings import preset
 from merginguriel.workspace import Workspace
 
@@ -73,8 +73,17 @@ class RunPlan:
 
 
 def plan(space: Workspace, config: Config) -> RunPlan:
-    """Return what the run of a resolved configuration would do. Reads records only, no model."""
+    """Return what the run of a resolved configuration would do. Reads records only, no model.
+
+    Raises:
+        UnavailableError: The base is a folder that does not exist.
+        CheckpointError: It is one without usable weights.
+    """
     study: Study = study_of(config, space)
+    if config.kind in EMBEDDERS:
+        base_models.is_folder(study.base)
+    else:
+        check_base(study)
     wanted = models_of(config)
     settings = training_settings(config)
     there = [locale for locale in wanted if trained_so(study, locale, settings)]

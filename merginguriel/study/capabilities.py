@@ -58,28 +58,30 @@ def trained(space: Workspace, context: str) -> frozenset[str]:
     return frozenset(path.parent.name for path in root.glob("*/training.yaml")) | registered.read(root).keys()
 
 
-def scorable(context: str) -> frozenset[str] | None:
-    """Return the locales with enough sentences of the context's task; None if that is unknown."""
+def scorable(space: Workspace, context: str) -> frozenset[str] | None:
+    """Return the locales with enough sentences of the context's task; None if the task or its data are unknown."""
+    from merginguriel.tasks.named import reading
     from merginguriel.tasks.registry import find
 
     try:
-        task = find(context.partition("/")[0])
-        return frozenset(task.locales(None)) - task.too_little
+        how = reading(space, context.partition("/")[0], None)
+        task = find(how.loader)
+        return frozenset(task.locales(how.folder)) - task.too_little
     except MuError:
         return None
 
 
-def offers(context: str, target: str) -> bool:
+def offers(space: Workspace, context: str, target: str) -> bool:
     """Return whether the context's task has enough sentences of `target`; True if that is unknown."""
-    found = scorable(context)
+    found = scorable(space, context)
     return found is None or target in found
 
 
-def instead(context: str, target: str) -> tuple[tuple[str, str], ...]:
+def instead(space: Workspace, context: str, target: str) -> tuple[tuple[str, str], ...]:
     """Return (locale, context) with enough sentences: of the target's language in this task, and of the target in `HOME`."""
     language = target.partition("-")[0]
-    same = sorted(tag for tag in scorable(context) or () if tag.partition("-")[0] == language)
-    other = [(target, HOME)] if context != HOME and offers(HOME, target) else []
+    same = sorted(tag for tag in scorable(space, context) or () if tag.partition("-")[0] == language)
+    other = [(target, HOME)] if context != HOME and offers(space, HOME, target) else []
     return (*((tag, context) for tag in same[:1]), *other)
 
 
@@ -89,19 +91,20 @@ def has_sources(recipe: AdvisedArm, target: str, mode: str, trained: frozenset[s
     return named or len(trained - {target}) + (mode == "IncTar") >= max(recipe.k or 2, 2)
 
 
-def first_target(context: str) -> str:
+def first_target(space: Workspace, context: str) -> str:
     """Return a locale that the context's task can score, for an example: sw-KE where possible."""
-    return next((tag for tag in ("sw-KE", "da-DK", *table()) if offers(context, tag)), "sw-KE")
+    return next((tag for tag in ("sw-KE", "da-DK", *table()) if offers(space, context, tag)), "sw-KE")
 
 
 def lab(space: Workspace, context: str, target: str, *, measured: bool) -> Lab:
     """Return what can be run here for a question. measured: the log has rows of this target in this context."""
-    here = measured or offers(context, target)
+    here = measured or offers(space, context, target)
     return Lab(
         methods=methods(),
         similarities=frozenset(similarities()),
         trained=trained(space, context),
         offers_target=here,
-        instead=() if here else instead(context, target),
+        instead=() if here else instead(space, context, target),
+        knows_task=scorable(space, context) is not None,
         context=str(space.settings["context"]),
     )

@@ -189,6 +189,15 @@ def patient(make: Callable[Given, Path]) -> Callable[Given, Path]:
     return again
 
 
+def check_base(study: Study) -> None:
+    """Raise what making the base would raise about a folder; a name on the hub is not looked up."""
+    from merginguriel.models.base_models import is_folder, weight_files
+
+    made = any((study.root / name / "config.json").is_file() for name in ("base", "pretrained"))
+    if not made and is_folder(study.base):
+        weight_files(Path(study.base).expanduser(), allow_pickle=False)
+
+
 @patient
 def make_base(study: Study, progress: Progress | None = None) -> Path:
     """Return the folder of the base with the task's head; it is made on the first call."""

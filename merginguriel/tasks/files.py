@@ -11,6 +11,7 @@ between sentences.
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 from merginguriel import locales as known
@@ -41,10 +42,20 @@ def found(folder: Path | None) -> dict[str, dict[str, Path]]:
     """Return locale → split → file in `folder`; the split of a file that holds several is "all"."""
     if folder is None:
         raise UsageError(
-            "task files reads your own data: it needs a folder.", hint="Name it with: --data DIR"
+            "your own data need a folder with one file per locale.", hint="Name it with: --data FOLDER"
+        )
+    if folder.is_file():
+        raise UsageError(
+            "this is a file; --data takes the folder with one file per locale.",
+            where=str(folder),
+            hint=f"Name its folder: --data {shlex.quote(str(folder.parent))}",
         )
     if not folder.is_dir():
-        raise UnavailableError("no such folder.", where=str(folder))
+        raise UnavailableError(
+            "no such folder.",
+            where=str(folder),
+            hint="--data takes a folder with one file per locale: sw-KE.csv, or sw-KE.train.csv and so on.",
+        )
     files: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix not in ENDINGS or path.name.startswith("."):
@@ -52,9 +63,12 @@ def found(folder: Path | None) -> dict[str, dict[str, Path]]:
         tag, _, split = path.stem.partition(".")
         locale = known.normalize(tag)
         if locale not in known.table():
-            near = ", ".join(known.nearest(tag)) or "a tag like sw-KE"
+            near = ", ".join(known.nearest(tag))
             raise MuError(
-                "the file's name does not begin with a locale.", where=str(path), hint=f"Nearest: {near}."
+                "the file's name does not begin with a locale.",
+                where=str(path),
+                hint=f"Rename it to LOCALE{path.suffix}, such as sw-KE{path.suffix} or sw-KE.train{path.suffix}, or move it away."
+                + (f"\nNearest locales: {near}." if near else ""),
             )
         name = SPLIT_NAMES.get(split) if split else "all"
         if name is None:

@@ -6,6 +6,7 @@ The name is the first part of the context (`topics/e5-small`), so that evidence 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from merginguriel.text.suggest import suggest
 from merginguriel.workspace import Workspace
 
 from . import registry
+from .files import ENDINGS
 
 FILE = "tasks.yaml"
 LOADER = "files"  # the registered task that reads a user's own data
@@ -95,13 +97,21 @@ def add(space: Workspace, name: str, folder: Path, options: Mapping[str, str]) -
         )
     offered = registry.locales(LOADER, added.folder)
     if not offered:
-        raise UsageError(
-            "no data files in this folder.", where=str(folder), hint="Expected files such as sw-KE.csv."
-        )
+        raise no_files(folder)
     for locale in offered:
         registry.load(LOADER, locale, folder=added.folder, **added.options)
     write(space, {**known, name: added})
     return added
+
+
+def no_files(folder: Path) -> UsageError:
+    """Return the error for a folder without a data file, with the subfolder that has some."""
+    below = (path for path in sorted(folder.iterdir()) if path.is_dir())
+    inside = next((one for one in below if any(p.suffix in ENDINGS for p in one.iterdir())), None)
+    hint = f"Looked for one file per locale, such as sw-KE.csv or sw-KE.train.csv; endings: {', '.join(ENDINGS)}."
+    if inside:
+        hint += f"\nThe folder {inside.name} in it has such files: --data {shlex.quote(str(inside))}"
+    return UsageError("no data files in this folder.", where=str(folder), hint=hint)
 
 
 def remove(space: Workspace, name: str) -> None:

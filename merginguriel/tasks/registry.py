@@ -147,14 +147,14 @@ def load(task: str, locale: str, *, folder: Path | None = None, seed: int = 0, *
     offered = found.locales(folder)
     tag = known.normalize(locale)
     if tag not in offered:
-        raise not_offered(task, tag, offered)
+        raise not_offered(task, tag, offered, folder)
     data = found.load(tag, folder=folder, seed=seed, **typed)
     empty = [split for split in SPLITS if not data.split(split)]
     if empty:
         sizes = ", ".join(f"{len(data.split(split))} {split}" for split in SPLITS)
         raise MuError(
-            f"{task} has no {empty[0]} sentences for {tag} ({sizes}).",
-            where=str(folder) if folder else None,
+            f"no {empty[0]} sentences for {tag} ({sizes}).",
+            where=str(folder or f"task {task}"),
             hint="Add sentences: three or more of every label.",
         )
     return data
@@ -164,23 +164,24 @@ def _typed(task: Task, option: str, value: object) -> object:
     """Convert `value` to the type of the option's default; the command line passes text."""
     if option not in task.options:
         known = ", ".join(task.options) or "none"
-        raise UsageError(f"task {task.name} has no option {option!r}.", hint=f"Its options are: {known}.")
+        raise UsageError(f"unknown option {option!r} of the data.", hint=f"Options are: {known}.")
     if isinstance(task.options[option], int):
         if not str(value).isdigit():
-            raise UsageError(f"option {option} of task {task.name} is a whole number, not {value!r}.")
+            raise UsageError(f"option {option} must be a whole number, got {value!r}.")
         return int(str(value))
     return value
 
 
-def not_offered(task: str, locale: str, offered: Sequence[str]) -> UsageError:
-    """Return the error for an unknown locale, with the nearest known one as a hint."""
+def not_offered(task: str, locale: str, offered: Sequence[str], folder: Path | None = None) -> UsageError:
+    """Return the error for a locale that the task or the folder lacks, with the nearest that it has as a hint."""
     known.get(locale)  # a misspelt tag gets its own, better message
     language = locale.split("-")[0]
     same = [tag for tag in offered if tag.split("-")[0] == language]
     near = same or close(locale, offered, cutoff=0.3)
     hint = f"Nearest: {', '.join(near)}.\n" if near else ""
     return UsageError(
-        f"task {task} has no data for {locale}.",
+        f"no data for {locale}.",
+        where=str(folder or f"task {task}"),
         hint=f"{hint}It offers {len(offered)}: {', '.join(offered)}.",
     )
 

@@ -36,9 +36,10 @@ LEGEND = (
     ("90%", "interval that contains the true gain with probability 0.90, under the model"),
     ("ExcTar", "the target's own model is not among the sources; IncTar: it is, and it is the baseline"),
     ("REAL", "sources ranked by their score on the target; URIEL: by typology"),
+    ("D(…)", "training data by the languages of query, positive and negative: D(koenko)"),
     ("rests on", "what the expected gain is made of; the parts add up to it"),
     ("lead", "accuracy of the best single model − mean accuracy of the sources"),
-    ("for", "rows that measured a gain on this target; against: rows that measured a loss"),
+    ("for", "rows that measured a gain on this target; against: rows that measured a loss, or no gain"),
     ("part", "contribution of this row to the expected gain; all parts add up to it"),
     ("p", "probability of such a difference by chance alone; 0.05 or more: within noise"),
     ("paired", "the row records which items each model got right, so its test is more precise"),
@@ -139,14 +140,17 @@ def _essential(rows: Iterable[Row]) -> list[Row]:
 
 
 def _joined(rows: Iterable[Row]) -> list[Row]:
-    """Return the rows with all sources in one: their names and weights, and the reason for the first."""
+    """Return the rows with all sources in one: names, weights, and the reason, by name where others have another."""
     every = list(rows)
     named = [row for row in every if row.label == "sources" and "  " in row.text]
     sources = [row.text.split("  ") for row in named]
     if len(sources) < 2:
         return every
-    names = ", ".join(" ".join(parts[:-1]).strip() for parts in sources)
-    joined = Row("sources", f"{names}: {sources[0][-1]}")
+    names = [" ".join(parts[:-1]).strip() for parts in sources]
+    reason = sources[0][-1]
+    if any(parts[-1] != reason for parts in sources):
+        reason = f"{names[0].split(' ')[0]} {reason}"
+    joined = Row("sources", f"{', '.join(names)}: {reason}")
     return [joined, *(row for row in every if row not in named)]
 
 

@@ -88,19 +88,21 @@ def sections(a: Advice, every: bool) -> list[list[Row]]:
 
 def headline(a: Advice) -> str:
     """Return the arm that the verdict is about."""
-    label = a.recipe.label
+    label, joint = a.recipe.label, a.recipe.method == "joint"
     text = {
         "no-merge": f"{label} is excluded by {a.recipe.vetoed_by}"
         if a.recipe.vetoed_by
         else f"the best known recipe is {label}",
-        "unknown": f"nothing measured in this context; a pilot would try {label}"
+        "unknown": f"nothing measured in this context; {'known elsewhere is' if joint else 'a pilot would try'} {label}"
         if a.pilot.arms
         else f"the best known recipe is {label}",
         "ensemble": f"{label}; {a.recipe.passes} forward passes for each input",
     }.get(a.verdict, label)
+    if joint and a.verdict == "merge":
+        text += ": one model trained on all sentences, no merge of weights"
     if a.borderline:
         text += " (borderline)"
-    return text + ("" if a.recipe.runnable else " (measured elsewhere, not in this program)")
+    return text + ("" if a.recipe.runnable else " (not in this program)")
 
 
 def figures(a: Advice) -> list[str]:
@@ -126,7 +128,7 @@ def _basis(a: Advice) -> str:
     if p.rests_on == "context":
         return count(p.targets, "other target")
     return {"method": "relatives of the recipe", "contexts": "other contexts"}.get(
-        p.rests_on, "a stated value"
+        p.rests_on, "a wide prior around 0, without measurements"
     )
 
 
@@ -263,7 +265,7 @@ def _claims(claims: Sequence[AppliedClaim]) -> list[Row]:
     return [
         Row(
             CLAIMS[c.predicate],
-            f"{c.text} [{c.status}; {c.skill}]",
+            f"{c.text} [{c.standing}; {c.skill}]",
             link=RowLink("skills", c.skill),
             hang=True,
         )

@@ -49,6 +49,38 @@ def test_an_unknown_command_method_or_model_is_answered_with_what_there_is(train
     result(trained.mu("eval", "fr-FR", "--locale", "de-DE"), 2, "fr-FR", "de-DE, en-US, sv-SE")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train", "--locale", "de-DE"),
+        ("train", "--joint", "all"),
+        ("iterate", "--target", "de-DE", "--method", "average", "--source", "en-US", "--source", "sv-SE"),
+        ("embed", "compose", "--locale", "ko-KR", "--locale", "en-US"),
+    ],
+)
+def test_a_dry_run_refuses_a_base_that_is_nowhere_as_the_run_does(mu, lab, tmp_path, command):
+    nowhere = tmp_path / "nowhere"
+    task = () if command[0] == "embed" else ("--task", "rooms", "--data", lab.sentences)
+    ran = mu(*command, *task, "--workspace", lab.space, "--base", nowhere, "--dry-run")
+    result(ran, 3, f"{nowhere}: no such model folder")
+
+
+def test_an_embedder_that_is_nowhere_is_refused_before_texts_are_read(mu, tmp_path):
+    ran = mu("embed", "nxn", tmp_path / "nowhere", "--locale", "ko-KR", "--locale", "en-US")
+    result(ran, 3, "no such model folder")
+
+
+def test_models_given_without_source_are_answered_with_the_command_that_merges_them(mu, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    ran = mu("merge", "--method", "average", tmp_path / "a", tmp_path / "b")
+    result(ran, 2, "--source", f"mu merge --method average --source {tmp_path}/a --source {tmp_path}/b --out")
+    result(
+        mu("merge", "--method", "ties", "sv-SE", "nb-NO"), 2, "--method ties --source sv-SE --source nb-NO"
+    )
+    result(mu("merge", "one.yaml", "two.yaml"), 2, "one recipe file at a time")
+
+
 def test_models_that_are_not_trained_are_named_with_the_command_that_trains_them(lab):
     result(lab.mu("nxn"), 2, "no trained model", "mu train", "--task rooms", str(lab.sentences))
     result(
@@ -86,7 +118,7 @@ def test_what_is_wrong_in_a_file_of_sentences_is_named_with_its_line(own, old, n
 
 
 def test_a_task_option_that_is_unknown_or_malformed_is_named(lab):
-    result(lab.mu("base", "--option", "txt=a"), 2, "no option 'txt'", "text, label, split")
+    result(lab.mu("base", "--option", "txt=a"), 2, "unknown option 'txt'", "text, label, split")
     result(lab.mu("base", "--option", "text"), 2, "'text' is not KEY=VALUE")
 
 

@@ -51,7 +51,7 @@ def test_quickstart_refuses_what_cannot_be_a_run(lab):
     for words, result in (
         (["--target", "da-DK", "--source", "da-DK", "--source", "sv-SE"], "da-DK is the target"),
         (["--target", "da-DK", "--source", "sv-SE"], "two sources"),
-        (["--option", "trian=3"], "no option 'trian'"),
+        (["--option", "trian=3"], "unknown option 'trian'"),
         (["--target", "xx-YY"], "xx-YY"),
         (["--target", "sw-KE", "--source", "de-DE", "--source", "sv-SE"], "sw-KE"),
     ):

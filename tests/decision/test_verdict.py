@@ -18,6 +18,7 @@ from merginguriel.decision.baseline import pairing
 from merginguriel.decision.pilot import planned
 from merginguriel.decision.question import Ability
 from merginguriel.knowledge.parse.rows import ResultRow
+from merginguriel.loop import run_entry_text
 from merginguriel.text.advice import LEGEND, render
 
 LAB = Lab(
@@ -128,7 +129,7 @@ def test_where_nothing_was_measured_a_recipe_is_proposed_that_can_be_run(study):
 def test_a_method_that_the_program_lacks_is_tagged_and_has_a_way_on(study):
     told = ask(study, "de-DE", method="adamerging", lab=LAB)
     assert not told.recipe.runnable
-    assert "measured elsewhere, not in this program" in " ".join(render(told).split())
+    assert "(not in this program)" in " ".join(render(told).split())
     assert not any(
         "adamerging" in step.text.partition("(")[0] or "mu train" in step.text for step in told.next
     )
@@ -155,11 +156,18 @@ def test_a_row_is_judged_by_its_standard_error_where_it_has_one(bench):
     line = row("sw-KE", 0.52, 0.50)
     bench.entry(table=WITH_SE + line + " 50 | 30 | 1.70 pp |", n=1000)
     clustered = ask(bench).evidence[0]
-    assert clustered.within_noise and clustered.p_value == pytest.approx(0.239, abs=2e-3)
+    assert clustered.within_noise and clustered.p_value == pytest.approx(stats.exact_mcnemar(13, 8), abs=1e-4)
     bench.entry(table=PAIRED + line + " 50 | 30 |", n=1000)
     exact = ask(bench).evidence[0]
     assert exact.p_value == pytest.approx(stats.exact_mcnemar(50, 30), abs=1e-4)
     assert not exact.within_noise
+
+
+def test_a_row_is_within_noise_in_the_advice_where_its_entry_says_so(bench):
+    bench.entry(table=WITH_SE + row("vi-VN", 0.76, 0.685714) + " 18 | 5 | 3.688 pp |", n=175)
+    shown = ask(bench, "vi-VN").evidence[0]
+    assert shown.within_noise and shown.p_value == pytest.approx(0.065, abs=1e-3)
+    assert run_entry_text.sentence(bench.load().rows[0]).endswith("p = 0.065, within noise.")
 
 
 def test_what_a_trial_sees_is_paired_by_what_rows_with_wins_and_losses_show(bench):

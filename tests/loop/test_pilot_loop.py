@@ -14,6 +14,8 @@ from merginguriel.knowledge.parse.rows import ResultRow
 from merginguriel.loop import entry_draft, ledger, pilot, run_entry_text
 from merginguriel.runs import run_store
 
+CROSS = "retrieval-cross-ko-en/e5-small"
+
 
 @pytest.mark.slow
 @pytest.mark.lab
@@ -118,3 +120,32 @@ def test_an_entry_about_a_winning_ensemble_states_its_gain():
     rows = [row, replace(row, baseline_kind="source_mean", baseline=0.7, wins=None, losses=None)]
     assert "scored 82.00% and the best single source 64.00%: +18.00 pp" in run_entry_text.summary(rows)
     assert "uk-UA ExcTar: ensemble_soft, REAL, it-IT pl-PL" in run_entry_text.sections(rows)[0][1]
+
+
+def test_a_target_without_sentences_is_answered_with_the_targets_that_have_some(mu, bench):
+    ran = mu("pilot", "--target", "ka-GE", "--context", "home/e5-small", "--workspace", bench.root)
+    assert ran.code == 1 and "too few labelled sentences of ka-GE" in ran.err
+    assert "Targets with enough: af-ZA, " in ran.err and "mu tasks add NAME --data FOLDER" in ran.err
+
+
+def test_a_named_task_offers_the_locales_of_its_folder(mu, bench, tmp_path):
+    data = tmp_path / "topics"
+    data.mkdir()
+    (data / "sw-KE.csv").write_text(
+        "text,label\n" + "".join(f"neno {i},{'ab'[i % 2]}\n" for i in range(40)), encoding="utf-8"
+    )
+    assert mu("tasks", "add", "topics", "--data", data, "--workspace", bench.root).code == 0
+    ran = mu("pilot", "--target", "fr-FR", "--context", "topics/e5-small", "--workspace", bench.root)
+    assert "topics has too few labelled sentences of fr-FR" in ran.err and "with enough: sw-KE." in ran.err
+
+
+def test_a_study_of_training_data_is_sent_to_the_command_that_repeats_it(mu, bench):
+    table = "| context | target | mode | method | metric | value | baseline_kind | baseline |\n|---|---|---|---|---|---|---|---|\n"
+    for target in ("ko-KR", "en-US"):
+        table += f"| {CROSS} | {target} | IncTar | D(koenko) | ndcg_at_10 | 0.80 | target_alone | 0.76 |\n"
+    bench.entry(table=table, n=60)
+    where = ("--context", CROSS, "--workspace", bench.root)
+    ranked = mu("advise", "next", *where, "--json").json
+    assert all(one["command"].startswith("mu embed compose --locale ko-KR --locale en-US") for one in ranked)
+    ran = mu("pilot", "--target", "ko-KR", *where)
+    assert ran.code == 2 and "study of training data" in ran.err and ranked[0]["command"] in ran.err

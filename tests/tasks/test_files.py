@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merginguriel.errors import MuError, UnavailableError, UsageError
-from merginguriel.tasks import files, load, locales
+from merginguriel.tasks import files, load, locales, named
+from merginguriel.workspace import Workspace
 
 ROWS = [(f"washa taa namba {i}", "on" if i % 2 else "off") for i in range(60)]
 
@@ -120,12 +121,26 @@ def test_a_mistake_is_named_with_file_and_line(tmp_path, name, content, message,
 
 
 def test_no_folder_and_a_wrong_one_are_told_apart(tmp_path):
-    with pytest.raises(UsageError, match="needs a folder"):
+    with pytest.raises(UsageError, match="need a folder"):
         load("files", "sw-KE")
     with pytest.raises(UnavailableError, match="no such folder"):
         load("files", "sw-KE", folder=tmp_path / "nowhere")
-    with pytest.raises(UsageError, match="no data for sw-KE"):
+    with pytest.raises(UsageError, match="no data for sw-KE") as caught:
         load("files", "sw-KE", folder=tmp_path)
+    assert caught.value.where == str(tmp_path)
+
+
+def test_a_folder_that_cannot_be_named_is_told_what_was_given_and_what_is_expected(tmp_path):
+    (tmp_path / "inside").mkdir()
+    write_csv(tmp_path / "inside" / "sw-KE.csv", ROWS)
+    space = Workspace(tmp_path / "space")
+    space.root.mkdir()
+    with pytest.raises(UsageError, match="this is a file") as caught:
+        named.add(space, "topics", tmp_path / "inside" / "sw-KE.csv", {})
+    assert f"--data {tmp_path / 'inside'}" in caught.value.render()
+    with pytest.raises(UsageError, match="no data files in this folder") as caught:
+        named.add(space, "topics", tmp_path, {})
+    assert ".jsonl" in caught.value.render() and f"--data {tmp_path / 'inside'}" in caught.value.render()
 
 
 word = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).filter(str.strip)

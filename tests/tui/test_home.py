@@ -63,7 +63,7 @@ def test_a_new_workspace_says_how_to_get_the_first_answer(bench):
     async def script(app, pilot):
         await until(app, pilot, lambda: app.screen.lines)
         await settled(app, pilot)
-        for words in ("no models yet: train 6 models, about 2 min", "[t]", "import models of yours", "[i]"):
+        for words in ("no models yet: train 6 models, about 4 min", "[t]", "import models of yours", "[i]"):
             assert words in text_of(app)
         await press(app, pilot, "t")
         await until(app, pilot, lambda: isinstance(app.screen, Confirm))

@@ -84,7 +84,10 @@ def test_a_run_like_another_differs_in_what_was_changed_alone(space, mu, monkeyp
 @pytest.mark.slow
 @pytest.mark.lab
 def test_what_was_shown_is_launched_as_a_process_and_its_failure_is_shown(space, tmp_path):
-    waiting(space, "da-DK", task="rooms", data=str(tmp_path / "gone"), base=str(tmp_path / "no-base"))
+    for name in ("config.json", "model.safetensors"):  # enough for a plan, and no model
+        (tmp_path / "base").mkdir(exist_ok=True)
+        (tmp_path / "base" / name).write_text("{}")
+    waiting(space, "da-DK", task="rooms", data=str(tmp_path / "gone"), base=str(tmp_path / "base"))
 
     async def script(app, pilot):
         await settled(app, pilot)

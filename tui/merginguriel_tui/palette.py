@@ -39,7 +39,7 @@ def places(space: Workspace) -> list[PaletteItem]:
 
     knowledge, context = load_readable(space), str(space.settings["context"])
     near = {row.target for row in knowledge.rows if row.context == context}
-    near |= {*capabilities.trained(space, context), *(capabilities.scorable(context) or ())}
+    near |= {*capabilities.trained(space, context), *(capabilities.scorable(space, context) or ())}
     found = [
         PaletteItem(f"{it.tag} {it.name}", "target: ask for advice", ("advise", it.tag), it.tag in near)
         for it in locales.table().values()

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
-from math import floor
+from math import floor, sqrt
 from typing import Literal, NamedTuple
 
 from merginguriel import stats
@@ -208,6 +208,22 @@ class ResultRow:
             counted = 0.0
         # A tie on every item, two perfect scores or a tiny `se` are not certainty: one item keeps noise above zero.
         return max(recorded, 1e4 * counted, 1e4 / self.n**2)
+
+    @property
+    def p_value(self) -> float | None:
+        """Two-sided p that `difference_pp` is zero; None without its variance.
+
+        With wins and losses, exact McNemar. Where variants of a template make the variance larger, it is of as many
+        independent items as have this variance: within a factor of 1.4 of the sign-flip test of templates that runs use,
+        on the careful side.
+        """
+        if self.variance_pp is None or self.difference_pp is None:
+            return None
+        if self.wins is not None and self.losses is not None and self.n:
+            single = 1e4 * stats.paired_variance(self.wins, self.losses, self.n)
+            effect = max(1.0, self.variance_pp / single) if single else 1.0
+            return stats.exact_mcnemar(int(self.wins / effect), int(self.losses / effect))
+        return stats.two_sided_p(self.difference_pp / sqrt(self.variance_pp))
 
     def measurement(self) -> tuple[object, ...]:
         """Return what identifies a measurement, whatever it is compared with.

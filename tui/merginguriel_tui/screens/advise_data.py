@@ -123,7 +123,7 @@ def targets(
     known, logged = locales.table().values(), {target for _, target in counts}
     measured = {target: n for (name, target), n in counts.items() if name == context}
     if not text:
-        trained, scorable = capabilities.trained(space, context), capabilities.scorable(context) or ()
+        trained, scorable = capabilities.trained(space, context), capabilities.scorable(space, context) or ()
         near = {*measured, *trained, *scorable}
         every = [(i.tag, i.name, measured.get(i.tag, 0)) for i in known if i.tag in near or not near]
         return sorted(every, key=lambda item: (not item[2], item[0] not in trained, item[0]))

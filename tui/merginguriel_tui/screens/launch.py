@@ -112,7 +112,10 @@ class LaunchScreen(MuScreen):
             fields = [Field(name, configs.KEYS[name], given.get(name, "")) for name in names]
             placed = resolve.placed(configs.Config(), space)
             study = resolve.study_of(placed, space)
-            trained, others = sorted(study.trained()), sorted(capabilities.scorable(study.context) or ())
+            trained, others = (
+                sorted(study.trained()),
+                sorted(capabilities.scorable(study.space, study.context) or ()),
+            )
             known = list(dict.fromkeys([*trained, *others]))  # what has a model comes first
             _, used = run_index.query(space, "SELECT DISTINCT json_extract(config, '$.base') FROM runs")
             bases = list(

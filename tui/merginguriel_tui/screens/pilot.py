@@ -63,7 +63,10 @@ class PilotScreen(MuScreen):
             from merginguriel.study import capabilities
 
             logged = {row.target for row in knowledge.rows if row.context == context and row.mode != "-"}
-            trained, scorable = capabilities.trained(knowledge.space, context), capabilities.scorable(context)
+            trained, scorable = (
+                capabilities.trained(knowledge.space, context),
+                capabilities.scorable(knowledge.space, context),
+            )
             near = sorted((trained | logged) & (trained | logged if scorable is None else scorable))
             return list(dict.fromkeys([self.target, *near, *sorted(scorable or ())]))
 
