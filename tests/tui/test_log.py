@@ -113,6 +113,21 @@ def test_a_deep_link_opens_an_entry_and_its_links_lead_on_and_back(shared):
     play(shared, script, size=(120, 40), screen="log", what=("2026-11-21-what",))
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+def test_rows_are_shown_with_every_column_and_their_baseline_in_a_title(shared, size):
+    async def script(app, pilot):
+        await ready(app, pilot)
+        page = app.screen.page
+        await until(app, pilot, lambda: page.marked >= 0)
+        assert "r43 da-DK slerp 2 0.8000 0.7800 +2.00" in " ".join(text_of(app).split())
+        tables = "\n".join(strip.text for strip in page.drawn.lines).partition("Rows as read")[2]
+        assert "ExcTar · over best_single_source" in tables and "ExcTar · over source_mean" in tables
+        assert max(map(len, tables.splitlines())) < page.size.width
+
+    what = "2026-11-21-every-merging-method-on-6-targets-of-the-601dd827#r43"
+    play(shared, script, size=size, screen="log", what=(what,))
+
+
 @pytest.mark.slow
 def test_a_retrospective_begins_with_the_rows_of_a_run_and_lands(space, mu):
     plan = space.root / "plan.md"
