@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -17,11 +17,13 @@ from merginguriel.text.tables import plain, true_minus
 from .base import Client, Dialog, key_of
 
 if TYPE_CHECKING:
+    from merginguriel.errors import MuError
     from merginguriel.knowledge.base import Knowledge
-    from merginguriel.knowledge.skills.proposals import Proposal
+    from merginguriel.knowledge.skills.proposals import Decision, Proposal
 
 COLOURS = {"+": "green", "-": "red", "@": "dim"}
-KEYS = ("accept", "reject", "close")
+KEYS = ("accept", "reject", "undo", "close")
+T = TypeVar("T")
 
 
 class ProposalsScreen(Dialog[bool]):
@@ -35,6 +37,13 @@ class ProposalsScreen(Dialog[bool]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "accept", "Accept", id="proposals.accept", tooltip="Write it into its skill"),
         Binding("x", "reject", "Reject", id="proposals.reject", tooltip="Leave it out until its rows change"),
+        Binding(
+            "u",
+            "undo",
+            "Undo",
+            id="proposals.undo",
+            tooltip="Put the files back as they were before the last decision",
+        ),
         Binding("escape,q", "close", "Close", id="proposals.close"),
     ]
 
@@ -42,6 +51,7 @@ class ProposalsScreen(Dialog[bool]):
         super().__init__()
         self.knowledge, self.found, self.load = knowledge, list(found), load
         self.accepted = False
+        self.decisions: list[Decision] = []  # those that can be undone
         self.writing = False  # a proposal is being written, which takes seconds
 
     def compose(self) -> ComposeResult:
@@ -61,7 +71,11 @@ class ProposalsScreen(Dialog[bool]):
         listing.clear_options()
         listing.add_options(Option(Text(plain(f"{one.skill}: {one.what}"))) for one in self.found)
         count = len(self.found)
-        keys = "   ".join(f"{key_of(self, f'proposals.{name}')}: {name}" for name in KEYS)
+        keys = "   ".join(
+            f"{key_of(self, f'proposals.{name}')}: {name}"
+            for name in KEYS
+            if name != "undo" or self.decisions
+        )
         self.query_one("#proposal-head", Static).update(
             f"{count} proposal{'s' * (count != 1)}   enter: read   {keys}"
         )
@@ -96,43 +110,72 @@ class ProposalsScreen(Dialog[bool]):
 
     def action_accept(self) -> None:
         """Write the highlighted proposal into its skill, and list what is proposed then."""
-        self._write(rejected=False)
+        self._decide(rejected=False)
 
     def action_reject(self) -> None:
         """Leave the highlighted proposal out until its rows change."""
-        self._write(rejected=True)
+        self._decide(rejected=True)
 
-    def _write(self, *, rejected: bool) -> None:
+    def action_undo(self) -> None:
+        """Put the files back as they were before the last decision, and list its proposal again."""
+        from merginguriel.knowledge.skills.proposals import undo
+
+        if not self.decisions:
+            self.app.notify("Nothing was accepted or rejected here.", severity="warning", markup=False)
+            return
+        last = self.decisions[-1]
+
+        def then(_: None) -> None:
+            self.decisions.pop()
+            self.app.notify(plain(f"Undone: {last.proposal.id} is as before."), markup=False)
+
+        self._write(lambda: undo(self.knowledge.space, last), then, last.proposal.id)
+
+    def _decide(self, *, rejected: bool) -> None:
+        from merginguriel.knowledge.skills.proposals import decide
+
         at = self.query_one("#proposal-list", OptionList).highlighted
         if at is None or self.writing:
             return
-        app, ident = self.app, self.found[at].id
-        assert isinstance(app, Client)
-        space, self.writing = app.space, True
+        one = self.found[at]
 
-        def work() -> tuple[str, Knowledge, list[Proposal]]:
-            from merginguriel.knowledge.base import load
-            from merginguriel.knowledge.skills.proposals import accept, proposals, reject
-
-            [done] = (reject if rejected else accept)(space, [ident])
-            knowledge = load(space)
-            return done.skill, knowledge, proposals(knowledge)
-
-        def then(result: tuple[str, Knowledge, list[Proposal]]) -> None:
-            skill, self.knowledge, self.found = result
-            self.writing = False
+        def then(decision: Decision) -> None:
+            self.decisions.append(decision)
             if not rejected:
                 self.accepted = True
-                app.notify(plain(f"Accepted into {skill}: bring its text in line."), markup=False)
-            self._list(at)
+                self.app.notify(plain(f"Accepted into {one.skill}: bring its text in line."), markup=False)
 
-        def refused(error: Any) -> None:
+        self._write(lambda: decide(self.knowledge.space, one, rejected=rejected), then)
+
+    def _write(self, work: Callable[[], T], then: Callable[[T], None], ident: str = "") -> None:
+        """Write in a thread, then list what is proposed, with the cursor on `ident` or where it was."""
+        if self.writing:
+            return
+        at = self.query_one("#proposal-list", OptionList).highlighted or 0
+
+        def written() -> tuple[T, Knowledge, list[Proposal]]:
+            from merginguriel.knowledge.base import load
+            from merginguriel.knowledge.skills.proposals import proposals
+
+            result, knowledge = work(), load(self.knowledge.space)
+            return result, knowledge, proposals(knowledge)
+
+        def listed(found: tuple[T, Knowledge, list[Proposal]]) -> None:
+            result, self.knowledge, self.found = found
+            self.writing = False
+            then(result)
+            names = [one.id for one in self.found]
+            self._list(names.index(ident) if ident in names else at)
+
+        def refused(error: MuError) -> None:
             self.writing = False
             self._list(at)
-            app.show_error(error)
+            assert isinstance(self.app, Client)
+            self.app.show_error(error)
 
+        self.writing = True
         self.query_one("#proposal-head", Static).update("Writing …")
-        self.load(work, then, group="proposals", otherwise=refused)
+        self.load(written, listed, group="proposals", otherwise=refused)
 
     def action_close(self) -> None:
         """Go back from the diff to the list, or close and return whether the skills have changed."""

@@ -127,5 +127,11 @@ def row_tables(rows: Iterable[ResultRow]) -> Iterator[str]:
     for (*group, difference), table in tables.items():
         title = " · ".join(escaped(text) for text in group if text not in ("", "-"))
         heads = ("row", "target", "method", "value", "over", difference)[: len(table[0])]
-        yield from ("", f"*{title}*" if title else "", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads))
+        yield from (
+            "",
+            f"*{title}*" if title else "",
+            "",
+            f"| {' | '.join(heads)} |",
+            "|" + "---|" * len(heads),
+        )
         yield from (f"| {' | '.join(escaped(cell) for cell in cells)} |" for cells in table)
