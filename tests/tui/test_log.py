@@ -194,7 +194,9 @@ def test_rows_that_measure_the_same_as_earlier_ones_are_named_once_the_entry_is_
         await ready(app, pilot)
         await press(app, pilot, "n", *"aaaa", "enter")
         await until(app, pilot, lambda: isinstance(app.screen, ComposeScreen) and app.screen.entry)
-        await press(app, pilot, "f2", "y")
+        await press(app, pilot, "f2")
+        assert "Add (y)" in text_of(app) and "No (n)" in text_of(app)  # below the text, however long
+        await press(app, pilot, "y")
         await until(app, pilot, lambda: isinstance(app.screen, LandedScreen))
         lines = str(app.screen.query_one("#landed Static", Static).visual).splitlines()
         repeated = [line for line in lines if "same measurement" in line]

@@ -37,7 +37,7 @@ class Confirm(Dialog[bool]):
     DEFAULT_CSS = """
     Confirm #confirm { width: 90%; max-width: 100; height: auto; max-height: 90%; }
     Confirm.-danger #confirm { border: round $warning; width: 70; max-width: 95%; }
-    Confirm #confirmed { height: auto; max-height: 16; margin: 1 0; }
+    Confirm #confirmed { height: auto; max-height: 55vh; margin: 1 0; }
     Confirm #answers { height: 1; } Confirm #answers Button { margin-right: 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -74,7 +74,7 @@ class ComposeScreen(MuScreen):
         Binding("f3", "preview", "Preview", id="compose.preview", tooltip="Show or hide the preview"),
         Binding("f4", "anyway", "Anyway", id="compose.anyway", tooltip="Allow a plan that repeats an earlier attempt or has no expectation"),
         Binding("f8", "discard", "Discard", id="compose.discard", tooltip="Discard the draft"),
-        Binding("escape", "close", "Close, keep the draft", id="compose.close"),
+        Binding("escape", "close", "Close", id="compose.close", tooltip="Close; changed text is kept as a draft"),
     ]  # fmt: skip
 
     def __init__(

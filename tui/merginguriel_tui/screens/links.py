@@ -66,8 +66,10 @@ def skill_page(skill: Skill, grade: str, says: str, fresh: str) -> str:
     facts = [
         f"version {escaped(skill.version) or '-'}",
         f"grade {grade}, {says}",
-        f"updated {escaped(fresh)} ago",
+        f"updated {escaped(fresh.removesuffix('*'))} ago",
     ]
+    if fresh.endswith("*"):
+        facts[-1] += ", and the log has moved a claim since"
     if fresh == "-":
         facts[-1] = "no date of last change"
     foreign = ["written for other programs"] if skill.foreign else []

@@ -365,25 +365,10 @@ class SkillsScreen(MuScreen):
 
     def action_proposals(self) -> None:
         """Review the changes that the log suggests, one by one."""
-        space = self.mu.space
+        from merginguriel_tui.proposals import ProposalsScreen
 
-        def work() -> Any:
-            from merginguriel.knowledge.base import load
-            from merginguriel.knowledge.skills.proposals import proposals
-
-            knowledge = load(space)
-            return knowledge, proposals(knowledge)
-
-        def opened(result: Any) -> None:
-            from merginguriel_tui.proposals import ProposalsScreen
-
-            if not result[1]:
-                self.notify("No proposals.", markup=False)
-                return
-            screen = ProposalsScreen(result[0], result[1], self.load)
-            self.app.push_screen(screen, lambda changed: self.reload() if changed else None)
-
-        self.load(work, opened, group="proposals")
+        screen = ProposalsScreen(self.mu.space, self.load)
+        self.app.push_screen(screen, lambda changed: self.reload() if changed else None)
 
     def content(self, how: str) -> str:
         """Return the list or the claims as a table, or the skill's text as Markdown."""
