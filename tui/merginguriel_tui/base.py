@@ -263,7 +263,9 @@ class MuScreen(Screen[None]):
         self.show()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave the key of the search field to a field that has the focus."""
+        """Leave the key of the search field to a field that has the focus; offer to leave a field only in one."""
+        if action == "leave" and type(self).action_leave is MuScreen.action_leave:
+            return self.in_field()
         return action != "find" or not self.in_field()
 
     def refuses(self, action: str) -> bool:
