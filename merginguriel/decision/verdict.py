@@ -132,13 +132,14 @@ def _decide(
     enough, price_pp, unit = question.min_gain_pp, plan.price_pp, question.points
     p = estimate.p_above(0)
     least, most = detectable(trial), round(estimate.interval(0.9)[1], 2)
-    basis = "" if grounds.measured else f" (from {count(grounds.targets, 'other target')})"
+    others = count(grounds.targets, "other target") if grounds.targets else "no other target"
+    basis = "" if grounds.measured else f" (from {others})"
     if grounds.proven(estimate, question):
         why = f"P(gain > 0) is at least {MERGE_AT:g}, and the expected gain at least the {enough:g} {unit} asked for"
         if grounds.passes > 1:
             why += f"; {grounds.passes} forward passes for each input"
         return Decision("ensemble" if grounds.passes > 1 else "merge", why + basis)
-    if estimate.mean_pp < 0:
+    if round(estimate.mean_pp, 1) < 0:  # as it is shown
         short = f"the expected gain is negative, {pp(round(estimate.mean_pp, 2), unit=unit)}"
     elif p < MERGE_AT:
         short = f"P(gain > 0) is below the {MERGE_AT:g} that merging needs"
