@@ -106,8 +106,9 @@ def test_a_deep_link_opens_an_entry_and_its_links_lead_on_and_back(shared):
         href = links[screen.page.link].href
         await press(app, pilot, "enter")
         assert screen.here == href.partition(":")[2] != first
+        assert screen.found[screen.table.cursor].id == screen.here
         await press(app, pilot, "backspace")
-        assert screen.here == first
+        assert screen.here == screen.found[screen.table.cursor].id == first
         assert first[:4] in screen.copied("csv") and "# What" in screen.copied("markdown")
 
     play(shared, script, size=(120, 40), screen="log", what=("2026-11-21-what",))
