@@ -172,7 +172,8 @@ def _short_of(estimate: Estimate, question: Question, grounds: Grounds) -> str:
 
 
 def _basis(grounds: Grounds) -> str:
-    return "" if grounds.measured else f" (from {count(grounds.targets, 'other target')})"
+    others = count(grounds.targets, "other target") if grounds.targets else "no other target"
+    return "" if grounds.measured else f" (from {others})"
 
 
 def _items(trial: ExtraMeasurement, gain_pp: float) -> int:

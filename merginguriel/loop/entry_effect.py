@@ -61,8 +61,7 @@ def _advice(knowledge: Knowledge, target: str, mode: str, context: str) -> Advic
 
 def repeats(knowledge: Knowledge, entry: str) -> list[tuple[str, str]]:
     """Return (row, earlier row) of each row of an entry that is not counted, because the earlier one measured the same."""
-    own = {(row.measurement(), row.baseline_kind): row for row in knowledge.by_entry[entry].rows}
-    same = [row for row in knowledge.rows if (row.measurement(), row.baseline_kind) in own]
-    counted = distinct(same)
-    pairs = [(own[row.measurement(), row.baseline_kind].ref, row.ref) for row in counted]
-    return [(ref, other) for ref, other in pairs if ref != other]
+    own = {row.ref: (row.measurement(), row.baseline_kind) for row in knowledge.by_entry[entry].rows}
+    same = [row for row in knowledge.rows if (row.measurement(), row.baseline_kind) in own.values()]
+    counted = {(row.measurement(), row.baseline_kind): row.ref for row in distinct(same)}
+    return [(ref, counted[key]) for ref, key in own.items() if counted[key] != ref]

@@ -223,6 +223,13 @@ def test_the_hash_as_of_a_day_is_not_of_todays_texts(bench):
 # How it reads
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_only_a_gain_that_is_shown_below_zero_is_called_negative(study, target):
+    told = ask(study, target, mode="IncTar", similarity="URIEL")
+    assert abs(told.gain.mean_pp) < 0.05 and "negative" not in told.why
+    assert " 0 other target" not in told.why
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.parametrize("target", [*TARGETS, "de-DE"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from conftest import row
 
-from merginguriel.knowledge.skills.proposals import proposals
+from merginguriel.errors import KnowledgeError
+from merginguriel.knowledge.skills.proposals import decide, proposals, undo
 
 TARGETS = ("sw-KE", "cy-GB", "sq-AL", "vi-VN")
 
@@ -99,6 +100,30 @@ def test_a_rejected_proposal_comes_back_when_its_rows_change(gains, mu):
     propose(gains, mu, "--reject", GAIN)
     lines = (gains.root / "skills/rejected.jsonl").read_text(encoding="utf-8").splitlines()
     assert ids(gains) == [] and len(lines) == 2 and f"{lines[0]}\n" == kept
+
+
+def texts_of(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("rejected", [True, False])
+def test_a_decision_that_is_undone_leaves_every_file_as_it_was(gains, rejected):
+    before, (proposal,) = texts_of(gains.root), proposals(gains.load())
+    decision = decide(gains.load_space(), proposal, rejected=rejected)
+    assert texts_of(gains.root) != before and ids(gains) == []
+    undo(gains.load_space(), decision)
+    assert texts_of(gains.root) == before and ids(gains) == [GAIN]
+
+
+def test_a_decision_is_not_undone_once_its_skill_has_changed(gains):
+    (proposal,) = proposals(gains.load())
+    decision = decide(gains.load_space(), proposal, rejected=False)
+    path = gains.root / "skills/a-skill/SKILL.md"
+    path.write_text(path.read_text(encoding="utf-8").replace("Do it.", "Do it well."), encoding="utf-8")
+    before = texts_of(gains.root)
+    with pytest.raises(KnowledgeError, match="has changed since the decision"):
+        undo(gains.load_space(), decision)
+    assert texts_of(gains.root) == before
 
 
 def test_a_damaged_list_of_rejections_rejects_what_can_be_read(gains, mu):

@@ -258,7 +258,7 @@ def answered_of(app):
 
 # (place, id) → what must have happened. A place has a way in, below.
 ROWS: dict[str, dict[str, Row]] = {
-    "home": {"leave": Row(lambda app: app.screen, lambda before, after: before is after)},  # it has no field
+    "home": {},
     "an import": {"import.go": becomes(lambda app: "nothing was imported" in app.screen.said.plain, True), "import.back": closes()},
     "a pilot": {"pilot.choose": differs(lambda app: len(app.screen.chosen)), "pilot.go": says("Not every chosen target"), "pilot.back": closes()},
     "the evidence": {"evidence.sort": becomes(lambda app: app.screen.order, "gain"), "evidence.back": closes()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -12,11 +13,13 @@ import time
 
 import pytest
 from looking import notes, press, settled, text_of
+from merginguriel_tui import editor
 from merginguriel_tui.registry import SCREENS
 from pilot import play
 from places import EVIL, each, furnished, ready, whats
 from run_screens import until, waiting
 
+from merginguriel.errors import UsageError
 from merginguriel.knowledge.log import drafts
 from merginguriel.runs import run_index, run_store
 
@@ -307,3 +310,20 @@ def test_what_was_begun_survives_a_kill_while_one_types(bench):
     (kept,) = drafts.folder(space.log).glob("[!.]*.md")
     assert "<!-- half a thought -->" in kept.read_text()
     assert len(drafts.listed(space)) == 1
+
+
+def test_the_terminal_comes_back_from_an_editor_that_cannot_be_started(monkeypatch, tmp_path):
+    class Terminal:
+        suspended = False
+
+        @contextlib.contextmanager
+        def suspend(self):
+            self.suspended = True
+            yield  # as in Textual, an exception in the block leaves the terminal suspended
+            self.suspended = False
+
+    monkeypatch.setenv("VISUAL", "nosuchprog")
+    terminal = Terminal()
+    with pytest.raises(UsageError, match="the editor 'nosuchprog' cannot be started"):
+        editor.edit(terminal, tmp_path / "SKILL.md")
+    assert not terminal.suspended

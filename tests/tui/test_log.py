@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from beside import of_cli, ready
-from conftest import row
+from conftest import ENTRY, row
 from looking import notes, press, settled, shipped_copy, text_of
 from merginguriel_tui.screens.compose_entry import ComposeScreen
 from merginguriel_tui.screens.landing import LandedScreen
@@ -12,10 +12,11 @@ from merginguriel_tui.screens.log import LogScreen
 from merginguriel_tui.widgets.choice import ChoiceLine, Pick
 from pilot import play
 from run_screens import finished, until
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from merginguriel.knowledge.base import load
-from merginguriel.knowledge.log import drafts
+from merginguriel.knowledge.log import append, drafts
+from merginguriel.knowledge.parse.rows import row_cells
 from merginguriel.loop import entry_draft
 
 PLAN = """---
@@ -105,11 +106,27 @@ def test_a_deep_link_opens_an_entry_and_its_links_lead_on_and_back(shared):
         href = links[screen.page.link].href
         await press(app, pilot, "enter")
         assert screen.here == href.partition(":")[2] != first
+        assert screen.found[screen.table.cursor].id == screen.here
         await press(app, pilot, "backspace")
-        assert screen.here == first
+        assert screen.here == screen.found[screen.table.cursor].id == first
         assert first[:4] in screen.copied("csv") and "# What" in screen.copied("markdown")
 
     play(shared, script, size=(120, 40), screen="log", what=("2026-11-21-what",))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+def test_rows_are_shown_with_every_column_and_their_baseline_in_a_title(shared, size):
+    async def script(app, pilot):
+        await ready(app, pilot)
+        page = app.screen.page
+        await until(app, pilot, lambda: page.marked >= 0)
+        assert "r43 da-DK slerp 2 0.8000 0.7800 +2.00" in " ".join(text_of(app).split())
+        tables = "\n".join(strip.text for strip in page.drawn.lines).partition("Rows as read")[2]
+        assert "ExcTar · over best_single_source" in tables and "ExcTar · over source_mean" in tables
+        assert max(map(len, tables.splitlines())) < page.size.width
+
+    what = "2026-11-21-every-merging-method-on-6-targets-of-the-601dd827#r43"
+    play(shared, script, size=size, screen="log", what=(what,))
 
 
 @pytest.mark.slow
@@ -162,6 +179,31 @@ def test_the_command_begins_the_same_text(space, mu):
     assert [line for line in text.splitlines() if line.strip() and "rows:" not in line and line != "## Results"] == [
         line for line in result.splitlines() if line.strip()
     ]  # fmt: skip
+
+
+def test_rows_that_measure_the_same_as_earlier_ones_are_named_once_the_entry_is_in_the_log(tmp_path):
+    space = shipped_copy(tmp_path)
+    first = "2026-11-21-every-merging-method-on-6-targets-of-the-601dd827#r43"
+    cells = row_cells(load(space).by_row[first])
+    table = [[*cells], ["---"] * len(cells), [str(cell or "-") for cell in cells.values()]]
+    new = [cell if name != "seed" else "7" for name, cell in zip(cells, table[-1], strict=True)]
+    rows = "\n".join(f"| {' | '.join(line)} |" for line in [*table, table[-1], new])
+    text = ENTRY.format(title="Again", date="2026-11-22", n="500", more="", table=rows)
+    append.keep_draft(space.log, text, drafts.folder(space.log) / "aaaa1111.md")
+
+    async def script(app, pilot):
+        await ready(app, pilot)
+        await press(app, pilot, "n", *"aaaa", "enter")
+        await until(app, pilot, lambda: isinstance(app.screen, ComposeScreen) and app.screen.entry)
+        await press(app, pilot, "f2")
+        assert "Add (y)" in text_of(app) and "No (n)" in text_of(app)  # below the text, however long
+        await press(app, pilot, "y")
+        await until(app, pilot, lambda: isinstance(app.screen, LandedScreen))
+        lines = str(app.screen.query_one("#landed Static", Static).visual).splitlines()
+        repeated = [line for line in lines if "same measurement" in line]
+        assert repeated == [f"#r{n}: same measurement as {first}, not counted" for n in (1, 2)]
+
+    play(space, script, screen="log")
 
 
 @pytest.mark.slow

@@ -174,6 +174,19 @@ def test_the_key_above_opens_the_help_by_a_click_too(space):
     play(space, script, size=(120, 30), screen="runs")
 
 
+def test_the_key_above_is_one_that_works_in_a_field_while_a_field_has_the_focus(space):
+    async def script(app, pilot):
+        await settled(app, pilot)
+        await press(app, pilot, "slash")
+        assert text_of(app).splitlines()[0].endswith("f1 keys")
+        await press(app, pilot, "f1")
+        assert type(app.screen).__name__ == "HelpScreen"
+        await press(app, pilot, "escape", "escape")
+        assert text_of(app).splitlines()[0].endswith("? keys")
+
+    play(space, script, size=(120, 30), screen="runs")
+
+
 def test_home_is_short(monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
 

@@ -16,6 +16,7 @@ import threading
 import time
 
 import pytest
+from conftest import SKILL
 from looking import SIZES, press, settled, text_of
 from merginguriel_tui import gc_pause
 from merginguriel_tui.registry import SCREENS
@@ -178,6 +179,8 @@ def test_the_keys_follow_the_focus(bench):
         await settled(app, pilot)
         assert "Follow link" not in text_of(app).splitlines()[-1]
 
+    bench.skill(text=SKILL.format(name="a-skill").replace("Do it.", "See b-skill."))
+    bench.skill("b-skill")
     play(bench.load_space(), script, size=(160, 50), screen="skills")
 
 

@@ -387,3 +387,17 @@ def test_a_long_id_that_is_cut_keeps_its_digest(space):
 
     assert len(run.id) > 28
     play(space, script, screen="runs")
+
+
+def test_a_wide_preview_has_each_comparison_on_one_line(bench):
+    space = bench.load_space()
+    finished(space, "da-DK", [1, 0] * 100, over=(40, 10))
+
+    async def script(app, pilot):
+        await settled(app, pilot)
+        await until(app, pilot, lambda: "it paid" in shown(app))
+        lines = [" ".join(line.rpartition("│")[2].split()) for line in shown(app).splitlines()]
+        assert "against accuracy difference 95% p" in lines
+        assert any(line.endswith("+15.0 pp +5.0 … +25.0 0.010") for line in lines)
+
+    play(space, script, size=(168, 50), screen="runs")

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from beside import of_cli, ready
+from conftest import claim, row
 from looking import SIZES, notes, press, shipped_copy, text_of
 from merginguriel_tui.screens.why import WhyTree
 from merginguriel_tui.widgets.page import MarkdownPage, draw
@@ -140,6 +141,24 @@ def test_links_lead_to_skills_and_entries_and_back_again(space):
         assert app.current_mode == "log" and app.screen.here == entry
 
     play(space, script, size=(120, 40), screen="skills", what=("merging-when-constructive",))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_link_to_a_claim_opens_the_claims_and_none_leads_to_its_own_page(bench, size):
+    bench.entry(row())
+    path = bench.skill(claims=claim())
+    path.write_text(path.read_text().replace("Do it.", "Do it [a-claim]."))
+
+    async def script(app, pilot):
+        await ready(app, pilot)
+        await press(app, pilot, "t")
+        assert [link.href for link in app.screen.query_one("#page", MarkdownPage).drawn.links] == [
+            "skills:a-claim"
+        ]
+        await press(app, pilot, "enter", "enter")
+        assert app.screen.pane == "claims" and app.focused.claim == "a-claim"
+
+    play(bench.load_space(), script, size=size, screen="skills")
 
 
 @pytest.mark.slow

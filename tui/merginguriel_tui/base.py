@@ -12,6 +12,7 @@ from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.keys import key_to_character
 from textual.reactive import reactive
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
@@ -92,9 +93,11 @@ class Client(App[None]):
 
 
 def key_of(screen: Screen[Any], name: str) -> str:
-    """Return the key of the active binding with this id, as shown; empty if none is active."""
-    active = (item.binding for item in screen.active_bindings.values())
-    return next((screen.app.get_key_display(one) for one in active if one.id == name), "")
+    """Return the key of the active binding with this id, as shown; empty if none is active. In a field, not a letter."""
+    active = [item.binding for item in screen.active_bindings.values() if item.binding.id == name]
+    if isinstance(screen, MuScreen) and screen.in_field():
+        active.sort(key=lambda one: key_to_character(one.key) is not None)
+    return screen.app.get_key_display(active[0]) if active else ""
 
 
 def _is_nearest(space: Workspace) -> bool:
@@ -111,6 +114,15 @@ class Tabs(Widget):
     def __init__(self, current: str) -> None:
         super().__init__(id="tabs")
         self.current = current
+        self.hint = ""  # as drawn
+
+    def on_mount(self) -> None:
+        """Follow the focus: in a field, another key opens the help."""
+        self.screen.bindings_updated_signal.subscribe(self, self._changed)
+
+    def _changed(self, screen: Screen[object]) -> None:
+        if self.help_hint() != self.hint:
+            self.refresh()
 
     def labels(self) -> list[tuple[str, str]]:
         """Return (screen, label) for each screen; in a narrow terminal the label is the number alone."""
@@ -130,18 +142,19 @@ class Tabs(Widget):
         line = Text(no_wrap=True, overflow="ellipsis")
         for name, label in self.labels():
             line.append(label, "bold reverse" if name == self.current else "")
+        self.hint = self.help_hint()
         space = self.app.space
         where = "shipped knowledge" if space.shipped else "demo" if self.app.demo else homely(space.root)
-        width = self.size.width - line.cell_len - len(self.help_hint()) - 4
+        width = self.size.width - line.cell_len - len(self.hint) - 4
         if width > 0:
             location = Text(plain(where), "dim")
             location.truncate(width, overflow="ellipsis", pad=True)
             line.append("  ").append_text(location)
-        line.append(f"  {self.help_hint()}", "dim")
+        line.append(f"  {self.hint}", "dim")
         return line
 
     def help_hint(self) -> str:
-        """Return `? keys`, with the key that the help is bound to."""
+        """Return `? keys`, with the key that opens the help now."""
         key = self.screen.key_of("keys") if isinstance(self.screen, MuScreen) else ""
         return f"{key} keys" if key else ""
 
@@ -154,7 +167,7 @@ class Tabs(Widget):
             if event.x < at:
                 self.app.action_go(name)
                 return
-        if event.x >= self.size.width - len(self.help_hint()):
+        if event.x >= self.size.width - len(self.hint):
             self.app.call_later(self.app.run_action, "keys")
 
 
@@ -250,7 +263,9 @@ class MuScreen(Screen[None]):
         self.show()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave the key of the search field to a field that has the focus."""
+        """Leave the key of the search field to a field that has the focus; offer to leave a field only in one."""
+        if action == "leave" and type(self).action_leave is MuScreen.action_leave:
+            return self.in_field()
         return action != "find" or not self.in_field()
 
     def refuses(self, action: str) -> bool:

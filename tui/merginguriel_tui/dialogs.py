@@ -16,7 +16,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
-from textual.widgets import Button, Input, Label, SelectionList, Static
+from textual.widgets import Button, DataTable, Input, Label, SelectionList, Static
 
 from .base import Dialog, key_of
 
@@ -37,7 +37,7 @@ class Confirm(Dialog[bool]):
     DEFAULT_CSS = """
     Confirm #confirm { width: 90%; max-width: 100; height: auto; max-height: 90%; }
     Confirm.-danger #confirm { border: round $warning; width: 70; max-width: 95%; }
-    Confirm #confirmed { height: auto; max-height: 16; margin: 1 0; }
+    Confirm #confirmed { height: auto; max-height: 55vh; margin: 1 0; }
     Confirm #answers { height: 1; } Confirm #answers Button { margin-right: 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -181,17 +181,18 @@ class HelpScreen(Dialog[None]):
 
 
 def key_rows(screen: Screen[object]) -> dict[str, list[tuple[str, str, str]]]:
-    """Return (keys, description, id for mu.toml) of every active binding, grouped by `HEADS`."""
+    """Return (keys, what they do, id for mu.toml) of every active binding, grouped by `HEADS`."""
     groups: dict[str, dict[str, tuple[list[str], str]]] = {head: {} for head in HEADS}
     for node, binding, _, _ in screen.active_bindings.values():
         if binding.description and not binding.system and not is_idle(node, binding):
             head = HEADS[2] if node is screen.app else HEADS[1] if node is screen else HEADS[0]
             key = screen.app.get_key_display(binding)
-            keys, _ = groups[head].setdefault(binding.description, ([], binding.id or ""))
+            does = binding.tooltip or binding.description
+            keys, _ = groups[head].setdefault(does, ([], binding.id or ""))
             if key not in keys:
                 keys.append(key)
     return {
-        head: [(" ".join(keys), description, name) for description, (keys, name) in inside.items()]
+        head: [(" ".join(keys), does, name) for does, (keys, name) in inside.items()]
         for head, inside in groups.items()
         if inside
     }
@@ -200,6 +201,8 @@ def key_rows(screen: Screen[object]) -> dict[str, list[tuple[str, str, str]]]:
 def is_idle(node: DOMNode, binding: Binding) -> bool:
     """Return True for a widget's built-in scrolling key if the widget is shown in full."""
     name = f"action_{binding.action}"
+    if isinstance(node, DataTable) and name.endswith(("left", "right")):  # its cursor is a row
+        return not node.allow_horizontal_scroll
     if not isinstance(node, Widget) or not name.startswith(("action_scroll_", "action_page_")):
         return False
     if getattr(type(node), name, None) is not getattr(Widget, name, None):

@@ -53,14 +53,18 @@ def edit(app: App[Any], path: Path, line: int = 1) -> None:
         ) from error
     at_line = [f"+{line}"] if line > 1 and Path(words[0]).name in TAKES_LINE else []
     words += [*at_line, str(path)]
+    failure = None
     try:
-        with app.suspend():
-            code = subprocess.run(words, check=False).returncode
+        with app.suspend():  # an exception inside would leave the terminal suspended
+            try:
+                code = subprocess.run(words, check=False).returncode
+            except OSError as error:
+                failure = error
     except SuspendNotSupported as error:
         raise UsageError(
             "mu-tui cannot open an editor in this terminal.", hint=f"In another one: {shlex.join(words)}"
         ) from error
-    except OSError as error:
-        raise UsageError(f"the editor {words[0]!r} cannot be started.") from error
+    if failure:
+        raise UsageError(f"the editor {words[0]!r} cannot be started.") from failure
     if code:
         raise UsageError(f"the editor ended with exit code {code}.", where=str(path))

@@ -75,6 +75,19 @@ class Proposal:
         return hashlib.sha256(" ".join(self.evidence or (self.what,)).encode()).hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class Decision:
+    """An accepted or rejected proposal.
+
+    Attributes:
+        proposal: The proposal.
+        texts: File → its bytes before and after the decision, None for no file; the files that the decision changed.
+    """
+
+    proposal: Proposal
+    texts: dict[Path, tuple[bytes | None, bytes | None]]
+
+
 def proposals(knowledge: Knowledge, today: date | None = None) -> list[Proposal]:
     """Return every change that the log suggests and nobody rejected, in the order of skills and kinds."""
     day = (today or date.today()).isoformat()
@@ -161,6 +174,42 @@ def reject(space: Workspace, idents: Sequence[str], today: date | None = None) -
     text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
     files.write_text(path, restate.text_of(path) + text)
     return chosen
+
+
+def decide(space: Workspace, proposal: Proposal, *, rejected: bool) -> Decision:
+    """Accept or reject a proposal, as `accept` and `reject` do, so that `undo` can take it back."""
+    folder = space.skills / proposal.skill
+
+    def texts() -> dict[Path, bytes]:
+        paths = [space.skills / REJECTED] if rejected else [*folder.glob("*.md"), folder / "claims.yaml"]
+        return {path: path.read_bytes() for path in paths if path.is_file()}
+
+    before = texts()
+    [done] = (reject if rejected else accept)(space, [proposal.id])
+    after = texts()
+    pairs = {path: (before.get(path), after.get(path)) for path in before | after}
+    return Decision(done, {path: pair for path, pair in pairs.items() if pair[0] != pair[1]})
+
+
+def undo(space: Workspace, decision: Decision) -> None:
+    """Put the files that a decision changed back as they were.
+
+    Raises:
+        KnowledgeError: One of them has changed since.
+    """
+    workspace.writable(space)
+    for path, (_, after) in decision.texts.items():
+        if not path.is_file() or path.read_bytes() != after:
+            raise KnowledgeError(
+                f"the file has changed since the decision on {decision.proposal.id}, which cannot be undone.",
+                where=str(path),
+                hint="Edit it by hand.",
+            )
+    for path, (before, _) in decision.texts.items():
+        if before is None:
+            path.unlink()
+        else:
+            files.write_bytes(path, before)
 
 
 def _chosen(knowledge: Knowledge, idents: Sequence[str], today: date | None) -> list[Proposal]:

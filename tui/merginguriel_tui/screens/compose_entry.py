@@ -71,10 +71,10 @@ class ComposeScreen(MuScreen):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f2,ctrl+s", "land", "Add to the log", id="compose.land", priority=True, tooltip="Show the entry, then add it to the log"),
-        Binding("f3", "preview", "Preview", id="compose.preview", tooltip="Show or hide the preview"),
+        Binding("f3", "preview", "Preview", id="compose.preview", tooltip="Go to the preview, or back to the text"),
         Binding("f4", "anyway", "Anyway", id="compose.anyway", tooltip="Allow a plan that repeats an earlier attempt or has no expectation"),
         Binding("f8", "discard", "Discard", id="compose.discard", tooltip="Discard the draft"),
-        Binding("escape", "close", "Close, keep the draft", id="compose.close"),
+        Binding("escape", "close", "Close", id="compose.close", tooltip="Close; changed text is kept as a draft"),
     ]  # fmt: skip
 
     def __init__(
@@ -172,7 +172,7 @@ class ComposeScreen(MuScreen):
             self.entry = result
             label = Text("✓ ", "bold")
             label.append(f"valid: {result.id}, {count(len(result.rows), 'row')}", "not bold")
-            self._draw()
+        self._draw()
         label.append("  (repetition allowed)" if self.anyway else "", "dim not bold")
         self.query_one("#checked", Static).update(label)
         self.refresh_bindings()
@@ -185,12 +185,15 @@ class ComposeScreen(MuScreen):
         from .links import entry_page, names
 
         entry, knowledge = self.entry, self.knowledge
-        if entry is not None and knowledge is not None and self.query_one("#preview").display:
+        page = self.query_one("#preview", MarkdownPage)
+        if entry is not None and knowledge is not None and page.display:
             self.load(
                 lambda: (entry_page(entry, knowledge), names(knowledge)),
-                lambda result: self.query_one("#preview", MarkdownPage).read(*result),
+                lambda result: page.read(*result),
                 group="preview",
             )
+        elif not page.text:
+            page.read("*The preview appears here once the text is valid.*", {})
 
     # Save
 
@@ -340,7 +343,7 @@ class ComposeScreen(MuScreen):
         self._end(work)
 
     def action_preview(self) -> None:
-        """Show or hide the preview."""
+        """Go to the preview, or back to the text."""
         self.toggle_class("-preview")
         self.call_after_refresh(self._draw)
         visible = self.has_class("-preview")

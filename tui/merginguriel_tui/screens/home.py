@@ -44,7 +44,7 @@ class HomeScreen(MuScreen):
 
     NAME = "home"
     AUTO_FOCUS = "#lines"
-    DEFAULT_CSS = "HomeScreen #lines { height: 1fr; padding: 0 1; }"
+    DEFAULT_CSS = "HomeScreen #lines { height: 1fr; max-width: 120; padding: 0 1; }"
 
     def __init__(self) -> None:
         super().__init__()

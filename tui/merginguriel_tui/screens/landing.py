@@ -90,7 +90,8 @@ class LandedScreen(Dialog[None]):
             rest = self.questions - len(self.effects)
             text.append(f"\n{rest} more: mu advise --target LOCALE --since {self.entry}\n", "dim not bold")
         for ref, other in self.repeats:
-            text.append(f"\n{ref}: same measurement as {other}, not counted\n", "not bold")
+            row, same = (one.removeprefix(self.entry) for one in (ref, other))
+            text.append(f"\n{row}: same measurement as {same}, not counted\n", "not bold")
         keys = f"{key_of(self, 'landed.advice')}: the advice now   {key_of(self, 'landed.close')}: close"
         text.append(f"\n{keys}", "dim not bold")
         with VerticalScroll(id="landed"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from merginguriel.errors import MuError
     from merginguriel.knowledge.base import Knowledge
     from merginguriel.knowledge.parse.entries import Entry
+    from merginguriel.knowledge.parse.rows import ResultRow
     from merginguriel.knowledge.parse.skills import Skill
     from merginguriel_tui.base import MuScreen
 
@@ -65,8 +66,10 @@ def skill_page(skill: Skill, grade: str, says: str, fresh: str) -> str:
     facts = [
         f"version {escaped(skill.version) or '-'}",
         f"grade {grade}, {says}",
-        f"updated {escaped(fresh)} ago",
+        f"updated {escaped(fresh.removesuffix('*'))} ago",
     ]
+    if fresh.endswith("*"):
+        facts[-1] += ", and the log has moved a claim since"
     if fresh == "-":
         facts[-1] = "no date of last change"
     foreign = ["written for other programs"] if skill.foreign else []
@@ -89,7 +92,7 @@ def changes_page(name: str, since: str, result: Sequence[Any], error: MuError | 
 
 def entry_page(entry: Entry, knowledge: Knowledge, state: str = "", row: str = "") -> str:
     """Return an entry as Markdown: title, references in both directions, text, and its rows as parsed."""
-    from merginguriel.text.evidence import row_cells, without_items
+    from merginguriel.text.evidence import without_items
 
     label = " · ".join(text for text in (entry.type, entry.date, entry.context or "", state) if text)
     lines = [f"# {escaped(entry.title)}", "", escaped(label), "", escaped(entry.summary), ""]
@@ -103,13 +106,34 @@ def entry_page(entry: Entry, knowledge: Knowledge, state: str = "", row: str = "
             lines.append(f"- {word} {', '.join(escaped(item) for item in ids)}")
     lines += ["", without_items(entry.body), ""]
     if entry.rows:
-        heads = ("row", "target", "mode", "method", "value", "over", "difference", "status")
-        lines += ["## Rows as read", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
         end = max(ROWS, int(row[1:]) if re.fullmatch(r"r\d+", row) else 0)
-        for each in entry.rows[:end]:
-            name, *cells = row_cells(each)
-            cells = [name.partition("#")[2], *cells]
-            lines.append(f"| {' | '.join(escaped(cell) for cell in cells)} |")
+        lines += ["## Rows as read", *row_tables(entry.rows[:end])]
         if len(entry.rows) > end:
             lines += ["", f"… and {len(entry.rows) - end} more rows"]
     return "\n".join(lines)
+
+
+def row_tables(rows: Iterable[ResultRow]) -> Iterator[str]:
+    """Yield result rows as a table for each mode, baseline, unit and status, which its title names: so it fits half a terminal."""
+    from merginguriel.knowledge.parse.rows import format_value
+    from merginguriel.text.evidence import row_cells
+
+    tables: dict[tuple[str, ...], list[list[str]]] = {}
+    for row in rows:
+        ref, target, mode, label, value, over, difference, status = row_cells(row)
+        cells = [ref.partition("#")[2], target, label, value]
+        if row.baseline is not None:
+            cells += [format_value(row, row.baseline), difference.removesuffix(f" {row.points}")]
+            over = f"over {row.baseline_kind}"
+        tables.setdefault((mode, over, status, f"diff {row.points}"), []).append(cells)
+    for (*group, difference), table in tables.items():
+        title = " · ".join(escaped(text) for text in group if text not in ("", "-"))
+        heads = ("row", "target", "method", "value", "over", difference)[: len(table[0])]
+        yield from (
+            "",
+            f"*{title}*" if title else "",
+            "",
+            f"| {' | '.join(heads)} |",
+            "|" + "---|" * len(heads),
+        )
+        yield from (f"| {' | '.join(escaped(cell) for cell in cells)} |" for cells in table)

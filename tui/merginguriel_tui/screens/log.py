@@ -237,10 +237,15 @@ class LogScreen(MuScreen):
             return
         if self.here and self.here != entry.id:
             self.before.append(self.here)
-        self._read(entry.id, ref.partition("#")[2])
-        if entry.id in [item.id for item in self.found]:
-            self.table.cursor = [item.id for item in self.found].index(entry.id)
+        self._go(entry.id, ref.partition("#")[2])
         self.page.focus()
+
+    def _go(self, name: str, row: str = "") -> None:
+        """Show this entry, with the cursor of the list on it if it is listed."""
+        self._read(name, row)
+        listed = [item.id for item in self.found]
+        if name in listed:
+            self.table.cursor = listed.index(name)
 
     def set_command(self) -> None:
         """Set the command that prints what is shown."""
@@ -308,8 +313,7 @@ class LogScreen(MuScreen):
     def action_back(self) -> None:
         """Show the previous entry."""
         if self.before:
-            name = self.before.pop()
-            self._read(name)
+            self._go(self.before.pop())
 
     def action_new(self) -> None:
         """Offer what an entry can begin from: drafts, finished runs, empty forms."""

@@ -169,7 +169,10 @@ class PilotScreen(MuScreen):
         """Launch the pilots, and show the first."""
         ready, space = self.ready(), self.mu.space
         if self.refuses("launch"):
-            self.notify("Not every chosen target has a plan that can run.", severity="warning", markup=False)
+            why = (
+                "Not every chosen target has a plan that can run." if self.chosen else "No target is chosen."
+            )
+            self.notify(why, severity="warning", markup=False)
             return
 
         def work() -> list[str]:

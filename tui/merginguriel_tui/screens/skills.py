@@ -153,7 +153,8 @@ class SkillsScreen(MuScreen):
         if changed:
             self.since = ""
         grade, says, fresh = self.grades[skill.name]
-        self.query_one("#page", MarkdownPage).read(links.skill_page(skill, grade, says, fresh), self.names)
+        others = {name: href for name, href in self.names.items() if name != skill.name}
+        self.query_one("#page", MarkdownPage).read(links.skill_page(skill, grade, says, fresh), others)
         knowledge, chosen = self.knowledge, self.claim
         self.load(
             lambda: claim_rows(skill, knowledge),
@@ -245,7 +246,14 @@ class SkillsScreen(MuScreen):
 
     def on_markdown_page_followed(self, event: MarkdownPage.Followed) -> None:
         """Follow a link to a skill here, any other on its screen."""
-        links.follow(self, event, self.names, lambda name: self.open(name.partition("#")[0]))
+
+        def open_here(name: str) -> None:
+            self.open(name.partition("#")[0])
+            self.query_one(
+                f"#{FIRST[self.pane]}"
+            ).focus()  # else the focus, and with it the pane, stays at the text
+
+        links.follow(self, event, self.names, open_here)
 
     # List and search
 
@@ -365,25 +373,10 @@ class SkillsScreen(MuScreen):
 
     def action_proposals(self) -> None:
         """Review the changes that the log suggests, one by one."""
-        space = self.mu.space
+        from merginguriel_tui.proposals import ProposalsScreen
 
-        def work() -> Any:
-            from merginguriel.knowledge.base import load
-            from merginguriel.knowledge.skills.proposals import proposals
-
-            knowledge = load(space)
-            return knowledge, proposals(knowledge)
-
-        def opened(result: Any) -> None:
-            from merginguriel_tui.proposals import ProposalsScreen
-
-            if not result[1]:
-                self.notify("No proposals.", markup=False)
-                return
-            screen = ProposalsScreen(result[0], result[1], self.load)
-            self.app.push_screen(screen, lambda changed: self.reload() if changed else None)
-
-        self.load(work, opened, group="proposals")
+        screen = ProposalsScreen(self.mu.space, self.load)
+        self.app.push_screen(screen, lambda changed: self.reload() if changed else None)
 
     def content(self, how: str) -> str:
         """Return the list or the claims as a table, or the skill's text as Markdown."""

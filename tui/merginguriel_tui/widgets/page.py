@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # A name in the knowledge: id of an entry, its row or question, a claim, a skill.
 NAME = re.compile(r"[\w.-]*\w(?:#[rqe]\d+)?")
+WORD = 16  # cells of a word in a table that are not broken into lines
 STYLES = {
     "markdown.code": "bold", "markdown.code_block": "", "markdown.h1": "bold underline", "markdown.h2": "bold",
     "markdown.h3": "bold italic", "markdown.h4": "italic", "markdown.table.border": "dim",
@@ -77,6 +78,7 @@ def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) 
         names: Name → link target, for names that are links wherever they appear.
         dark: The theme is dark.
     """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.markdown import Heading as RichHeading
     from rich.markdown import Markdown, TableElement
@@ -95,9 +97,15 @@ def draw(text: str, width: int, names: Mapping[str, str], *, dark: bool = True) 
         def __rich_console__(self, console: Any, options: Any) -> Any:
             for table in super().__rich_console__(console, options):
                 assert isinstance(table, RichTable)
-                needed = Measurement.get(console, options.update(width=100_000), table).maximum
+                for column in table.columns:
+                    words = [word for cell in (column.header, *column.cells) for word in str(cell).split()]
+                    column.min_width = min(max(map(cell_len, words), default=0), WORD)
+                    column.overflow = "fold"
+                least = sum((column.min_width or 0) + 2 for column in table.columns)
                 # Wrap tables of text; keep tables of many numbers wide, to be scrolled.
-                if options.max_width < needed and len(table.columns) > 5:
+                if options.max_width < least and len(table.columns) > 5:
+                    wide = options.update(width=100_000)
+                    needed = Measurement.get(console, wide, table).maximum
                     yield from console.render(table, options.update(width=needed))
                 else:
                     yield table
