@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
-from merginguriel.knowledge.claims.claim_status import NOT_TESTED
 from merginguriel.text.numbers import count
 
 from .arm_types import AdviceBaseline, AdvisedArm, ArmName, BaselineKind, Gain, GainParts, Part
@@ -133,6 +132,10 @@ class AppliedClaim(Part):
     @property
     def standing(self) -> str:
         """Status in words: `supported`, or `under noise: not tested by rows`."""
+        from merginguriel.knowledge.claims.claim_status import (
+            NOT_TESTED,
+        )  # the first frame of mu-tui needs no knowledge
+
         return f"{self.status}: {NOT_TESTED}" if self.reason.startswith(NOT_TESTED) else self.status
 
 
