@@ -183,7 +183,8 @@ class MuApp(Client):
                 self.notify(f"Nothing to copy as {what} on this screen.", severity="warning", markup=False)
 
     def action_problems(self) -> None:
-        """Check the workspace and list its problems."""
+        """Check the workspace and list its problems; this takes seconds if files have changed."""
+        self.notify("Checking the files …", timeout=2, markup=False)
         self.run_worker(self._find_problems, thread=True, group="problems", exclusive=True)
 
     def _find_problems(self) -> None:

@@ -53,7 +53,7 @@ class RunsScreen(RunKeys):
     RunsScreen #table { width: 1fr; }
     RunsScreen #preview { width: 40; border-left: solid $panel; padding: 0 1; display: none; }
     RunsScreen.-beside #preview, RunsScreen.-wide #preview { display: block; }
-    RunsScreen.-wide #preview { width: 64; }
+    RunsScreen.-wide #preview { width: 76; }
     RunsScreen #counts { width: auto; min-width: 20; padding: 0 1; text-align: right; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
