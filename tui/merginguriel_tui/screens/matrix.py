@@ -38,6 +38,7 @@ class MatrixScreen(MuScreen):
     CSS = """
     #matrix-bar { height: 1; }
     #matrix-bar Select { width: 34; }
+    MatrixScreen.-wide #matrix-bar #source { width: 60; }
     #matrix-bar #order { width: 26; }
     #matrix-bar Input { width: 1fr; }
     #matrix-legend { height: 1; color: $text-muted; }
