@@ -178,6 +178,12 @@ def test_options_without_effect_are_refused_before_the_training(mu, base, tmp_pa
     assert found.code in (1, 2) and message in found.err and not found.out
 
 
+def test_pairs_with_one_document_are_refused_before_the_training(mu, base, tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"query": "light", "positive": "music"}\n' * 3)
+    found = mu("embed", "train", tmp_path / "p.jsonl", "--base", base, "--dry-run")
+    assert found.code == 2 and "all pairs have the same document" in found.err
+
+
 def test_mteb_that_is_missing_is_a_clear_error(mu, base):
     try:
         import mteb  # noqa: F401

@@ -140,7 +140,10 @@ def test_a_window_beyond_the_documents_is_a_clear_error(base, examples):
         ("", "no pairs"),
         ('{"query": "a"}', ":1: the query 'a' has no positive"),
         ('{"positive": "a"}', ":1: no query"),
+        ('{"query": "a", "positive": ["b", "c"]}', ":1: the query 'a' has no positive text"),
+        ('{"sentence1": "a", "sentence2": "b", "score": 0.0}', ":1: the column score grades pairs"),
         ('{"query": "a", "positive": "b"}\n[1]', ":2: this line is not a JSON object"),
+        ('[{"query": "a"}]', "one JSON object per line"),
     ],
 )
 def test_faulty_pairs_are_a_clear_error_with_their_line(tmp_path, text, message):

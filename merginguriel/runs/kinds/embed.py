@@ -110,6 +110,10 @@ def plan_of(config: Config) -> EmbedderPlan:
     window = Window(given.mine, *limits) if given.mine else None
     examples, teacher = read(Path(str(config.data))), Path(given.teacher) if given.teacher else None
     training.check(examples, settings, teacher, mined=bool(window))
+    contrast = {text for one in examples for text in (one.positive, *one.negatives)}
+    if settings.loss != "distill" and len(contrast) < 2:
+        what = "all pairs have the same document, from which nothing is learned."
+        raise UsageError(what, where=str(config.data), hint="Add pairs with other documents.")
     if window:
         window.end(len({one.positive for one in examples}))
     shape = training.with_families(shape, examples)
