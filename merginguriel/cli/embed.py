@@ -221,7 +221,7 @@ def evaluate(
             found[-1] |= {"against": one.value_b, "difference_pt": one.difference, "difference_ci95": [low, high], "p": one.p}  # fmt: skip
             table[-1] += [f"{one.value_b:.4f}", f"{one.difference:+.2f}", f"{low:+.2f} … {high:+.2f}"]
     emit(found) if as_json else click.echo(columns(table))
-    say(f"{len(texts.relevant)} queries, {len(texts.documents)} documents")
+    say(f"{count(len(texts.relevant), 'query', 'queries')}, {count(len(texts.documents), 'document')}")
 
 
 embed.add_command(compose)

@@ -314,6 +314,10 @@ def from_flags(study: Study | None, flags: Flags, policies: dict[str, Any]) -> R
         announce(adapters[0].name, its_base.folder)
         pretrained = its_base.folder
     needs_base = known.needs_base or policies_need_base(policies) or bool(adapters)
+    base = pretrained or (study.root / "base" if needs_base and study else None)
+    if base and not pretrained and not base.is_dir():
+        hint = "Name the model that the sources were trained from: --pretrained FOLDER"
+        raise UsageError(f"{method} needs a base, and {base} does not exist.", hint=hint)
     if target and mode is None:
         mode = "IncTar" if any(s.partition("=")[0] == target for s in named_paths) else "ExcTar"
     factor = (weigh or similarity or "").partition("×")[2]
@@ -322,7 +326,7 @@ def from_flags(study: Study | None, flags: Flags, policies: dict[str, Any]) -> R
         named_paths,
         weights=weights or None,
         params=flags.params,
-        base=pretrained or (study.root / "base" if needs_base and study else None),
+        base=base,
         target=target,
         mode=mode,
         similarity=choice.label((f"{kind}×{factor}" if factor else kind) or None, flags.prepare),

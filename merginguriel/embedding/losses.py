@@ -17,7 +17,7 @@ LOSSES = {  # name → description
     "mnrl": "multiple negatives ranking: the positive against the other documents of the batch",
     "cached-mnrl": "mnrl with cached gradients, for batches larger than memory",
     "infonce": "symmetric InfoNCE: query against documents and document against queries",
-    "triplet": "triplet loss on cosine distance, with a margin; needs negatives",
+    "triplet": "triplet loss on cosine distance, with a margin; needs negatives, of which it takes the mean",
     "circle": "circle loss: similarities weighted by their distance from the optimum",
     "distill": "cosine distance to a teacher's vectors; needs a teacher",
     "gist": "GIST: mnrl without the in-batch negatives that a guide finds too similar; needs a teacher",
@@ -52,15 +52,29 @@ def find(
         return losses.MultipleNegativesRankingLoss(model, directions=both, partition_mode="per_direction")
     if name == "triplet":
         cosine, least = losses.TripletDistanceMetric.COSINE, 0.3 if margin is None else margin
-        return losses.TripletLoss(model, distance_metric=cosine, triplet_margin=least)
+        return PerNegative(losses.TripletLoss(model, distance_metric=cosine, triplet_margin=least))
     if name == "circle":
         return CircleLoss(model, 0.25 if margin is None else margin)
     if name == "distill" and teacher is not None:
         width, theirs = model.get_embedding_dimension(), teacher.get_embedding_dimension()
         return losses.EmbedDistillLoss(model, projection_dim=None if width == theirs else theirs)
     if name == "gist" and teacher is not None:
-        return losses.GISTEmbedLoss(model, guide=teacher)
+        return PerNegative(losses.GISTEmbedLoss(model, guide=teacher))
     return losses.MultipleNegativesRankingLoss(model)
+
+
+class PerNegative(nn.Module):
+    """Mean over the negatives of a query of a loss that takes one negative."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Any) -> torch.Tensor:
+        """Return the mean loss of a batch."""
+        query, positive, *negatives = sentence_features
+        rows = [[query, positive, one] for one in negatives] or [[query, positive]]
+        return torch.stack([self.loss([dict(one) for one in row], labels) for row in rows]).mean()
 
 
 class CircleLoss(nn.Module):

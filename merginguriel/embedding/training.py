@@ -36,6 +36,7 @@ from .architecture import Shape
 
 RECORD = "embedding.yaml"
 KEEP_EVERY = 300.0  # seconds between two checkpoints
+AFTER_BASE = r"^(?!(loss\.)?model\.0\.)"  # names of parameters in a loss, without those of the base
 WEIGHTS = "weights.pt"  # of a checkpoint: what is trained, in the model and in its loss
 
 
@@ -309,7 +310,7 @@ def fit(
             seed=settings.seed, batch_sampler=BatchSamplers.NO_DUPLICATES, save_strategy="no", save_total_limit=1,
             report_to="none", logging_steps=1, disable_tqdm=True, use_cpu=not torch.cuda.is_available(),
             dataloader_drop_last=False, prompts=by_column if any(by_column.values()) else None,
-            learning_rate_mapping={r"^(?!0\.)": settings.head_rate} if settings.head_rate else {},
+            learning_rate_mapping={} if settings.head_rate is None else {AFTER_BASE: settings.head_rate},
         )  # fmt: skip
         callbacks = [keeper, *([LossNarrator(tell)] if tell else [])]
         trainer = ResumableTrainer(model, arguments, train_dataset=data, loss=loss, callbacks=callbacks)

@@ -77,7 +77,8 @@ def get(space: Workspace, name: str) -> Run | ResolvedRun | StudyModel:
             return run
         known = models_of(run)
         if model not in known:
-            hint = f"Its models: {', '.join(known)}" if known else "Only studies of kind compose have models."
+            named = f"Its models, to be quoted if they have a space: {', '.join(known)}"
+            hint = named if known else "Only studies of kind compose have models."
             raise UsageError(f"{run.id} has no model {model!r}.", hint=hint)
         return StudyModel(run, model)
     path = next((p for p in (Path(name), space.root / name) if p.is_file()), Path(name))
@@ -113,7 +114,8 @@ def names(space: Workspace, typed: str = "") -> list[str]:
     runs = run_store.listed(space)
     every = [*(space.display(path) for path in found), *(run.id for run in runs)]
     if ":" in typed:
-        studies = [run for run in runs if run.id.endswith(typed.partition(":")[0])]
-        every = [StudyModel(run, model).name for run in studies for model in models_of(run)]
-        typed = typed[typed.index(":") :]
+        id, _, part = typed.partition(":")
+        studies = [run for run in runs if run.id.endswith(id)]
+        models = [StudyModel(run, model) for run in studies for model in models_of(run)]
+        return [one.name for one in models if part.lower() in one.model.lower()]
     return [name for name in every if typed.lower() in name.lower()]

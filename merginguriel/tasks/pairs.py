@@ -16,6 +16,7 @@ from .row_files import table_rows
 QUERY = ("query", "anchor", "question", "sentence1")
 POSITIVE = ("positive", "document", "passage", "sentence2")
 NEGATIVE = ("negative", "negatives")
+GRADES = ("score", "label")  # of pairs of sentences, such as those of STS-B, which need not match
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,17 @@ def read(path: Path) -> list[Example]:
 
 
 def example(row: dict[str, object], where: str) -> Example:
-    """Return one example. Raises MuError without a query or a positive."""
+    """Return one example. Raises MuError without a query or a positive, and for graded pairs of sentences."""
     query, positive = (first(row, names) for names in (QUERY, POSITIVE))
+    grade = next((name for name in GRADES if "sentence2" in row and name in row), "")
+    if grade:
+        hint = f"Keep the pairs that match, and leave out the column {grade}."
+        raise MuError(f"the column {grade} grades pairs; here every pair is a match.", where=where, hint=hint)
     if not query:
         raise MuError("no query.", where=where, hint=f"Its column or key is one of: {', '.join(QUERY)}.")
     if not positive:
         hint = f"Its column or key is one of: {', '.join(POSITIVE)}."
-        raise MuError(f"the query {query!r} has no positive.", where=where, hint=hint)
+        raise MuError(f"the query {query!r} has no positive text.", where=where, hint=hint)
     negatives: list[str] = []
     for key, value in row.items():
         if key in NEGATIVE or key.startswith("negative_"):
@@ -64,8 +69,10 @@ def text_hash(examples: Iterable[Example]) -> str:
 
 
 def first(row: dict[str, object], names: Sequence[str]) -> str:
-    """Return the first of several values of a row that is not empty."""
-    return next((str(row[name]).strip() for name in names if row.get(name)), "")
+    """Return the first of several values of a row that is a text or a number and is not empty."""
+    return next(
+        (str(row[n]).strip() for n in names if row.get(n) and not isinstance(row[n], list | dict)), ""
+    )
 
 
 def with_equal_negatives(examples: Sequence[Example]) -> list[Example]:

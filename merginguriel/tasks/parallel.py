@@ -19,7 +19,7 @@ from merginguriel.errors import MuError, UsageError
 
 from . import home
 from .pairs import Example
-from .registry import digest
+from .registry import digest, not_offered
 from .row_files import table_rows
 
 ENDINGS = (".jsonl", ".tsv", ".csv")
@@ -115,6 +115,8 @@ def load(source: str, *named: str, seed: int = 0, size: int = 1000) -> Parallel:
 
 def from_home(*locales: str, seed: int, size: int) -> Parallel:
     """Return two phrasings each of at most `size` meanings: the same intent with the same slots in all locales."""
+    if lacking := [locale for locale in locales if locale not in home.offered()]:
+        raise not_offered("home", lacking[0], home.offered())
     texts = {locale: meanings(locale, seed) for locale in locales}
     shared = sorted(set.intersection(*map(set, texts.values())))
     rng = random.Random(f"parallel/{seed}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from merginguriel.errors import MuError
 
+OBJECTS = "JSONL has one JSON object per line. Of a list, write it with: jq -c '.[]' FILE"
 CONLL = (".conll", ".bio", ".iob2")
 
 
@@ -31,7 +32,8 @@ def read(path: Path, *, quotes: bool = True) -> Iterator[tuple[int, dict[str, ob
             else:
                 yield from _read_table(path, file, quotes)
     except UnicodeDecodeError as error:
-        raise MuError("the file is not UTF-8 text.", where=str(path), hint="Save it as UTF-8.") from error
+        hint = "Save it as UTF-8 text: JSONL, TSV or CSV."
+        raise MuError("the file is not UTF-8 text.", where=str(path), hint=hint) from error
     except OSError as error:
         raise MuError(f"cannot read: {(error.strerror or str(error)).lower()}.", where=str(path)) from error
 
@@ -43,9 +45,11 @@ def _read_jsonl(path: Path, file: Iterator[str]) -> Iterator[tuple[int, dict[str
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise MuError(f"this line is not JSON: {error.msg}.", where=f"{path}:{number}") from error
+            raise MuError(
+                f"this line is not JSON: {error.msg}.", where=f"{path}:{number}", hint=OBJECTS
+            ) from error
         if not isinstance(row, dict):
-            raise MuError("this line is not a JSON object.", where=f"{path}:{number}")
+            raise MuError("this line is not a JSON object.", where=f"{path}:{number}", hint=OBJECTS)
         yield number, row
 
 

@@ -143,6 +143,12 @@ def test_too_few_queries_are_a_clear_error(tmp_path):
         parallel.load(str(write(tmp_path / "p.jsonl", rows(8))), "sw-KE", "en-US").split()
 
 
+def test_a_locale_without_home_assistant_text_is_a_clear_error():
+    pytest.importorskip("home_assistant_intents")
+    with pytest.raises(UsageError, match="home has no data for en-GB"):
+        parallel.load("home", "ko-KR", "en-GB")
+
+
 def test_home_assistant_text_is_parallel_by_intent_and_slots():
     pytest.importorskip("home_assistant_intents")
     from merginguriel.tasks import home

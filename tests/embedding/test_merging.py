@@ -135,3 +135,16 @@ def test_family_heads_of_other_vocabularies_are_refused(mu, base, tmp_path):
     words = ["--source", f"a={folders[0]}", "--source", f"b={trimmed(folders[1], tmp_path / 'c', {70})}"]
     found = mu("merge", "--method", "linear", *words, "--vocab", "common", "--out", tmp_path / "out")
     assert found.code == 1 and "family heads" in found.err and not (tmp_path / "out").exists()
+
+
+def test_a_method_with_a_base_asks_for_it_where_the_workspace_has_none(mu, embedders, tmp_path):
+    assert mu("init", tmp_path / "space").code == 0
+    sources = [
+        word
+        for name, folder in zip("ab", embedders["linear head"], strict=True)
+        for word in ("--source", f"{name}={folder}")
+    ]
+    found = mu(
+        "merge", "--method", "ties", *sources, "--out", tmp_path / "o", "--workspace", tmp_path / "space"
+    )
+    assert found.code == 2 and "ties needs a base" in found.err and "--pretrained FOLDER" in found.err

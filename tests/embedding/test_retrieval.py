@@ -164,6 +164,10 @@ def test_train_with_dry_run_prints_parameters_of_each_part_pairs_steps_and_time(
         (["--family", "latin"], "--head family"),
         (["--margin", 0.2], "--loss triplet"),
         (["--hidden", 8], "--head mlp"),
+        (["--experts", 8], "--head experts"),
+        (["--head-learning-rate", 0.01], "--head linear"),
+        (["--mine-ranks", "2-30"], "--mine-ranks has no effect here"),
+        (["--mine-highest", 0.5], "--mine 5"),
         (["--freeze"], "nothing to train"),
         (["--epochs", 0], "nothing to train"),
         (["--teacher", "missing", "--loss", "distill"], "no such model folder"),
@@ -172,6 +176,12 @@ def test_train_with_dry_run_prints_parameters_of_each_part_pairs_steps_and_time(
 def test_options_without_effect_are_refused_before_the_training(mu, base, tmp_path, words, message):
     found = mu("embed", "train", write_pairs(tmp_path / "p.jsonl"), "--base", base, "--dry-run", *words)
     assert found.code in (1, 2) and message in found.err and not found.out
+
+
+def test_pairs_with_one_document_are_refused_before_the_training(mu, base, tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"query": "light", "positive": "music"}\n' * 3)
+    found = mu("embed", "train", tmp_path / "p.jsonl", "--base", base, "--dry-run")
+    assert found.code == 2 and "all pairs have the same document" in found.err
 
 
 def test_mteb_that_is_missing_is_a_clear_error(mu, base):

@@ -8,6 +8,7 @@ pytest.importorskip("sentence_transformers")
 import numpy as np
 import torch
 from real_folders import TEXT
+from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 
 from merginguriel.embedding import architecture, losses, training
@@ -61,6 +62,18 @@ def test_every_loss_trains_an_embedder_that_plain_sentence_transformers_loads(ba
     )
 
 
+@pytest.mark.parametrize("loss", ["triplet", "gist"])
+def test_losses_of_one_negative_take_the_mean_over_several(base, loss):
+    model, teacher = architecture.load(base), architecture.load(base)
+    found = losses.find(loss, model, teacher=teacher, margin=None, batch=2)
+    query, positive, *negatives = (model.preprocess(texts) for texts in zip(TEXT[:5], TEXT[3:], strict=False))
+    both, *single = (
+        found([dict(f) for f in (query, positive, *some)], None).item()
+        for some in (negatives[:2], negatives[:1], negatives[1:2])
+    )
+    assert single[0] != single[1] and both == pytest.approx(sum(single) / 2)
+
+
 @pytest.mark.slow
 def test_training_lowers_the_loss(base, examples, tmp_path):
     start, end = (
@@ -86,6 +99,16 @@ def test_an_adapter_is_merged_into_the_base_and_written_beside_it(base, examples
     assert (made.folder / "adapter" / "adapter_model.safetensors").is_file()
     assert json.loads((made.folder / "modules.json").read_text())[0]["path"] == ""
     assert SentenceTransformer(str(made.folder)).encode("light").shape == (16,)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["mnrl", "triplet"])
+def test_the_head_learning_rate_is_that_of_the_head_only(base, examples, tmp_path, loss):
+    given = Settings(steps=3, batch=4, loss=loss, learning_rate=0.0, head_rate=0.01)
+    made = training.train(base, examples, tmp_path / "out", Shape(head="linear"), given)
+    start, end = (load_file(folder / "model.safetensors") for folder in (base, made.folder))
+    assert all(torch.equal(start[name], value) for name, value in end.items())
+    assert not torch.equal(architecture.load(made.folder)[2].linear.weight, torch.eye(16))
 
 
 @pytest.mark.slow
@@ -117,7 +140,10 @@ def test_a_window_beyond_the_documents_is_a_clear_error(base, examples):
         ("", "no pairs"),
         ('{"query": "a"}', ":1: the query 'a' has no positive"),
         ('{"positive": "a"}', ":1: no query"),
+        ('{"query": "a", "positive": ["b", "c"]}', ":1: the query 'a' has no positive text"),
+        ('{"sentence1": "a", "sentence2": "b", "score": 0.0}', ":1: the column score grades pairs"),
         ('{"query": "a", "positive": "b"}\n[1]', ":2: this line is not a JSON object"),
+        ('[{"query": "a"}]', "one JSON object per line"),
     ],
 )
 def test_faulty_pairs_are_a_clear_error_with_their_line(tmp_path, text, message):

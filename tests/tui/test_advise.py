@@ -320,6 +320,7 @@ def test_the_scale_fits_its_width_and_shows_zero_and_the_least_gain(width, gain)
     assert len(lines) == 4
     assert max(map(len, lines[:3])) <= width + 4
     assert "◆" in lines[0] and "┼" in lines[1] and "0" in lines[2] and "╎" in lines[0]
+    assert "2 pp" in lines[3] and "2 pt" in scale(told, 2.0, width, "pt").plain
 
 
 def test_a_question_with_the_knowledge_at_hand_is_answered_in_a_fifth_of_a_second_of_work(space):

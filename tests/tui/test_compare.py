@@ -270,7 +270,9 @@ def test_models_of_a_study_of_embedders_are_compared_by_direction_and_by_the_ran
 
     async def script(app, pilot):
         await settled(app, pilot)
-        await press(app, pilot, "slash", *run[-8:], ":", *"base")
+        await press(app, pilot, "slash", *run[-8:], ":", *"svensv")
+        await until(app, pilot, lambda: app.screen.listed == [f"{run}:D(svensv)"])
+        await press(app, pilot, *["backspace"] * 6, *"base")
         await until(app, pilot, lambda: app.screen.listed == [base])
         await press(app, pilot, "down", "enter", *run[-8:], ":", *"averag")
         await until(app, pilot, lambda: app.screen.listed == [merge])

@@ -13,6 +13,7 @@ from rich.text import Text
 from textual.widget import Widget
 
 from merginguriel.decision.advice_types import OtherRows, PriorRows
+from merginguriel.metrics.registry import find
 from merginguriel.text.tables import plain
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def card(advice: Advice, action: str = "") -> Text:
     return text
 
 
-def scale(gain: Gain, least: float, width: int) -> Text:
-    """Draw the expected gain as an interval on an axis in pp: four lines of `width` characters, readable without colour."""
+def scale(gain: Gain, least: float, width: int, points: str = "pp") -> Text:
+    """Draw the expected gain as an interval on an axis in `points`: four lines of `width` characters, readable without colour."""
     (low80, high80), (low90, high90) = gain.ci80_pp, gain.ci90_pp
     low, high = min(low90, 0.0, least), max(high90, 0.0, least)
     inner = max(width - 8, 8)  # figures at the ends stand half outside
@@ -76,8 +77,8 @@ def scale(gain: Gain, least: float, width: int) -> Text:
         labels[start : start + len(figure)] = figure
     text = Text("".join(bar).rstrip() + "\n", "bold", no_wrap=True, overflow="ellipsis")
     text.append("    " + "".join(axis) + "\n", "dim")
-    text.append("".join(labels).rstrip() + " pp\n", "not bold")
-    minimum = f"  ╎ worth it ({least:g} pp)" if least else ""
+    text.append("".join(labels).rstrip() + f" {points}\n", "not bold")
+    minimum = f"  ╎ worth it ({least:g} {points})" if least else ""
     text.append(f"    ◆ gain  ━ 80%  ─ 90%  │ zero{minimum}", "not bold dim")
     return text
 
@@ -174,4 +175,5 @@ class Scale(Widget):
         """Return the drawing."""
         if self.advice is None:
             return Text()
-        return scale(self.advice.gain, self.advice.min_gain_pp, min(self.size.width, 110))
+        points = find(self.advice.metric).unit.points
+        return scale(self.advice.gain, self.advice.min_gain_pp, min(self.size.width, 110), points)

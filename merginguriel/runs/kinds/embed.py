@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from merginguriel.config.schema import Config
+from merginguriel.config.schema import Config, Embed
 from merginguriel.embedding import architecture, training
 from merginguriel.embedding.architecture import Shape
 from merginguriel.embedding.losses import TAUGHT
@@ -21,6 +21,7 @@ from merginguriel.workspace import Workspace
 
 from .shared_steps import with_losses
 
+MINING = ("mine_ranks", "mine_margin", "mine_highest")
 KEPT = ("parameters", "seconds", "loss", "usage")  # of the record of a training, in the result of the run
 
 
@@ -88,6 +89,8 @@ def plan_of(config: Config) -> EmbedderPlan:
         given.loss, given.epochs, given.steps, given.batch_size, given.learning_rate, given.head_learning_rate,
         given.margin, given.max_tokens, config.seed, given.query_prompt, given.document_prompt,
     )  # fmt: skip
+    learned = shape.head != "none" or shape.pooling == "attention" or shape.pooling.startswith("learned:")
+    unmined = [name for name in MINING if getattr(given, name) != getattr(Embed(), name) and not given.mine]
     for option, unused, needed in (
         ("--lora-families", given.lora_families and not shape.rank, "--lora-rank 16"),
         ("--lora-last", shape.last and not shape.rank, "--lora-rank 16"),
@@ -95,6 +98,9 @@ def plan_of(config: Config) -> EmbedderPlan:
         ("--hidden", shape.hidden and shape.head not in ("mlp", "residual"), "--head mlp"),
         ("--margin", given.margin is not None and given.loss not in ("triplet", "circle"), "--loss triplet"),
         ("--teacher", given.teacher and given.loss not in TAUGHT, "--loss distill"),
+        ("--experts", given.experts != Embed().experts and shape.head != "experts", "--head experts"),
+        ("--head-learning-rate", given.head_learning_rate is not None and not learned, "--head linear"),
+        *((f"--{name.replace('_', '-')}", True, "--mine 5") for name in unmined),
     ):
         if unused:
             raise UsageError(f"{option} has no effect here.", hint=f"Add: {needed}")
@@ -104,6 +110,10 @@ def plan_of(config: Config) -> EmbedderPlan:
     window = Window(given.mine, *limits) if given.mine else None
     examples, teacher = read(Path(str(config.data))), Path(given.teacher) if given.teacher else None
     training.check(examples, settings, teacher, mined=bool(window))
+    contrast = {text for one in examples for text in (one.positive, *one.negatives)}
+    if settings.loss != "distill" and len(contrast) < 2:
+        what = "all pairs have the same document, from which nothing is learned."
+        raise UsageError(what, where=str(config.data), hint="Add pairs with other documents.")
     if window:
         window.end(len({one.positive for one in examples}))
     shape = training.with_families(shape, examples)
