@@ -43,7 +43,7 @@ def embed() -> None:
 @embed.command(short_help="Train an embedder on pairs or triples.")
 @click.argument("pairs", type=FILE)
 @click.option("--base", default="e5-small", show_default=True, help="e5-small, a folder, or a name on the hub.")  # fmt: skip
-@click.option("--family", "families", multiple=True, help="Script family with a head of its own; repeat. Default: those of the data.")  # fmt: skip
+@click.option("--family", "families", multiple=True, help="Script family with a head of its own: latin, cyrillic, cjk, arabic, indic, greek, other; repeat. Default: those of the data.")  # fmt: skip
 @section_options("embed", OPTIONS, Embed())
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--detach", is_flag=True, help="Run in a process of its own, which outlives this terminal.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -300,6 +301,7 @@ def fit(
 ) -> float:
     """Run the trainer, from the last checkpoint if there is one; return the mean loss of its last tenth."""
     texts = [name for name in data.column_names if name != "label"]
+    after = any(re.match(AFTER_BASE, name) for name, _ in loss.named_parameters())
     by_column = {name: prompts["query" if name == "query" else "document"] for name in texts}
     model.model_card_data.widget = [{"text": ""}]  # none are computed: the card is the program's own
     with quiet():
@@ -310,7 +312,7 @@ def fit(
             seed=settings.seed, batch_sampler=BatchSamplers.NO_DUPLICATES, save_strategy="no", save_total_limit=1,
             report_to="none", logging_steps=1, disable_tqdm=True, use_cpu=not torch.cuda.is_available(),
             dataloader_drop_last=False, prompts=by_column if any(by_column.values()) else None,
-            learning_rate_mapping={} if settings.head_rate is None else {AFTER_BASE: settings.head_rate},
+            learning_rate_mapping={AFTER_BASE: settings.head_rate} if after and settings.head_rate is not None else {},
         )  # fmt: skip
         callbacks = [keeper, *([LossNarrator(tell)] if tell else [])]
         trainer = ResumableTrainer(model, arguments, train_dataset=data, loss=loss, callbacks=callbacks)

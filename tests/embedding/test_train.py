@@ -112,6 +112,16 @@ def test_the_head_learning_rate_is_that_of_the_head_only(base, examples, tmp_pat
 
 
 @pytest.mark.slow
+def test_a_base_without_a_head_is_trained_at_its_own_rate(base, examples, tmp_path):
+    a, b = (
+        training.train(base, examples, tmp_path / name, Shape(), Settings(steps=2, batch=4, head_rate=rate))
+        for name, rate in (("a", None), ("b", 0.01))
+    )
+    one, other = ((made.folder / "model.safetensors").read_bytes() for made in (a, b))
+    assert one == other
+
+
+@pytest.mark.slow
 def test_equal_seeds_give_equal_models(base, examples, tmp_path):
     a, b = (
         training.train(base, examples, tmp_path / n, Shape(head="linear", out=8), QUICK).folder for n in "ab"
