@@ -149,6 +149,10 @@ def tokens(
     from merginguriel.models.sentence_transformer import body_folder
     from merginguriel.tasks import registry as tasks
 
+    if not (files or locales):
+        raise UsageError(
+            "no text to count.", hint="Name texts: --locale ko-KR for those of home, or ko-KR=FILE."
+        )
     texts: dict[str, list[str]] = {}
     for text in files:
         locale, sign, path = text.partition("=")

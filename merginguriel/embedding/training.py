@@ -218,7 +218,7 @@ def made_by(
     examples, shape = with_equal_negatives(examples), with_families(shape, examples)
     texts = build_record.text_hash(t for one in examples for t in (one.query, one.positive, *one.negatives))
     made = {
-        "base": base.name, "shape": {**asdict(shape), "families": list(shape.families)},
+        "base": base.name, "base_weights": fingerprint(base), "shape": {**asdict(shape), "families": list(shape.families)},
         "settings": asdict(settings), "examples": len(examples), "texts": texts,
     }  # fmt: skip
     return made if teacher is None else {**made, "teacher": fingerprint(teacher)}

@@ -67,7 +67,7 @@ def question(
         _check_known(context, {*_contexts(knowledge), HOME})
     if method is not None:
         known("method", method, {r.method for r in knowledge.rows if r.mode != "-"} | set(lab.methods))
-    return Question(
+    made = Question(
         target=target,
         mode=mode,
         context=about,
@@ -82,6 +82,21 @@ def question(
         matrix=unlogged_rows(space, knowledge, about, target),
         width=interval_width.stored(space, about) if as_of is None else 1.0,
     )
+    if made.own_composition:
+        _check_pair(knowledge, made)
+    return made
+
+
+def _check_pair(knowledge: Knowledge, question: Question) -> None:
+    """Raise UsageError for a target in neither language of a study of compositions, unless the log has it there."""
+    task, target = f"{question.context.partition('/')[0]}/", question.target
+    if str(question.own_composition).strip("D()") in question.compositions:
+        return
+    if not any(row.target == target and row.context.startswith(task) for row in knowledge.rows):
+        raise UsageError(
+            f"{target} is in no language of {question.context}.",
+            hint="For other languages, first: mu embed compose --locale LOCALE --locale LOCALE",
+        )
 
 
 def mode_of(context: str, mode: str) -> str:

@@ -26,7 +26,7 @@ from typing import Any
 
 from merginguriel import files, workspace
 from merginguriel.config import run_config as configs
-from merginguriel.config.schema import Config
+from merginguriel.config.schema import EMBEDDERS, Config
 from merginguriel.errors import MuError, UsageError
 from merginguriel.text import suggest
 from merginguriel.workspace import Workspace
@@ -335,7 +335,7 @@ def result(run: Run) -> dict[str, Any]:
 
 
 def outdated(run: Run) -> str | None:
-    """Return what has changed since a run finished: test sentences of its target, or a model. None if nothing has.
+    """Return what has changed since a run finished: its data, its base, or a model. None if nothing has.
 
     Reads the sentences and cached digests of the models; what was not recorded counts as unchanged.
     """
@@ -348,9 +348,14 @@ def outdated(run: Run) -> str | None:
         text = parallel.load(
             config.data or "home", *config.locales, seed=config.seed, size=config.compose.size
         )
-        return None if found.get("data") in (None, text.fingerprint()) else "the parallel text"
-    if config.kind == "embed":
-        return None if found["data"] == pairs.text_hash(pairs.read(Path(str(config.data)))) else "the pairs"
+        if found.get("data") not in (None, text.fingerprint()):
+            return "the parallel text"
+    if config.kind == "embed" and found["data"] != pairs.text_hash(pairs.read(Path(str(config.data)))):
+        return "the pairs"
+    if config.kind in EMBEDDERS:
+        base = Path(str(config.base)).expanduser()
+        same = not base.is_dir() or found.get("base_weights") in (None, predictions.fingerprint(base))
+        return None if same else "the base model"
     study = resolve.study_of(config, run.space)
     if found.get("data") and config.target and found["data"] != fingerprint(study.data(config.target).test):
         return f"the test sentences of {config.target}"

@@ -11,6 +11,8 @@ import sys
 import time
 
 import pytest
+import torch
+import transformers
 
 pytest.importorskip("sentence_transformers")
 
@@ -116,6 +118,19 @@ def test_a_finished_training_gives_the_time_of_the_next_and_an_old_record_is_a_c
     made = mu(*words, "--steps", 2).json
     seconds = [mu(*words, "--steps", n, "--dry-run").json["seconds"] for n in (2, 20)]
     assert 0 < seconds[0] * 9 < seconds[1]
+    other = transformers.BertModel.from_pretrained(base)
+    own = base.parent / "own"
+    shutil.copytree(base, own)
+    words[words.index(base)] = own
+    first = mu(*words, "--steps", 2).json
+    with torch.no_grad():
+        other.embeddings.word_embeddings.weight.mul_(2)
+    other.save_pretrained(own)
+    replaced = mu(*words, "--steps", 2)
+    assert replaced.json == first and "note: the base model changed since this run" in replaced.err
+    shutil.rmtree(space / "runs" / first["run"])
+    assert mu(*words, "--steps", 2).code == 1  # the model of the old base is there
+    words[words.index(own)] = base
     record = space / "models" / "embed" / made["run"] / training.RECORD
     record.write_text(record.read_text().replace("usage:", "use:"))
     shutil.rmtree(space / "runs" / made["run"])

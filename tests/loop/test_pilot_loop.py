@@ -147,5 +147,7 @@ def test_a_study_of_training_data_is_sent_to_the_command_that_repeats_it(mu, ben
     where = ("--context", CROSS, "--workspace", bench.root)
     ranked = mu("advise", "next", *where, "--json").json
     assert all(one["command"].startswith("mu embed compose --locale ko-KR --locale en-US") for one in ranked)
+    other = mu("advise", "--target", "de-DE", *where)
+    assert other.code == 2 and "de-DE is in no language of" in other.err
     ran = mu("pilot", "--target", "ko-KR", *where)
     assert ran.code == 2 and "study of training data" in ran.err and ranked[0]["command"] in ran.err

@@ -72,6 +72,17 @@ def test_a_new_workspace_says_how_to_get_the_first_answer(bench):
     play(bench.load_space(), script, screen="home")
 
 
+def test_a_new_workspace_about_embedders_begins_with_a_study_of_their_data(bench):
+    (bench.root / "mu.toml").write_text('context = "retrieval-cross-ko-en/e5-small"\n')
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: app.screen.lines)
+        await settled(app, pilot)
+        assert "(kind compose)" in text_of(app) and "train 6 models" not in text_of(app)
+
+    play(bench.load_space(), script, screen="home")
+
+
 def test_open_plans_lead_to_their_entry_and_the_ranking_is_remembered(tmp_path):
     space = shipped_copy(tmp_path / "work", 'context = "massive/xlm-roberta-base"\n')  # has no models
     for locale in ("de-DE", "sv-SE"):

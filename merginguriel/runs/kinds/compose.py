@@ -12,6 +12,7 @@ from merginguriel.embedding import compose, compose_report
 from merginguriel.embedding.architecture import Shape
 from merginguriel.embedding.training import Settings, Window, ranks
 from merginguriel.errors import UsageError
+from merginguriel.evaluation.predictions import fingerprint
 from merginguriel.merging import registry
 from merginguriel.models.base_models import embedder_base
 from merginguriel.runs.run_store import Run
@@ -38,6 +39,7 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
     result = {
         "kind": "compose",
         "data": text.fingerprint(),
+        "base_weights": fingerprint(plan.base),
         "context": f"{config.task}/{base_name}",
         "matrix": retrieval_matrices.write(space, name, config.seed, study.matrix()),
         "seed": config.seed,

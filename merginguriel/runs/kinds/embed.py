@@ -12,6 +12,7 @@ from merginguriel.embedding.architecture import Shape
 from merginguriel.embedding.losses import TAUGHT
 from merginguriel.embedding.training import RECORD, Settings, Window, ranks
 from merginguriel.errors import CheckpointError, UsageError
+from merginguriel.evaluation.predictions import fingerprint
 from merginguriel.models import build_record
 from merginguriel.models.base_models import embedder_base
 from merginguriel.runs.run_store import Run
@@ -69,7 +70,8 @@ def run(run: Run, space: Workspace, tell: Tell) -> Outcome:
         kept = {key: record[key] for key in KEPT}
         models.append({"folder": space.display(folder), "examples": len(part), **kept})
     context = f"{config.task}/{Path(str(config.base)).name.lower()}"
-    result = {"kind": "embed", "data": text_hash(plan.examples), "context": context, "seed": config.seed}
+    data, weights = text_hash(plan.examples), fingerprint(base)
+    result = {"kind": "embed", "data": data, "base_weights": weights, "context": context, "seed": config.seed}
     return Outcome({**result, "models": models, "path": space.display(out)})
 
 

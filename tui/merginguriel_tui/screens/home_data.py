@@ -143,6 +143,13 @@ def _here(space: Workspace) -> Iterator[Line]:
             ("copy", "mu init"),
         )
         return
+    from merginguriel.decision.question import RETRIEVAL
+
+    if str(space.settings["context"]).startswith(RETRIEVAL):
+        text = "no embedders yet: study their training data (kind compose)"
+        yield Line("first steps", text, ("go", "runs"), "t")
+        yield Line("first steps", "ask what is known without models", ("go", "advise"), "a")
+        return
     from merginguriel.loop.quickstart_time import SECONDS
     from merginguriel.study.study import Study, of_context
 

@@ -182,7 +182,10 @@ class RunScreen(RunKeys):
             over = state not in GROWING
             self.curved = bool(facts.metrics.curves) or not over
             self.beside()
-            self.metrics(facts.metrics, "no curves: no losses were recorded" if over else "no losses yet")
+            losses = self.still is not None and self.still.run.config.kind not in ("compose", "nxn")
+            self.metrics(
+                facts.metrics, "no losses yet" if losses and not over else "no curves: no losses are recorded"
+            )
 
     def put(self, name: str, text: str) -> None:
         """Set the text of a pane."""
