@@ -94,6 +94,23 @@ def test_open_plans_lead_to_their_entry_and_the_ranking_is_remembered(tmp_path):
     play(space, script, screen="home")
 
 
+def test_no_ranking_is_remembered_before_there_are_two_models(tmp_path):
+    space = shipped_copy(tmp_path / "work", 'context = "home/e5-small"\n')
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: "ranked" in app.saved_state.get("home", {}))
+        assert app.saved_state["home"]["ranked"] is None
+        for locale in ("de-DE", "sv-SE"):
+            folder = space.models / "home" / "e5-small" / locale
+            folder.mkdir(parents=True)
+            (folder / "training.yaml").write_text("locale: x\n")
+        await press(app, pilot, "1", "0")
+        await until(app, pilot, lambda: app.screen.ranked)
+        assert "  worth +" in text_of(app)
+
+    play(space, script, screen="home")
+
+
 @pytest.mark.slow
 def test_a_queued_pilot_that_fails_is_a_failed_run_and_the_next_one_begins(bench):
     (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')

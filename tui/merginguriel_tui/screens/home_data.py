@@ -154,8 +154,8 @@ def _here(space: Workspace) -> Iterator[Line]:
     yield Line("first steps", "ask what is known without models", ("go", "advise"), "a")
 
 
-def worth(space: Workspace, knowledge: Knowledge, known: object) -> tuple[list[list[str]], list[Line]]:
-    """Return the targets where a pilot is worth most, as [context, target, text] to remember and as lines.
+def worth(space: Workspace, knowledge: Knowledge, known: object) -> tuple[list[list[str]] | None, list[Line]]:
+    """Return the targets where a pilot is worth most, as [context, target, text] to remember and as lines; None: not ranked.
 
     The context is that of mu.toml, or the one with most models where it has fewer than two.
 
@@ -171,14 +171,14 @@ def worth(space: Workspace, knowledge: Knowledge, known: object) -> tuple[list[l
     models = {one: len(capabilities.trained(space, one)) for one in (usual, *capabilities.contexts(space))}
     context = usual if models[usual] > 1 else max(models, key=lambda one: models[one])
     if space.shipped or models[context] < 2:
-        return [], []
+        return None, []
     command = "mu advise next" + (f" --context {context}" if context != usual else "")
     if isinstance(known, list) and all(
         isinstance(one, list) and len(one) == 3 and one[0] == context for one in known
     ):
         ranked = [[str(part) for part in one] for one in known]
     elif len(knowledge.rows) > MANY_ROWS:
-        return [], [Line("worth a pilot", f"too many rows to rank here: {command}", ("copy", command))]
+        return None, [Line("worth a pilot", f"too many rows to rank here: {command}", ("copy", command))]
     else:
         found = [one for one in ledger.ranked(knowledge, context) if one.value_pp > one.cost_pp][:MOST]
         ranked = []
