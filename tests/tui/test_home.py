@@ -150,13 +150,15 @@ def test_models_to_import_are_found_in_a_folder_and_their_locales_guessed(bench,
 
     async def script(app, pilot):
         await until(app, pilot, lambda: app.screen.lines)
-        await press(app, pilot, "i", *str(tmp_path / "mi"), "tab")
+        await press(app, pilot, "i", *str(tmp_path / "mi"))
+        assert f"no models in {tmp_path}/mi" in app.screen.said.plain
+        await press(app, pilot, "tab")
         await settled(app, pilot)
         screen = app.screen
         assert screen.value("folder") == f"{tmp_path}/mine/"
         assert [tag for tag, _ in screen.found] == ["", "da-DK", "sw-KE"]
         assert "imports 2 models" in screen.said.plain and "1 model without a locale." in screen.said.plain
-        await press(app, pilot, "enter", "enter", "enter", "home", "enter", *"nb-NO", "enter")
+        await press(app, pilot, "enter", "home", "enter", *"nb-NO", "enter")
         assert [tag for tag, _ in screen.found] == ["nb-NO", "da-DK", "sw-KE"]
         assert "nb-NO=" in screen.command and screen.command.endswith("--task home --base e5-small")
         await press(app, pilot, "enter", *"da-DK", "enter", "ctrl+l")

@@ -16,6 +16,7 @@ from merginguriel_tui.widgets.plots import bar
 from .runs_data import reason
 
 if TYPE_CHECKING:
+    from merginguriel.config.schema import Config
     from merginguriel.runs.run_progress import RunProgress, Watch
     from merginguriel.runs.run_store import Run
 
@@ -47,9 +48,10 @@ class Facts(NamedTuple):
 
 
 class Still(NamedTuple):
-    """What never changes: the run, and its configuration and provenance as text."""
+    """What never changes: the run, its configuration (None: not readable), and that and the provenance as text."""
 
     run: Run
+    settings: Config | None
     config: str
     machine: str
 
