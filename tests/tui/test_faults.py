@@ -139,6 +139,21 @@ def test_a_run_whose_configuration_is_broken_is_shown_with_what_is_wrong(space, 
     play(space, script, screen="runs", what=(run.id,), size=size)
 
 
+def test_a_run_whose_result_is_broken_blanks_neither_home_nor_its_page(space):
+    run = finished(space, "da-DK", [1, 0])
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: run.id in text_of(app))
+        (run.folder / "result.json").write_text('{"run": [')
+        await press(app, pilot, "ctrl+r")
+        await until(app, pilot, lambda: f"{run.id}  its result cannot be read" in text_of(app))
+        app.action_go("runs", run.id)
+        await until(app, pilot, lambda: "✗ the result cannot be read" in text_of(app))
+        assert "this result is damaged" in app.screen.facts.result and "finished" in text_of(app)
+
+    play(space, script, screen="home")
+
+
 OTHERS = """
 import os, shutil, sys, time
 from pathlib import Path

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from merginguriel.errors import MuError
 from merginguriel.text.numbers import count, listed, pp
 from merginguriel.text.tables import plain
 
@@ -88,7 +89,11 @@ def _ended(space: Workspace, knowledge: Knowledge) -> Iterator[Line]:
     recent = run_index.listed(space, LOOK_BACK, state="finished", look=False)[0]
     missing = [row["id"] for row in recent if row["n"] and row["id"] not in logged]
     for name in missing[:MOST]:
-        said = answer.sentence(run_store.result(run_store.get(space, name))).partition(", 95%")[0]
+        try:
+            said = answer.sentence(run_store.result(run_store.get(space, name))).partition(", 95%")[0]
+        except MuError:  # shown on the page of the run
+            yield Line("not in the log", f"{name}  its result cannot be read", ("go", "runs", name))
+            continue
         yield Line("not in the log", f"{name}  {said}", ("write", "run", name))
     if len(missing) > MOST:
         yield Line("not in the log", f"{len(missing) - MOST} more runs", ("go", "runs"))
@@ -192,7 +197,6 @@ def worth(space: Workspace, knowledge: Knowledge, known: object) -> tuple[list[l
 
 def to_train(study: Study) -> list[str]:
     """Return the locales of the first models: those of `mu quickstart`, as far as the task has them, and others of it."""
-    from merginguriel.errors import MuError
     from merginguriel.loop.quickstart import SOURCES, TARGET
 
     usual = [*SOURCES, TARGET]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.cells import chop_cells
 from rich.text import Text
 
+from merginguriel.errors import MuError
 from merginguriel.metrics.registry import find, named_in
 from merginguriel.text.tables import plain
 from merginguriel_tui.widgets.plots import bar
@@ -83,8 +84,11 @@ def looked(still: Still, watch: Watch, position: int, before: Facts | None, widt
     lines, position = read_on(still.run.folder / "log.txt", position, most=TAIL)
     result, answer = f"no result yet: the run is {status.state}", ""
     if status.state == "finished":
-        found = run_store.result(still.run)
-        result, answer = "\n".join(answer_lines(found, width)), sentence(found)
+        try:
+            found = run_store.result(still.run)
+            result, answer = "\n".join(answer_lines(found, width)), sentence(found)
+        except MuError as error:
+            result, answer = error.render(), "✗ the result cannot be read"
     elif status.state == "failed":
         result = reason(watch.events)
     events = "\n".join(event_line(event) for event in watch.events[-MOST:])
