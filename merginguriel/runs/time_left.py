@@ -40,7 +40,7 @@ class Expected:
     seconds   name of a stage → median seconds in earlier runs
     """
 
-    later: Sequence[str] = ()
+    later: tuple[str, ...] = ()
     models: int = 0
     seconds: Mapping[str, float] | None = None
 
@@ -93,6 +93,9 @@ def _later(config: Config) -> tuple[str, ...]:
         return ("score",) * len(config.splits)
     if config.kind == "compose":  # the base and eight compositions; the path adds two merges
         return ("score",) * 9 + ("merge",) * (len(config.compose.methods) + 2)
+    if config.kind == "pilot":  # it may end before its last round
+        rounds = ("round",) * max((len(config.arms) - 1).bit_length(), 2)
+        return ("score", *rounds, "compare" if config.unlabelled else "confirm")
     return STAGES.get(config.kind, ())
 
 
@@ -148,7 +151,10 @@ def whole(
     later = [name for name in names if name not in MAKING]
     number = MODEL.match(steps[-1][1]) if steps else None
     models = int(number[2]) - int(number[1]) if number else 0 if later else plan.models
-    rest = [TRAINING] * models + list(plan.later[len(later) :])
+    at = len(later)
+    if later and plan.later[at - 1 : at] != (later[-1],) and later[-1] in plan.later[at:]:
+        at = plan.later.index(later[-1], at) + 1  # stages in between were skipped
+    rest = [TRAINING] * models + list(plan.later[at:])
     stages = max(len(names) + len(rest), 1)
     done = max(len(names) - 1, 0) + (share or 0.0 if names else 0.0)
 

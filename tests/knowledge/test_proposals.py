@@ -57,7 +57,7 @@ def test_new_rows_in_the_scope_of_a_claim_are_proposed_as_evidence(gains, mu):
     mu("skills", "propose", "--accept", GAIN, "--workspace", gains.root)
     gains.entry(row("de-DE", 0.50, 0.48), entry="2026-01-21-more-00000002")
     (found,) = (p for p in proposals(gains.load()) if p.kind == "evidence")
-    assert "1 rows in its scope, cited by nothing, say +2.0 pp" in found.what
+    assert "1 row in its scope, cited by nothing: +2.0 pp" in found.what
     mu("skills", "propose", "--accept", found.id, "--workspace", gains.root)
     assert "2026-01-21-more-00000002" in gains.load().claims[0].evidence
 

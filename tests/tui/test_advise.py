@@ -10,6 +10,7 @@ import time
 import pytest
 from looking import SIZES, bar, notes, press, settled, shipped_copy, text_of
 from merginguriel_tui.advice_view import scale
+from merginguriel_tui.screens.advise_data import Find
 from merginguriel_tui.widgets.choice import ChoiceLine
 from pilot import play
 from run_screens import until
@@ -278,11 +279,13 @@ def test_a_word_that_is_no_target_is_a_note_and_the_answer_stays(space):
     play(space, script, screen="advise", what=("gl-ES",))
 
 
-def test_without_a_target_one_is_asked_for(space):
+def test_without_a_target_one_is_asked_for_and_a_slash_is_not_part_of_its_name(space):
     async def script(app, pilot):
         await settled(app, pilot)
         assert "Choose a target" in text_of(app)
         assert app.focused.id == "find"
+        await press(app, pilot, "slash", *"fi-FI", "enter")
+        assert app.screen.advice.target == "fi-FI" and app.screen.query_one(Find).value == "fi-FI"
 
     play(space, script, screen="advise")
 

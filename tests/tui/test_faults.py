@@ -17,7 +17,7 @@ from merginguriel_tui import editor
 from merginguriel_tui.registry import SCREENS
 from pilot import play
 from places import EVIL, each, furnished, ready, whats
-from run_screens import until, waiting
+from run_screens import finished, until, waiting
 
 from merginguriel.errors import UsageError
 from merginguriel.knowledge.log import drafts
@@ -120,6 +120,38 @@ def test_a_broken_file_is_named_and_every_screen_stays(bench, damage, what):
             await until(app, pilot, lambda before=before: alike(before, text_of(app)))
 
     play(space, script, screen="matrix")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+def test_a_run_whose_configuration_is_broken_is_shown_with_what_is_wrong(space, size):
+    run = finished(space, "da-DK", [1, 0])
+    (run.folder / "config.yaml").write_text("method: [\n")
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: "took" in text_of(app))
+        await press(app, pilot, "a", "w")
+        assert app.screen.still.run.id == run.id
+        app.screen.action_pane(-2)
+        await until(app, pilot, lambda: "Quote any text" in text_of(app))
+        await press(app, pilot, "escape", "e")
+        assert app.current_mode == "runs"
+
+    play(space, script, screen="runs", what=(run.id,), size=size)
+
+
+def test_a_run_whose_result_is_broken_blanks_neither_home_nor_its_page(space):
+    run = finished(space, "da-DK", [1, 0])
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: run.id in text_of(app))
+        (run.folder / "result.json").write_text('{"run": [')
+        await press(app, pilot, "ctrl+r")
+        await until(app, pilot, lambda: f"{run.id}  its result cannot be read" in text_of(app))
+        app.action_go("runs", run.id)
+        await until(app, pilot, lambda: "✗ the result cannot be read" in text_of(app))
+        assert "this result is damaged" in app.screen.facts.result and "finished" in text_of(app)
+
+    play(space, script, screen="home")
 
 
 OTHERS = """

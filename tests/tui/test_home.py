@@ -105,6 +105,23 @@ def test_open_plans_lead_to_their_entry_and_the_ranking_is_remembered(tmp_path):
     play(space, script, screen="home")
 
 
+def test_no_ranking_is_remembered_before_there_are_two_models(tmp_path):
+    space = shipped_copy(tmp_path / "work", 'context = "home/e5-small"\n')
+
+    async def script(app, pilot):
+        await until(app, pilot, lambda: "ranked" in app.saved_state.get("home", {}))
+        assert app.saved_state["home"]["ranked"] is None
+        for locale in ("de-DE", "sv-SE"):
+            folder = space.models / "home" / "e5-small" / locale
+            folder.mkdir(parents=True)
+            (folder / "training.yaml").write_text("locale: x\n")
+        await press(app, pilot, "1", "0")
+        await until(app, pilot, lambda: app.screen.ranked)
+        assert "  worth +" in text_of(app)
+
+    play(space, script, screen="home")
+
+
 @pytest.mark.slow
 def test_a_queued_pilot_that_fails_is_a_failed_run_and_the_next_one_begins(bench):
     (bench.root / "mu.toml").write_text('context = "home/e5-small"\n')
@@ -144,13 +161,15 @@ def test_models_to_import_are_found_in_a_folder_and_their_locales_guessed(bench,
 
     async def script(app, pilot):
         await until(app, pilot, lambda: app.screen.lines)
-        await press(app, pilot, "i", *str(tmp_path / "mi"), "tab")
+        await press(app, pilot, "i", *str(tmp_path / "mi"))
+        assert f"no models in {tmp_path}/mi" in app.screen.said.plain
+        await press(app, pilot, "tab")
         await settled(app, pilot)
         screen = app.screen
         assert screen.value("folder") == f"{tmp_path}/mine/"
         assert [tag for tag, _ in screen.found] == ["", "da-DK", "sw-KE"]
         assert "imports 2 models" in screen.said.plain and "1 model without a locale." in screen.said.plain
-        await press(app, pilot, "enter", "enter", "enter", "home", "enter", *"nb-NO", "enter")
+        await press(app, pilot, "enter", "home", "enter", *"nb-NO", "enter")
         assert [tag for tag, _ in screen.found] == ["nb-NO", "da-DK", "sw-KE"]
         assert "nb-NO=" in screen.command and screen.command.endswith("--task home --base e5-small")
         await press(app, pilot, "enter", *"da-DK", "enter", "ctrl+l")

@@ -382,9 +382,10 @@ def test_the_palette_finds_locales_entries_runs_and_skills(bench):
             "A test": "log",
             "merge-nb": "runs",
             "a-skill": "skills",
+            "a skill": "skills",
         }
         for typed, mode in found.items():
-            name = {"fi": "fi-FI"}.get(typed, typed)
+            name = {"fi": "fi-FI", "a skill": "a-skill"}.get(typed, typed)
             await settled(app, pilot)
             await press(app, pilot, "ctrl+p")
             await until(app, pilot, lambda: app.screen.is_attached and app.screen.query("CommandInput"))

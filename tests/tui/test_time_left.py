@@ -53,6 +53,22 @@ def test_without_earlier_runs_the_models_trained_so_far_say_how_long_the_next_ta
     assert whole(steps, 0, 75, 0.25, Expected(MERGE)).left is None  # nothing is known of the merge
 
 
+def test_a_pilot_knows_its_rounds_and_its_confirmation_before_it_begins(space):
+    rest = "chosen_by=REAL&mean=0&sd=4&price=0&ahead=0&apart=0"
+    arms = [f"method=linear&similarity=REAL&k={k}&{rest}" for k in range(2, 7)]
+    run = run_store.create(space, configs.from_table({"kind": "pilot", "target": "da-DK", "arms": arms}))
+
+    plan = time_left.expected(run)
+
+    assert plan.later == ("score", "round", "round", "round", "confirm")
+    first, early = (
+        [(0, "score 3 models")],
+        [(0, "score 3 models"), (9, "round 1: 5 arms"), (12, "confirm linear")],
+    )
+    assert whole(first, 0, 5, None, plan).stages == 5
+    assert whole(early, 0, 15, None, plan).stage == whole(early, 0, 15, None, plan).stages == 3
+
+
 @pytest.mark.parametrize("known", [SECONDS, {}])
 def test_the_bar_of_a_run_never_goes_back(space, known):
     run = waiting(space, "sw-KE")

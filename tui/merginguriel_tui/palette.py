@@ -83,11 +83,12 @@ class Places(Provider):
                 yield DiscoveryHit(place.name, self.going(place), help=place.help)
 
     async def search(self, query: str) -> Hits:
-        """Yield the places whose names match."""
-        matcher = self.matcher(query)
+        """Yield the places whose names match; a space also stands for a hyphen or anything else between two words."""
+        exact, apart = self.matcher(query), self.matcher("".join(query.split()))
         for number, place in enumerate(self.found):
             if number % BATCH == 0:
                 await asyncio.sleep(0)
+            matcher = exact if exact.match(place.name) > 0 else apart
             if (score := matcher.match(place.name)) > 0:
                 score *= BEGINS if place.name.lower().startswith(query.lower()) else 1
                 score *= 1 if place.near else FAR

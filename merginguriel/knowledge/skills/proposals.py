@@ -26,6 +26,7 @@ from merginguriel.knowledge.parse.file_stamps import stamp
 from merginguriel.knowledge.parse.rows import MEASURES
 from merginguriel.knowledge.parse.skills import Skill
 from merginguriel.knowledge.parse.yaml_lines import read_text
+from merginguriel.text import numbers
 from merginguriel.text.suggest import suggest
 from merginguriel.workspace import Workspace
 
@@ -316,7 +317,7 @@ def _uncited(knowledge: Knowledge) -> Iterator[Proposal]:
             if not uncited:
                 continue
             refs = _refs(knowledge, uncited)
-            what = f"{claim.id}: {len(new)} rows in its scope, cited by nothing, say {pooled(new).mean:+.1f} pp.".replace(
+            what = f"{claim.id}: {numbers.count(len(new), 'row')} in its scope, cited by nothing: {pooled(new).mean:+.1f} pp.".replace(
                 " -", " −"
             )
             used = {row.ref for difference in new for row in difference[2]}

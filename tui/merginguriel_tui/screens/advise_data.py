@@ -27,6 +27,11 @@ DEFAULT_SEED = 0  # of a run whose configuration names none
 SHOWN = 200  # targets in the list; what is typed narrows it
 
 
+def of_screen(key: str) -> bool:
+    """Return whether a key is for the screens in an empty field: no locale begins with a digit or `/`."""
+    return key.isdigit() or key == "slash"
+
+
 class Find(Input):
     """Search field over the list of targets; the down key enters the list."""
 
@@ -35,12 +40,12 @@ class Find(Input):
     ]
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
-        """Leave a digit to the keys of the screens while nothing is typed: no locale begins with one."""
-        return super().check_consume_key(key, character) and (bool(self.value) or not key.isdigit())
+        """Leave a digit and `/` to the keys of the screens while nothing is typed."""
+        return super().check_consume_key(key, character) and (bool(self.value) or not of_screen(key))
 
     def on_key(self, event: events.Key) -> None:
-        """Leave the same digits out of the field."""
-        if event.key.isdigit() and not self.value:
+        """Leave the same keys out of the field."""
+        if of_screen(event.key) and not self.value:
             event.prevent_default()
 
 

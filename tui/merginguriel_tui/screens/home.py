@@ -109,7 +109,7 @@ class HomeScreen(MuScreen):
 
         from .home_data import worth
 
-        def then(found: tuple[list[list[str]], list[Line]]) -> None:
+        def then(found: tuple[list[list[str]] | None, list[Line]]) -> None:
             ranked, self.ranked = found
             self.remember(hash=knowledge.hash, ranked=ranked)
             self.draw()

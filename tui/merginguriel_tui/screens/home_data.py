@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from merginguriel.errors import MuError
 from merginguriel.text.numbers import count, listed, pp
 from merginguriel.text.tables import plain
 
@@ -88,7 +89,11 @@ def _ended(space: Workspace, knowledge: Knowledge) -> Iterator[Line]:
     recent = run_index.listed(space, LOOK_BACK, state="finished", look=False)[0]
     missing = [row["id"] for row in recent if row["n"] and row["id"] not in logged]
     for name in missing[:MOST]:
-        said = answer.sentence(run_store.result(run_store.get(space, name))).partition(", 95%")[0]
+        try:
+            said = answer.sentence(run_store.result(run_store.get(space, name))).partition(", 95%")[0]
+        except MuError:  # shown on the page of the run
+            yield Line("not in the log", f"{name}  its result cannot be read", ("go", "runs", name))
+            continue
         yield Line("not in the log", f"{name}  {said}", ("write", "run", name))
     if len(missing) > MOST:
         yield Line("not in the log", f"{len(missing) - MOST} more runs", ("go", "runs"))
@@ -161,8 +166,8 @@ def _here(space: Workspace) -> Iterator[Line]:
     yield Line("first steps", "ask what is known without models", ("go", "advise"), "a")
 
 
-def worth(space: Workspace, knowledge: Knowledge, known: object) -> tuple[list[list[str]], list[Line]]:
-    """Return the targets where a pilot is worth most, as [context, target, text] to remember and as lines.
+def worth(space: Workspace, knowledge: Knowledge, known: object) -> tuple[list[list[str]] | None, list[Line]]:
+    """Return the targets where a pilot is worth most, as [context, target, text] to remember and as lines; None: not ranked.
 
     The context is that of mu.toml, or the one with most models where it has fewer than two.
 
@@ -178,14 +183,14 @@ def worth(space: Workspace, knowledge: Knowledge, known: object) -> tuple[list[l
     models = {one: len(capabilities.trained(space, one)) for one in (usual, *capabilities.contexts(space))}
     context = usual if models[usual] > 1 else max(models, key=lambda one: models[one])
     if space.shipped or models[context] < 2:
-        return [], []
+        return None, []
     command = "mu advise next" + (f" --context {context}" if context != usual else "")
     if isinstance(known, list) and all(
         isinstance(one, list) and len(one) == 3 and one[0] == context for one in known
     ):
         ranked = [[str(part) for part in one] for one in known]
     elif len(knowledge.rows) > MANY_ROWS:
-        return [], [Line("worth a pilot", f"too many rows to rank here: {command}", ("copy", command))]
+        return None, [Line("worth a pilot", f"too many rows to rank here: {command}", ("copy", command))]
     else:
         found = [one for one in ledger.ranked(knowledge, context) if one.value_pp > one.cost_pp][:MOST]
         ranked = []
@@ -199,7 +204,6 @@ def worth(space: Workspace, knowledge: Knowledge, known: object) -> tuple[list[l
 
 def to_train(study: Study) -> list[str]:
     """Return the locales of the first models: those of `mu quickstart`, as far as the task has them, and others of it."""
-    from merginguriel.errors import MuError
     from merginguriel.loop.quickstart import SOURCES, TARGET
 
     usual = [*SOURCES, TARGET]

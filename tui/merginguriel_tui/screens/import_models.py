@@ -53,6 +53,8 @@ def models_in(text: str) -> list[tuple[str, str]]:
     folder = Path(text).expanduser()
     if not text:
         return []
+    if not folder.is_dir() and text.startswith(("/", "~", ".")):
+        return []
     if not folder.is_dir() or (folder / "config.json").is_file():
         return [(guessed(folder.name), text)]
     inside = sorted(one for one in folder.iterdir() if (one / "config.json").is_file())
@@ -149,9 +151,12 @@ class ImportScreen(MuScreen):
             self.list_options("models", self.rows(), 0 if self.found else None)
         self.draw()
 
-    def on_input_submitted(self) -> None:
-        """Focus the next field."""
-        self.focus_next()
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Go from the folder to the models in it, from another field to the next."""
+        if event.input.id == "folder" and self.found:
+            self.query_one("#models").focus()
+        else:
+            self.focus_next()
 
     def rows(self) -> list[Option]:
         """Return a line per model."""
@@ -166,7 +171,8 @@ class ImportScreen(MuScreen):
         if problem:
             self.said = Text.assemble(("✗ nothing was imported\n", "bold"), plain(problem.render()))
         elif not self.found:
-            self.said = Text("Name a folder with models; Tab completes a name that is begun.")
+            none = f"no models in {self.value('folder')}\n" if self.value("folder") else ""
+            self.said = Text(f"{plain(none)}Name a folder with models; Tab completes a name that is begun.")
         else:
             missing = count(len(self.found) - len(wanted), "model")
             go = (

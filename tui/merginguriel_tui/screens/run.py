@@ -120,11 +120,13 @@ class RunScreen(RunKeys):
             run = run_store.get(space, requested)
             path = run.folder / "provenance.yaml"
             machine = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+            settings = None
             try:
-                config = configs.dump_table(configs.as_table(run.config))
+                settings = run.config
+                config = configs.dump_table(configs.as_table(settings))
             except MuError as error:
                 config = error.render()
-            return Still(run, config, machine)
+            return Still(run, settings, config, machine)
 
         def then(still: Still) -> None:
             self.still, self.watch_of, self.lines = still, Watch(still.run), []
@@ -303,7 +305,8 @@ class RunScreen(RunKeys):
             live = self.facts is not None and self.facts.standing.state in GROWING
             return live and self.query_one(TabbedContent).active == "log"
         if action == "write":
-            measures = self.still is not None and self.still.run.config.kind not in TRAINERS
+            settings = self.still.settings if self.still else None
+            measures = settings is not None and settings.kind not in TRAINERS
             return measures and self.facts is not None and self.facts.standing.state == "finished"
         if action == "advice":
             return self.about is not None
@@ -318,8 +321,7 @@ class RunScreen(RunKeys):
 
     def action_advice(self) -> None:
         """Go to the advice on the target of this run."""
-        if self.still and self.about:
-            config = self.still.run.config
+        if self.still and (config := self.still.settings) and self.about:
             task = str(config.task)
             if config.kind == "compose":
                 task = task.replace("retrieval", "retrieval-cross", 1)
@@ -329,9 +331,9 @@ class RunScreen(RunKeys):
     @property
     def about(self) -> str | None:
         """The locale that advice is asked for: the target, or the first language of a composition study."""
-        if self.still is None:
+        config = self.still.settings if self.still else None
+        if config is None:
             return None
-        config = self.still.run.config
         return config.locales[0] if config.kind == "compose" else config.target
 
     def chosen(self) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.cells import chop_cells
 from rich.text import Text
 
+from merginguriel.errors import MuError
 from merginguriel.metrics.registry import find, named_in
 from merginguriel.text.tables import plain
 from merginguriel_tui.widgets.plots import bar
@@ -16,6 +17,7 @@ from merginguriel_tui.widgets.plots import bar
 from .runs_data import reason
 
 if TYPE_CHECKING:
+    from merginguriel.config.schema import Config
     from merginguriel.runs.run_progress import RunProgress, Watch
     from merginguriel.runs.run_store import Run
 
@@ -47,9 +49,10 @@ class Facts(NamedTuple):
 
 
 class Still(NamedTuple):
-    """What never changes: the run, and its configuration and provenance as text."""
+    """What never changes: the run, its configuration (None: not readable), and that and the provenance as text."""
 
     run: Run
+    settings: Config | None
     config: str
     machine: str
 
@@ -81,8 +84,11 @@ def looked(still: Still, watch: Watch, position: int, before: Facts | None, widt
     lines, position = read_on(still.run.folder / "log.txt", position, most=TAIL)
     result, answer = f"no result yet: the run is {status.state}", ""
     if status.state == "finished":
-        found = run_store.result(still.run)
-        result, answer = "\n".join(answer_lines(found, width)), sentence(found)
+        try:
+            found = run_store.result(still.run)
+            result, answer = "\n".join(answer_lines(found, width)), sentence(found)
+        except MuError as error:
+            result, answer = error.render(), "✗ the result cannot be read"
     elif status.state == "failed":
         result = reason(watch.events)
     events = "\n".join(event_line(event) for event in watch.events[-MOST:])
