@@ -171,7 +171,6 @@ def take(connection: sqlite3.Connection, run: Run, stamp: tuple[int, int]) -> No
     events = run_store.events(run)
     config: dict[str, Any] = {}
     row: dict[str, Any] = dict.fromkeys(RUNS) | {"id": run.id, "mtime": stamp[0], "size": stamp[1]}
-    seconds = 0.0
     for event in events:
         if event["event"] == "created" and isinstance(event.get("config"), dict):
             config = event["config"]
@@ -180,7 +179,6 @@ def take(connection: sqlite3.Connection, run: Run, stamp: tuple[int, int]) -> No
             row["step"] = event.get("text")
         if event["event"] == "note":
             row |= {name: event[name] for name in ("tags", "note") if name in event}
-        seconds += float(event.get("seconds") or 0)
         row["error"] = event.get("error") if event["event"] in ENDED else row["error"]
         row["peak_memory_mb"] = event.get("peak_memory_mb") or row["peak_memory_mb"]
     last = run_store.last_event(events)["event"]
@@ -191,7 +189,7 @@ def take(connection: sqlite3.Connection, run: Run, stamp: tuple[int, int]) -> No
         "changed": next(
             (e.get("time") for e in reversed(events) if e["event"] != "note"), None
         ),  # a tag ends nothing
-        "seconds": round(seconds, 2) or None,
+        "seconds": round(run_store.worked(events), 2) or None,
         "context": f"{config.get('task')}/{Path(str(config.get('base'))).name}",
         "config": json.dumps(config, ensure_ascii=False),
         "kind": config.get("kind"),

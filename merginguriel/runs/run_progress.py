@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +57,7 @@ class Watch:
     step: str = ""
     began: float | None = None  # time of the last start
     steps: list[tuple[float, str]] = field(default_factory=list)  # (time, text), since the last start
+    before: int = 0  # stages that earlier starts have ended
     expected: time_left.Expected | None = None
     share: float = 0.0  # the most of the run that was done, so that its bar never goes back
     highest: float = 0.0  # share of the current step
@@ -72,6 +72,7 @@ class Watch:
         if place < self.place:  # the folder holds another run now
             self.last, self.step, self.events, self.metrics = "created", "", [], []
             self.restart(None)
+            self.before = 0
             lines, place = read_on(self.run.folder / "events.jsonl", 0)
         self.place = place
         for line in lines:
@@ -105,11 +106,13 @@ class Watch:
         else:
             self.highest = share or 0.0
         found = time_left.whole(self.steps, self.began, time.time(), share, self.expected)
+        found = time_left.after(found, self.before, run_store.worked(self.events))
         self.share = max(self.share, found.share)
         return replace(found, share=self.share)
 
     def restart(self, at: float | None) -> None:
-        """Forget the progress of an earlier start."""
+        """Begin again, after the stages that an earlier start has ended."""
+        self.before += max(len(self.steps) - 1, 0)
         self.began, self.steps, self.expected, self.share = at, [], None, 0.0
 
     def take(self, line: str) -> None:
@@ -117,7 +120,7 @@ class Watch:
         event = run_store.event_of(line)
         if event is None:
             return
-        at = seconds(event.get("time"))
+        at = run_store.seconds(event.get("time"))
         if event["event"] == "metric":
             name, value = str(event.get("name")), event.get("value")
             if not isinstance(value, int | float) or at is None:
@@ -142,14 +145,6 @@ class Watch:
             self.last = event["event"]
             if self.last == "started":
                 self.restart(at)
-
-
-def seconds(text: object) -> float | None:
-    """Return an event's time in seconds since 1970; None if it has none."""
-    try:
-        return datetime.fromisoformat(str(text)).timestamp()
-    except ValueError:
-        return None
 
 
 def heartbeat(run: Run) -> dict[str, Any] | None:

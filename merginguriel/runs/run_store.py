@@ -17,7 +17,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -315,6 +315,28 @@ def event_of(line: str | bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
+
+
+def seconds(text: object) -> float | None:
+    """Return an event's time in seconds since 1970; None if it has none."""
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return None
+
+
+def worked(events: Iterable[Mapping[str, Any]]) -> float:
+    """Return the seconds of work of all starts but one that is at work; of one that was killed, up to its last event."""
+    total, began, last = 0.0, None, None
+    for event in events:
+        if event["event"] == "started":
+            total += last - began if began is not None and last is not None else 0.0
+            began = last = seconds(event.get("time"))
+        elif event.get("seconds") is not None:
+            total, began = total + float(event["seconds"]), None
+        elif event["event"] != "note":
+            last = seconds(event.get("time"))
+    return total
 
 
 def result(run: Run) -> dict[str, Any]:

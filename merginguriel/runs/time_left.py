@@ -49,10 +49,10 @@ class Expected:
 class Whole:
     """Progress of a run.
 
-    stage     number of the current stage, from 1
+    stage     number of the current stage, from 1, over all starts
     stages    number of all
     share     how much of the run is done, 0 … 1
-    elapsed   seconds since it was started or resumed
+    elapsed   seconds of work, over all starts
     left      seconds to its end; None if not known
     """
 
@@ -113,14 +113,12 @@ def _history(root: Path, kind: str, context: str, minute: int) -> tuple[tuple[st
 
 def durations(events: Iterable[Mapping[str, Any]]) -> list[tuple[str, float]]:
     """Return (name, seconds) of each stage that ended; `start` is the time before the first step."""
-    from .run_progress import seconds
-
     result: list[tuple[str, float]] = []
     open_: tuple[str, float] | None = None
     for event in events:
         if event["event"] in ("metric", "note"):
             continue
-        at = seconds(event.get("time"))
+        at = run_store.seconds(event.get("time"))
         if open_ and at is not None and event["event"] in ("step", "finished"):
             result.append((open_[0], max(at - open_[1], 0.0)))
         begins = event["event"] in ("started", "step") and at is not None
@@ -177,3 +175,14 @@ def whole(
     elapsed = max(now - began, 0.0)
     part = done / stages if left is None or elapsed + left <= 0 else elapsed / (elapsed + left)
     return Whole(max(len(names), 1), stages, min(part, 0.99), elapsed, left)
+
+
+def after(found: Whole, stages: int, seconds: float) -> Whole:
+    """Return the progress of a resumed run with the stages that earlier starts have ended, and their seconds of work."""
+    elapsed, ended, every = (
+        seconds + found.elapsed,
+        stages + found.share * found.stages,
+        stages + found.stages,
+    )
+    share = ended / every if found.left is None or not elapsed else elapsed / (elapsed + found.left)
+    return Whole(stages + found.stage, every, min(share, 0.99), elapsed, found.left)

@@ -89,6 +89,31 @@ def test_the_bar_of_a_run_never_goes_back(space, known):
     assert [one.stage for one in seen] == [1] * 4 + [2] * 4 + [3] * 4 and {one.stages for one in seen} == {3}
 
 
+def test_a_resumed_run_goes_on_where_the_killed_one_was(space):
+    run = waiting(space, "sw-KE")
+    now, events = time.time(), run.folder / "events.jsonl"
+    lines = [
+        ("started", 100, ""), ("step", 99, "make the base"), ("step", 90, "train de-DE (1 of 2)"), ("step", 60, "train sv-SE (2 of 2)"),
+        ("started", 20, ""), ("step", 20, "train sv-SE (1 of 1)"),
+    ]  # fmt: skip
+    with events.open("a") as file:
+        for name, ago, text in lines:
+            at = datetime.fromtimestamp(now - ago, UTC).isoformat()
+            file.write(json.dumps({"event": name, "time": at, "text": text, "pid": 1}) + "\n")
+    watch = Watch(run)
+    with run_store.claimed(run):
+        watch.look()
+        watch.expected = Expected(MERGE, 0, {"make the base": 9, "model": 30, **SECONDS})
+        found = watch.look().whole
+
+    # The base and one model were made before; then the second model, score, merge, compare.
+    assert (found.stage, found.stages) == (3, 6)
+    assert found.elapsed == pytest.approx(40 + 20, abs=3)  # the killed start was at work until its last event
+    assert found.elapsed / (found.elapsed + found.left) - 0.01 < found.share < 0.4
+    run_store.Events(run.folder).add("finished", seconds=50.0)
+    assert run_store.worked(run_store.events(run)) == pytest.approx(40 + 50, abs=0.1)
+
+
 def test_the_estimate_before_any_speed_comes_from_finished_runs_of_the_kind(space):
     run = finished(space, "da-DK", [1, 0])
     steps = [(0, "score 3 models on da-DK"), (40, "merge a, b by ties"), (60, "compare with the baselines")]

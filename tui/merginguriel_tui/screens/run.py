@@ -204,8 +204,9 @@ class RunScreen(RunKeys):
             line.append(f"  best {now.metric} {find(now.metric).unit.show(now.best)}")
         step = Text(plain(now.step), "" if now.live else "dim")
         if now.state == "finished" and self.watch_of:
-            elapsed = sum(float(event.get("seconds") or 0) for event in self.watch_of.events)
-            step = Text(f"took {short(elapsed)}", "dim")
+            from merginguriel.runs.run_store import worked
+
+            step = Text(f"took {short(worked(self.watch_of.events))}", "dim")
         last = Text("", "dim")
         if now.whole is not None:
             whole = now.whole

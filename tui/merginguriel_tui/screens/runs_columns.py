@@ -72,7 +72,7 @@ def _best(row: Row, standing: RunProgress | None) -> Text:
 
 
 def _age(row: Row, _: RunProgress | None) -> Text:
-    from merginguriel.runs.run_progress import seconds
+    from merginguriel.runs.run_store import seconds
 
     began = seconds(row["created"])
     return Text("" if began is None else short(time.time() - began))
