@@ -66,8 +66,10 @@ def plan_lines(planned: RunPlan, state: str) -> list[str]:
         long = f"about {duration(planned.seconds)}, from earlier runs"
     elif planned.work is None:
         long = "unknown: no run of this kind has finished here"
-    else:
+    elif planned.work:
         long = f"about {duration(planned.work)} plus training"
+    else:
+        long = "unknown until the first model is trained"
     return [f"  {line}" for line in columns([*rows, ["time", long]]).splitlines()]
 
 

@@ -67,7 +67,7 @@ def test_a_new_workspace_says_how_to_get_the_first_answer(bench):
             assert words in text_of(app)
         await press(app, pilot, "t")
         await until(app, pilot, lambda: isinstance(app.screen, Confirm))
-        assert "train" in text_of(app)
+        assert "train" in text_of(app) and "about 4 min" in text_of(app) and "0 s" not in text_of(app)
 
     play(bench.load_space(), script, screen="home")
 

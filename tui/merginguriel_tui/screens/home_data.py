@@ -155,12 +155,10 @@ def _here(space: Workspace) -> Iterator[Line]:
         yield Line("first steps", text, ("go", "runs"), "t")
         yield Line("first steps", "ask what is known without models", ("go", "advise"), "a")
         return
-    from merginguriel.loop.quickstart_time import SECONDS
     from merginguriel.study.study import Study, of_context
 
     several = len(to_train(Study(space, *of_context(space))))
-    minutes = round((SECONDS["base"] + several * SECONDS["train"]) / 60 + 0.5)
-    text = f"no models yet: train {count(several, 'model')}, about {minutes} min; then run merges and pilots"
+    text = f"no models yet: train {count(several, 'model')}, {minutes(several)}; then run merges and pilots"
     yield Line("first steps", text, ("train",), "t")
     yield Line("first steps", "import models of yours from their folders", ("import",), "i")
     yield Line("first steps", "ask what is known without models", ("go", "advise"), "a")
@@ -241,4 +239,13 @@ def training(study: Study) -> tuple[str, Any]:
         study.data(locale)  # without sentences or a base, the run would fail after minutes
     if not (study.root / "pretrained" / "config.json").is_file():
         available(study.base)
-    return plain("\n".join(plan_lines(planning.plan(study.space, config), "new"))), config
+    plan = planning.plan(study.space, config)
+    usual = f"\n\nOf e5-small, {minutes(len(locales))} on two cores." if plan.seconds is None else ""
+    return plain("\n".join(plan_lines(plan, "new"))) + usual, config
+
+
+def minutes(models: int) -> str:
+    """Return how long the training of these models took elsewhere: `about 4 min`."""
+    from merginguriel.loop.quickstart_time import SECONDS
+
+    return f"about {round((SECONDS['base'] + models * SECONDS['train']) / 60 + 0.5)} min"
