@@ -4,7 +4,7 @@
     python scripts/tui_pictures.py --workspace ~/merging --only matrix --svg --out DIR
 
 The workspace should have runs (`mu sweep examples/similarity-type.yaml`); a running one is drawn as running. The pictures
-of the README show a workspace with the sixteen locales of docs/study. PNGs are made by resvg
+of the README show a workspace after that sweep. PNGs are made by resvg
 (`pip install resvg-py pillow`) with the font DejaVu Sans Mono, which must be installed.
 """
 
@@ -57,9 +57,9 @@ def chosen(space: Workspace, name: str) -> tuple[str, ...]:
     if name == "run":
         merged, _ = run_index.listed(space, 1, state="finished", kind="merge")
         return tuple(row["id"] for row in merged)
-    of: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
+    of: dict[str, dict[float, dict[str, Any]]] = {}
     for row in run_index.listed(space, 500, state="finished", kind="merge")[0]:
-        of.setdefault(str(row["target"]), {})[str(row["similarity"]), str(row["k"])] = row
+        of.setdefault(str(row["target"]), {})[row["best"]] = row
     enough = [list(found.values())[:3] for found in of.values() if len(found) > 2]
     # Take the target whose merges differ most.
     far = max(

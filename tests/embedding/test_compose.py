@@ -145,7 +145,7 @@ def test_too_few_queries_are_a_clear_error(tmp_path):
 
 def test_a_locale_without_home_assistant_text_is_a_clear_error():
     pytest.importorskip("home_assistant_intents")
-    with pytest.raises(UsageError, match="home has no data for en-GB"):
+    with pytest.raises(UsageError, match="home: no data for en-GB"):
         parallel.load("home", "ko-KR", "en-GB")
 
 

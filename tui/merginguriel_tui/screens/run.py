@@ -184,7 +184,8 @@ class RunScreen(RunKeys):
             over = state not in GROWING
             self.curved = bool(facts.metrics.curves) or not over
             self.beside()
-            losses = self.still is not None and self.still.run.config.kind not in ("compose", "nxn")
+            settings = self.still.settings if self.still else None
+            losses = settings is None or settings.kind not in ("compose", "nxn")
             self.metrics(
                 facts.metrics, "no losses yet" if losses and not over else "no curves: no losses are recorded"
             )
