@@ -51,7 +51,7 @@ def bindings() -> list[tuple[type, Binding]]:
     for name in ("app", "dialogs", *(f"screens.{name}" for name in (*screens, "landing"))):
         importlib.import_module(f"{__package__}.{name}")
     result = {}
-    for name, module in sorted(sys.modules.items()):
+    for name, module in sorted(sys.modules.copy().items()):
         if name.partition(".")[0] != __package__ or module is None:
             continue
         for _, cls in inspect.getmembers(module, inspect.isclass):
