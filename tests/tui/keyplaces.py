@@ -33,7 +33,7 @@ def on(kind):
 
 PLACES = {
     "home": Place("home", (), lambda app: app.screen.lines),
-    "an import": Place("home", ("i", *"./sw-KE"), on(ImportScreen)),
+    "an import": Place("home", ("i", *"sw-KE"), on(ImportScreen)),
     "advise": Place("advise", (), lambda app: app.screen.advice, ("gl-ES",)),
     "advise, the field": Place("advise", ("slash",), what=("gl-ES",)),
     "advise, what if": Place("advise", ("w",), what=("gl-ES",)),
