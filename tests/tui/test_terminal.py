@@ -95,8 +95,8 @@ def test_the_loop_is_closed_by_keys_though_the_program_is_killed(lab, made, tmux
     until(screen, "mu models add ", "Name a folder")
     keys("-l", str(made / "models" / "rooms" / lab.encoder.name))
     until(screen, "imports 3 models", "2 models without a locale", *(f"\n{locale} " for locale in LOCALES))
-    for _ in range(2):  # to the base, whose text is selected
-        keys("Enter")
+    for name in ("Enter", "BTab"):  # to the models, and back to the base, whose text is selected
+        keys(name)
         still(screen)
     keys("-l", str(lab.encoder))
     for name in ("Enter", "End", "Enter"):
