@@ -71,6 +71,13 @@ def scorable(space: Workspace, context: str) -> frozenset[str] | None:
         return None
 
 
+def packaged(context: str) -> bool:
+    """Return whether the context's task is one of the program's; none is imported for it."""
+    from importlib.util import find_spec
+
+    return find_spec(f"merginguriel.tasks.{context.partition('/')[0]}") is not None
+
+
 def offers(space: Workspace, context: str, target: str) -> bool:
     """Return whether the context's task has enough sentences of `target`; True if that is unknown."""
     found = scorable(space, context)
@@ -105,6 +112,6 @@ def lab(space: Workspace, context: str, target: str, *, measured: bool) -> Lab:
         trained=trained(space, context),
         offers_target=here,
         instead=() if here else instead(space, context, target),
-        knows_task=scorable(space, context) is not None,
+        knows_task=packaged(context) or scorable(space, context) is not None,
         context=str(space.settings["context"]),
     )
