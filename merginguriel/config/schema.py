@@ -51,9 +51,8 @@ MERGES = ("merge", "tune")  # of these, those that merge trained models
 TARGET = (*SOURCES, "pilot")  # kinds of run that are for one target
 TRAINERS = ("train", "embed")  # kinds of run that train only, and measure nothing for the log
 EMBEDDERS = ("compose", "embed")  # kinds of run that train embedders
-TASKS = tuple(
-    kind for kind in KINDS if kind not in EMBEDDERS
-)  # kinds of run that train and score models of a task
+# Kinds of run that train and score models of a task.
+TASKS = tuple(kind for kind in KINDS if kind not in EMBEDDERS)
 
 
 def key(

@@ -132,9 +132,8 @@ class AppliedClaim(Part):
     @property
     def standing(self) -> str:
         """Status in words: `supported`, or `under noise: not tested by rows`."""
-        from merginguriel.knowledge.claims.claim_status import (
-            NOT_TESTED,
-        )  # the first frame of mu-tui needs no knowledge
+        # Imported here, for the first frame of mu-tui needs no knowledge.
+        from merginguriel.knowledge.claims.claim_status import NOT_TESTED
 
         return f"{self.status}: {NOT_TESTED}" if self.reason.startswith(NOT_TESTED) else self.status
 

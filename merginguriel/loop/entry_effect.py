@@ -62,6 +62,7 @@ def _advice(knowledge: Knowledge, target: str, mode: str, context: str) -> Advic
 def repeats(knowledge: Knowledge, entry: str) -> list[tuple[str, str]]:
     """Return (row, earlier row) of each row of an entry that is not counted, because the earlier one measured the same."""
     own = {row.ref: (row.measurement(), row.baseline_kind) for row in knowledge.by_entry[entry].rows}
-    same = [row for row in knowledge.rows if (row.measurement(), row.baseline_kind) in own.values()]
+    measured = set(own.values())
+    same = [row for row in knowledge.rows if (row.measurement(), row.baseline_kind) in measured]
     counted = {(row.measurement(), row.baseline_kind): row.ref for row in distinct(same)}
     return [(ref, counted[key]) for ref, key in own.items() if counted[key] != ref]

@@ -7,7 +7,7 @@ import json
 import pytest
 from looking import notes, press, settled, text_of
 from pilot import play
-from run_screens import finished, shown, until, waiting
+from run_screens import finished, until, waiting
 
 from merginguriel.runs import run_store
 
@@ -109,17 +109,3 @@ def test_follow_is_offered_only_where_a_log_grows(space):
         await until(app, pilot, lambda: not app.screen.key_of("run.follow"))
 
     play(space, script, screen="runs", what=(run.id,))
-
-
-def test_a_wide_preview_has_each_comparison_on_one_line(bench):
-    space = bench.load_space()
-    finished(space, "da-DK", [1, 0] * 100, over=(40, 10))
-
-    async def script(app, pilot):
-        await settled(app, pilot)
-        await until(app, pilot, lambda: "it paid" in shown(app))
-        lines = [" ".join(line.rpartition("│")[2].split()) for line in shown(app).splitlines()]
-        assert "against accuracy difference 95% p" in lines
-        assert any(line.endswith("+15.0 pp +5.0 … +25.0 0.010") for line in lines)
-
-    play(space, script, size=(168, 50), screen="runs")
